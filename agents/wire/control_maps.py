@@ -1,0 +1,140 @@
+"""The bodies of ANNOUNCE and STATE: a msgpack map each, every field checked.
+
+They are told by the clock, a few times a second, and so can afford names for their fields. The
+frames around them are those of `agents.wire.control`. A map has all of its fields and no other;
+what may change with a version changes with the frame's.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+
+from agents.wire import ports
+from agents.wire.errors import WireError
+
+ROLES = ("primary", "auxiliary", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """What an agent is, told every interval: state, not events, so that a lost one costs nothing.
+
+    `boot` (u32) is random and new with each start of the agent, `resync` (u32) grows when it lost
+    conntrack events. `role` and `primary` (0: none) are what the app told it last. `macs` are the
+    physical MACs by interface name, `digest` that of the configuration, `serving` the sessions it
+    serves, `counters` outcomes counted since the start: some of them, if all don't fit.
+    """
+
+    unit: int
+    group: int
+    boot: int
+    name: str
+    version: str
+    role: str
+    primary: int
+    macs: Mapping[str, str]
+    digest: str
+    serving: int
+    resync: int
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the app tells an agent every interval.
+
+    `boot` (u32) is random and new with each start of the app; `role` is the agent's own, `primary`
+    the primary's unit id (0: none); `balancing` says whether there is anybody to balance with.
+    """
+
+    boot: int
+    role: str
+    primary: int
+    balancing: bool
+
+
+def _number(low: int, high: int) -> Callable[[object], bool]:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def _text(longest: int) -> Callable[[object], bool]:
+    return lambda value: type(value) is str and len(value) <= longest and value.isprintable()
+
+
+def _is_mac(value: object) -> bool:
+    return type(value) is str and ports.MAC_PATTERN.fullmatch(value) is not None
+
+
+def _table(
+    longest: int, key: Callable[[object], bool], value: Callable[[object], bool]
+) -> Callable[[object], bool]:
+    return lambda table: (
+        type(table) is dict
+        and len(table) <= longest
+        and all(key(name) and value(item) for name, item in table.items())
+    )
+
+
+_U32 = _number(0, 0xFFFFFFFF)
+_UNIT_OR_NONE = _number(0, ports.MAX_UNITS)
+_COUNT = _number(0, (1 << 63) - 1)
+
+
+def _is_role(value: object) -> bool:
+    return value in ROLES
+
+
+_ANNOUNCE: dict[str, Callable[[object], bool]] = {
+    "unit": _number(1, ports.MAX_UNITS),
+    "group": _number(1, ports.MAX_GROUP),
+    "boot": _U32,
+    "name": _text(64),
+    "version": _text(32),
+    "role": _is_role,
+    "primary": _UNIT_OR_NONE,
+    "macs": _table(ports.MAX_INTERFACES, _text(15), _is_mac),
+    "digest": _text(64),
+    "serving": _COUNT,
+    "resync": _U32,
+    "counters": _table(1024, _text(48), _COUNT),
+}
+_STATE: dict[str, Callable[[object], bool]] = {
+    "boot": _U32,
+    "role": _is_role,
+    "primary": _UNIT_OR_NONE,
+    "balancing": lambda value: type(value) is bool,
+}
+
+
+def pack(told: Announce | State) -> bytes:
+    """The map of either."""
+    packed: bytes = msgpack.packb(asdict(told))
+    return packed
+
+
+def unpack_announce(body: bytes) -> Announce:
+    """The value of an ANNOUNCE's map; WireError control_body, control_field."""
+    return Announce(**_map(body, _ANNOUNCE))
+
+
+def unpack_state(body: bytes) -> State:
+    """The value of a STATE's map; WireError control_body, control_field."""
+    return State(**_map(body, _STATE))
+
+
+def _map(body: bytes, wanted: Mapping[str, Callable[[object], bool]]) -> dict[str, Any]:
+    try:
+        table = msgpack.unpackb(body)
+    except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
+        raise WireError("control_body", f"not msgpack: {error}") from error
+    if type(table) is not dict:
+        raise WireError("control_body", "not a map")
+    if table.keys() != wanted.keys():
+        odd = sorted(map(str, table.keys() ^ wanted.keys()))
+        raise WireError("control_field", f"missing or unknown: {', '.join(odd)}")
+    for name, is_right in wanted.items():
+        if not is_right(table[name]):
+            raise WireError("control_field", f"{name} {table[name]!r}")
+    return table

@@ -1,0 +1,79 @@
+"""Conntrack labels: which unit serves a connection, which interface it came in by, whether it is to
+be balanced.
+
+A conntrack entry has 128 label bits. They hold what the talk keeps in a `__u8 cnodeid` of its own
+in struct nfct: a label needs no kernel patch, is listed by `conntrack -L --label unit-6`, and
+leaves the mark to the user.
+
+    bit      127          82  81  80           65  64            1  0
+             +--------------+---+---------------+---------------+--+
+             |  the user's  | b | in-16 .. in-1 | unit-64 .. -1 |  |
+             +--------------+---+---------------+---------------+--+
+                              '- balance                          '- the user's
+
+On the wire (CTA_LABELS) they are 16 bytes, the kernel's bitmap of unsigned longs as it lies in
+memory: on a little-endian machine bit n is bit n%8 of byte n//8. Synod runs on such machines only.
+"""
+
+from collections.abc import Iterable
+
+from agents.wire.ports import MAX_INTERFACES, MAX_UNITS
+
+SIZE = 16
+
+UNIT_BIT = 0  # unit-N is bit UNIT_BIT + N
+INTERFACE_BIT = 64  # in-I is bit INTERFACE_BIT + I
+BALANCE_BIT = 81
+
+_UNITS = sum(1 << (UNIT_BIT + unit) for unit in range(1, MAX_UNITS + 1))
+_INTERFACES = sum(1 << (INTERFACE_BIT + index) for index in range(1, MAX_INTERFACES + 1))
+
+UNIT_MASK = _UNITS.to_bytes(SIZE, "little")
+
+
+def unit_of(labels: bytes) -> int:
+    """Unit id (1…64) that serves the connection, 0 if none is written there (the lowest, should
+    there be several).
+    """
+    return _lowest(int.from_bytes(labels, "little") & _UNITS) - UNIT_BIT
+
+
+def interface_of(labels: bytes) -> int:
+    """Index (1…16) of the interface that the connection came in by, 0 if it has no such label."""
+    bits = int.from_bytes(labels, "little") & _INTERFACES
+    return _lowest(bits) - INTERFACE_BIT if bits else 0
+
+
+def balanced(labels: bytes) -> bool:
+    """Whether the user's rules labelled this connection as one to balance."""
+    return bool(int.from_bytes(labels, "little") >> BALANCE_BIT & 1)
+
+
+def with_unit(unit: int) -> tuple[bytes, bytes]:
+    """CTA_LABELS and CTA_LABELS_MASK (16 bytes each) that make `unit` (1…64) the only unit label of
+    an entry.
+
+    The kernel clears the bits of the mask, then flips those of the labels
+    (nf_connlabels_replace());
+    all others stay.
+    """
+    if not 1 <= unit <= MAX_UNITS:
+        raise ValueError(f"unit {unit} is not in 1 to {MAX_UNITS}")
+    return (1 << (UNIT_BIT + unit)).to_bytes(SIZE, "little"), UNIT_MASK
+
+
+def connlabel_conf(interface_names: Iterable[str]) -> str:
+    """Text of connlabel.conf, by which `nft` (from /etc) and `conntrack` (from /etc/xtables) know
+    the labels by name.
+    """
+    lines = ["# Synod's conntrack labels: bit, name. Bits 0 and 82 to 127 are free for your own."]
+    lines += [f"{UNIT_BIT + unit} unit-{unit}" for unit in range(1, MAX_UNITS + 1)]
+    lines += [f"# in-{index}: came in by {name}" for index, name in enumerate(interface_names, 1)]
+    lines += [f"{INTERFACE_BIT + index} in-{index}" for index in range(1, MAX_INTERFACES + 1)]
+    lines += [f"{BALANCE_BIT} balance", ""]
+    return "\n".join(lines)
+
+
+def _lowest(bits: int) -> int:
+    """Number of the lowest bit set; 0 if none is."""
+    return (bits & -bits).bit_length() - 1 if bits else 0

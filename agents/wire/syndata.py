@@ -1,0 +1,144 @@
+"""SYN data: the primary's decisions about a session, appended to the SYN that it hands to an
+auxiliary.
+
+The talk: "all the decisions taken while processing like NATing and conntrack mark are appended as
+data in SYN packet" (slide "Packet Flow"). They stand at the very end of the TCP payload and are
+found from there, so that data of the client's own in the SYN (TCP Fast Open, RFC 7413) stays where
+it is, in front. Numbers are big-endian.
+
+     0                   1                   2                   3
+     0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+    +---------------+---------------+---------------+---------------+
+    |     unit      |    primary    |   interface   |       0       |
+    +---------------+---------------+---------------+---------------+
+    |                        conntrack mark                         |
+    +---------------------------------------------------------------+
+    |                 conntrack labels (16 bytes)                   |
+    +---------------------------------------------------------------+
+    |            reply tuple (12): src, dst, sport, dport           |
+    +---------------+---------------+-------------------------------+
+    |  option type  | option length |  option value ...             |   any number, types ascending
+    +---------------+---------------+---------------+---------------+
+    |    length of all of this      |   version 1   |       0       |   trailer
+    +-------------------------------+---------------+---------------+
+    |    "S"             "Y"             "N"             "D"        |
+    +---------------------------------------------------------------+
+
+    option 1   name of the conntrack helper, 1 to 15 bytes of ASCII (NF_CT_HELPER_NAME_LEN)
+    option 2   orig tuple (12) of the master connection of an expected one (FTP data)
+
+There is one encoding of each value. What isn't understood is refused, not skipped: a decision
+applied by halves is the split brain that the data are there to prevent.
+"""
+
+import struct
+from typing import NamedTuple
+
+from agents.wire.errors import WireError
+from agents.wire.ports import MAX_INTERFACES, MAX_UNITS
+
+VERSION = 1
+MAGIC = b"SYND"
+
+_BODY = struct.Struct("!BBBBI16s12s")
+_TRAILER = struct.Struct("!HBB4s")
+_HELPER, _MASTER = 1, 2
+_HELPER_NAME = 15
+
+MIN_SIZE = _BODY.size + _TRAILER.size
+MAX_SIZE = MIN_SIZE + 2 + _HELPER_NAME + 2 + 12
+
+
+class SynData(NamedTuple):
+    """What the primary decided on one session.
+
+    `unit` (1…64) is to serve it, `primary` (1…64) says so, `interface` (1…16) is the one the SYN
+    came in by. `mark` is the conntrack mark (u32), `labels` the conntrack labels (16 bytes),
+    `reply` the reply tuple (tuple12), which holds all of the NAT. `helper` names the conntrack
+    helper; `master` is the orig tuple12 of the connection that expected this one. Both are empty if
+    there is none.
+    """
+
+    unit: int
+    primary: int
+    interface: int
+    mark: int
+    labels: bytes
+    reply: bytes
+    helper: str = ""
+    master: bytes = b""
+
+
+def encode(data: SynData) -> bytes:
+    """The bytes to append: `MIN_SIZE` to `MAX_SIZE`. WireError syndata_value if a field is out of
+    its range.
+    """
+    _check(data)
+    if not 0 <= data.mark <= 0xFFFFFFFF or len(data.labels) != 16 or len(data.reply) != 12:
+        raise WireError("syndata_value", "mark, labels or reply tuple")
+    body = _BODY.pack(
+        data.unit, data.primary, data.interface, 0, data.mark, data.labels, data.reply
+    )
+    if data.helper:
+        name = data.helper.encode("ascii", "replace")
+        body += bytes((_HELPER, len(name))) + name
+    if data.master:
+        body += bytes((_MASTER, len(data.master))) + data.master
+    return body + _TRAILER.pack(len(body) + _TRAILER.size, VERSION, 0, MAGIC)
+
+
+def decode(payload: bytes) -> tuple[SynData, int]:
+    """SYN data at the end of a TCP payload, and how many bytes to cut off there.
+
+    WireError syndata_absent (no magic: no SYN data), syndata_version, syndata_length (shorter than
+    the fixed part), syndata_truncated (longer than the payload, or an option that runs over),
+    syndata_value (a field out of its range, an option unknown, out of order or of the wrong size).
+    """
+    if payload[-4:] != MAGIC or len(payload) < _TRAILER.size:
+        raise WireError("syndata_absent")
+    length, version, reserved, _ = _TRAILER.unpack_from(payload, len(payload) - _TRAILER.size)
+    if version != VERSION:
+        raise WireError("syndata_version", str(version))
+    if length < MIN_SIZE:
+        raise WireError("syndata_length", str(length))
+    start = len(payload) - length
+    if start < 0:
+        raise WireError("syndata_truncated", f"{length} of {len(payload)} bytes")
+    unit, primary, interface, zero, mark, labels, reply = _BODY.unpack_from(payload, start)
+    if reserved or zero:
+        raise WireError("syndata_value", "reserved bytes")
+    helper, master = (
+        _options(payload[start + _BODY.size : -_TRAILER.size]) if length > MIN_SIZE else ("", b"")
+    )
+    data = SynData(unit, primary, interface, mark, labels, reply, helper, master)
+    _check(data)
+    return data, length
+
+
+def _options(run: bytes) -> tuple[str, bytes]:
+    """Helper name and master tuple of a run of options; types ascend, so none comes twice."""
+    values = {_HELPER: b"", _MASTER: b""}
+    last = 0
+    while run:
+        kind, value = run[0], run[2 : 2 + int.from_bytes(run[1:2])]
+        if len(run) < 2 or len(value) < run[1]:
+            raise WireError("syndata_truncated", f"option {kind}")
+        if kind not in values or kind <= last or not value:
+            raise WireError("syndata_value", f"option {kind}")
+        values[kind] = value
+        last = kind
+        run = run[2 + len(value) :]
+    return values[_HELPER].decode("ascii", "replace"), values[_MASTER]
+
+
+def _check(data: SynData) -> None:
+    if not (1 <= data.unit <= MAX_UNITS and 1 <= data.primary <= MAX_UNITS):
+        raise WireError("syndata_value", f"unit {data.unit}, primary {data.primary}")
+    if not 1 <= data.interface <= MAX_INTERFACES:
+        raise WireError("syndata_value", f"interface {data.interface}")
+    if data.helper and not (
+        data.helper.isascii() and data.helper.isprintable() and len(data.helper) <= _HELPER_NAME
+    ):
+        raise WireError("syndata_value", f"helper {data.helper!r}")
+    if len(data.master) not in (0, 12):
+        raise WireError("syndata_value", f"master of {len(data.master)} bytes")
