@@ -21,8 +21,8 @@ In one's complement arithmetic 0xffff and 0 are the same number, and a sum is a 
 `int.from_bytes(...) % 65535` sums 16-bit words without a loop.
 """
 
-import socket
 import struct
+from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from agents.wire.errors import WireError
@@ -160,14 +160,14 @@ def inverse(t12: bytes) -> bytes:
 
 
 def tuple12(src: str, dst: str, sport: int, dport: int) -> bytes:
-    """tuple12 of dotted addresses and ports 0…65535 (OSError, struct.error if they are none)."""
-    return _TUPLE.pack(socket.inet_aton(src), socket.inet_aton(dst), sport, dport)
+    """tuple12 of dotted addresses and ports 0…65535 (ValueError, struct.error if they are none)."""
+    return _TUPLE.pack(IPv4Address(src).packed, IPv4Address(dst).packed, sport, dport)
 
 
 def tuple_text(t12: bytes) -> str:
     """`10.1.0.10:40000 > 203.0.113.10:80`, for people."""
     src, dst, sport, dport = _TUPLE.unpack(t12)
-    return f"{socket.inet_ntoa(src)}:{sport} > {socket.inet_ntoa(dst)}:{dport}"
+    return f"{IPv4Address(src)}:{sport} > {IPv4Address(dst)}:{dport}"
 
 
 def _resized(frame: bytes, before: int, after: int, data: bytes) -> bytes:

@@ -1,0 +1,190 @@
+"""The agent: a loop around its core, with the sockets and the clock that the core has not.
+
+It reads frames from `synod0` and destroyed entries from conntrack, runs the core's steps with their
+requests put together, and writes frames to `synod0`. It decides nothing, and opens no connection.
+Whatever goes wrong here is a bug or a missing device: it ends the agent, and the supervisor starts
+another.
+"""
+
+import itertools
+import logging
+import math
+import os
+import select
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from agents import __version__
+from agents.config import Cluster
+from agents.conntrack import Conntrack, Destroyed, Dump
+from agents.core import Core
+from agents.core_facts import Facts, Steps, facts_of
+from agents.ctnetlink import Request, Result
+from agents.frames import Frames, mtu_of
+from agents.outcomes import TROUBLE, Outcome
+from agents.wire.ports import SYNOD_NAME
+
+LOG = logging.getLogger("synod.agent")
+
+_MOST_FRAMES = 64  # of one wake-up; the first waits for the last
+_REPORT = 5.0  # seconds between two lines about trouble
+
+
+def run(cluster: Cluster, unit_id: int) -> int:
+    """Be the agent of that unit until SIGTERM or SIGINT; returns the exit code.
+
+    KeyError if the cluster has no such unit, OSError if this machine isn't brought up as one.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    waker, woken = socket.socketpair()
+    for end in (waker, woken):
+        end.setblocking(False)
+    signal.set_wakeup_fd(waker.fileno())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    facts = facts_of(
+        cluster,
+        unit_id,
+        boot=int.from_bytes(os.urandom(4)),
+        version=__version__,
+        mtus=_mtus(cluster),
+    )
+    agent = Agent(facts)
+    LOG.info("started unit=%d cluster=%s boot=%08x", unit_id, cluster.name, facts.boot)
+    agent.serve(woken)
+    LOG.info("ended unit=%d", unit_id)
+    return 0
+
+
+def advance(
+    steps: Iterable[Steps],
+    transact: Callable[[Sequence[Request]], list[Result]],
+    counters: Counter[Outcome],
+) -> None:
+    """Run steps side by side to their ends, their requests put together, and count the outcomes."""
+    waiting: list[Steps] = []
+    requests: list[Request] = []
+    for each in steps:
+        try:
+            requests.append(next(each))
+            waiting.append(each)
+        except StopIteration as end:
+            counters[end.value] += 1
+    while waiting:
+        results = transact(requests)
+        before, waiting, requests = waiting, [], []
+        for each, result in zip(before, results, strict=True):
+            try:
+                requests.append(each.send(result))
+                waiting.append(each)
+            except StopIteration as end:
+                counters[end.value] += 1
+
+
+class Agent:
+    """The sockets of a unit's agent, and its core."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.core = Core(facts, time.monotonic())
+        self._conntrack = Conntrack()
+        # Listening before the first frame is read: no session of ours can end unheard.
+        self._destroyed = Destroyed(ignore=self._conntrack.pid)
+        self._frames = Frames(SYNOD_NAME)
+        self._dump: Dump | None = None
+        self._poll = select.poll()
+        for each in (self._destroyed, self._frames):
+            self._poll.register(each, select.POLLIN)
+        self._reported = (0.0, Counter[Outcome]())
+        self._standing = ("none", False)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._end_dump()
+        for each in (self._conntrack, self._destroyed, self._frames):
+            each.close()
+
+    def serve(self, woken: socket.socket) -> None:
+        """Go on until `woken` can be read."""
+        self._poll.register(woken, select.POLLIN)
+        while woken.fileno() not in self.wait(60):
+            self.turn()
+        now = time.monotonic()
+        self._advance(self.core.leave(now))
+        self._write(now)
+
+    def wait(self, most: float) -> set[int]:
+        """Wait until something is to be read, something is due, or so many seconds are over.
+
+        Returns the descriptors that can be read.
+        """
+        pause = min(most, max(0.0, self.core.deadline() - time.monotonic()))
+        # Rounded up: a pause cut to 0 ms would be spent spinning.
+        return {number for number, _ in self._poll.poll(math.ceil(pause * 1000))}
+
+    def turn(self) -> int:
+        """One round: what came, what is due, what is to be written. Returns the frames read."""
+        core, now = self.core, time.monotonic()
+        # Events after frames: what ended before a SYN was sent is known before that is looked at.
+        frames = self._frames.read(_MOST_FRAMES)
+        ended = self._destroyed.read()
+        core.destroyed(ended.entries, ended.lost, now)
+        if self._dump:
+            self._read_dump(self._dump, now)
+        self._advance(itertools.chain(core.frames(frames, now), core.tick(now)))
+        self._write(now)
+        self._report(now)
+        return len(frames)
+
+    def _advance(self, steps: Iterable[Steps]) -> None:
+        advance(steps, self._conntrack.transact, self.core.desk.counters)
+
+    def _write(self, now: float) -> None:
+        frames, dump = self.core.take(now)
+        for frame in self._frames.write(frames):
+            self.core.unwritten(frame)
+        if dump:
+            self._end_dump()
+            self._dump = Dump()
+            self._poll.register(self._dump, select.POLLIN)
+
+    def _read_dump(self, dump: Dump, now: float) -> None:
+        try:
+            entries, last = dump.read()
+        except OSError as problem:
+            LOG.warning("census failed: %s", problem)
+            self.core.undumped()
+            last = True
+        else:
+            self.core.dumped(entries, last, now)
+        if last:
+            self._end_dump()
+
+    def _end_dump(self) -> None:
+        if self._dump:
+            self._poll.unregister(self._dump)
+            self._dump.close()
+            self._dump = None
+
+    def _report(self, now: float) -> None:
+        """Lines for the log: whether the app is heard, and what went wrong how often."""
+        desk = self.core.desk
+        standing = (desk.role(), desk.app_decides(now))
+        if standing != self._standing:
+            self._standing = standing
+            LOG.info("role=%s app_decides=%s", *standing)
+        last, before = self._reported
+        if now - last >= _REPORT:
+            for outcome in sorted(TROUBLE):
+                grown = desk.counters[outcome] - before[outcome]
+                if grown:
+                    LOG.warning("%s count=%d", outcome, grown)
+            self._reported = now, Counter(desk.counters)
+
+
+def _mtus(cluster: Cluster) -> dict[int, int]:
+    """The longest packet that can be handed over on each interface: its own MTU, and synod0's."""
+    port = mtu_of(SYNOD_NAME)
+    return {i.index: min(port, mtu_of(i.name)) for i in cluster.interfaces}

@@ -1,0 +1,189 @@
+"""The kernel's connection tracking over netlink: requests, destroyed entries, a dump in pieces.
+
+Nothing here decides. Requests are synchronous: the kernel carries them out inside `send()`
+(netlink_unicast_kernel() in net/netlink/af_netlink.c), so their answers wait by the time it
+returns, and many go in one call. Needs CAP_NET_ADMIN; acts on the network namespace of the process.
+"""
+
+import errno
+import socket
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from agents.ctnetlink import (
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    Entry,
+    Get,
+    Request,
+    Result,
+    messages,
+    pack,
+    pack_dump,
+    parse_entry,
+    parse_error,
+)
+
+# An answer takes up to 8 KiB of a socket's receive buffer, whatever its length.
+MAX_REQUESTS = 128
+_REQUESTS_BUFFER = 4 << 20
+_EVENTS_BUFFER = 16 << 20
+_MAX_EVENTS = 4096
+_DATAGRAM = 1 << 16
+
+_NETLINK_NETFILTER = 12
+_SO_RCVBUFFORCE = 33
+_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
+_GROUP_DESTROY = 3  # NFNLGRP_CONNTRACK_DESTROY
+
+
+class Conntrack:
+    """Requests: one batch at a time."""
+
+    def __init__(self) -> None:
+        self._socket = _socket(_REQUESTS_BUFFER)
+        self._seq = 0
+        self.pid: int = self._socket.getsockname()[0]
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def transact(self, requests: Sequence[Request]) -> list[Result]:
+        """Carry out requests in order; one result each, in order: an entry, or an errno (0: done).
+
+        EPROTO: a Get found something that isn't TCP over IPv4. ENOBUFS: no memory for the answer.
+        """
+        results: list[Result] = []
+        for start in range(0, len(requests), MAX_REQUESTS):
+            results += self._transact(requests[start : start + MAX_REQUESTS])
+        return results
+
+    def _transact(self, requests: Sequence[Request]) -> list[Result]:
+        last = len(requests) - 1
+        first = self._seq
+        self._seq = first + len(requests) & 0x7FFFFFFF
+        # Only the last asks for an acknowledgement; of the others one hears entries and errors.
+        self._socket.send(
+            b"".join([pack(ask, first + at, at == last) for at, ask in enumerate(requests)])
+        )
+        results: list[Result] = [errno.ENOBUFS if type(ask) is Get else 0 for ask in requests]
+        while True:
+            try:
+                data = self._socket.recv(_DATAGRAM)
+            except BlockingIOError:
+                # Not even the acknowledgement came.
+                return [result or errno.ENOBUFS for result in results]
+            for message in messages(data):
+                at = message.seq - first
+                if not 0 <= at <= last:
+                    continue  # the answer to a batch given up before
+                if message.kind == NLMSG_ERROR:
+                    code = parse_error(data, message)
+                    if code:
+                        results[at] = code
+                    if at == last:
+                        return results
+                else:
+                    results[at] = parse_entry(data, message.start, message.end) or errno.EPROTO
+
+
+class Ended(NamedTuple):
+    """Entries that the kernel destroyed, and whether more were than could be told (ENOBUFS)."""
+
+    entries: list[Entry]
+    lost: bool
+
+
+class Destroyed:
+    """Entries that go, whoever removes them, except the requests of one netlink port (`ignore`).
+
+    `net.netfilter.nf_conntrack_events` must be 1: at 2, the kernel's default, entries made while
+    nobody listened go silently (nf_ct_ecache_ext_add() in nf_conntrack_ecache.c).
+    """
+
+    def __init__(self, ignore: int) -> None:
+        self._ignore = ignore
+        self._socket = _socket(_EVENTS_BUFFER)
+        self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_DESTROY)
+
+    def fileno(self) -> int:
+        """For poll()."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def read(self) -> Ended:
+        """What was destroyed since the last call, up to a bound; does not wait."""
+        entries: list[Entry] = []
+        lost = False
+        for _ in range(_MAX_EVENTS):
+            try:
+                data = self._socket.recv(_DATAGRAM)
+            except BlockingIOError:
+                break
+            except OSError as problem:
+                if problem.errno != errno.ENOBUFS:
+                    raise
+                lost = True
+                continue
+            for message in messages(data):
+                # Of a removal on request it is the port of who asked (ctnetlink_conntrack_event()).
+                if message.pid != self._ignore:
+                    entry = parse_entry(data, message.start, message.end)
+                    if entry:
+                        entries.append(entry)
+        return Ended(entries, lost)
+
+
+class Dump:
+    """All entries of IPv4, in pieces: the kernel writes the next when one is read.
+
+    So the loop goes on meanwhile, however many there are.
+    """
+
+    def __init__(self) -> None:
+        self._socket = _socket(_REQUESTS_BUFFER)
+        self._socket.send(pack_dump(1))
+
+    def fileno(self) -> int:
+        """For poll()."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket, at the end or before."""
+        self._socket.close()
+
+    def read(self) -> tuple[list[Entry], bool]:
+        """The next piece, empty if it isn't there yet, and whether it was the last.
+
+        OSError if the kernel gives up: what it told is not all.
+        """
+        entries: list[Entry] = []
+        try:
+            data = self._socket.recv(_DATAGRAM)
+        except BlockingIOError:
+            return entries, False
+        for message in messages(data):
+            if message.kind in (NLMSG_DONE, NLMSG_ERROR):
+                # Either has an errno first; that of the end of a dump is 0.
+                code = parse_error(data, message)
+                if code > 0:
+                    raise OSError(code, "conntrack dump")
+                return entries, True
+            entry = parse_entry(data, message.start, message.end)
+            if entry:
+                entries.append(entry)
+        return entries, False
+
+
+def _socket(receive_buffer: int) -> socket.socket:
+    sock = socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER
+    )
+    sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_buffer)
+    sock.bind((0, 0))
+    sock.setblocking(False)
+    return sock

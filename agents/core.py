@@ -1,0 +1,175 @@
+"""The agent without its sockets: frames, destroyed entries and time in; frames and requests out.
+
+Whatever needs conntrack is a generator of `Steps`: it yields a request, is sent the result, and
+returns its outcome. The shell runs those of one wake-up side by side, their requests put together,
+and then calls `take()` for what is to be written.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from agents.core_auxiliary import Auxiliary
+from agents.core_facts import INTERVAL, Desk, Facts, Steps
+from agents.core_primary import Primary
+from agents.core_serving import Serving
+from agents.ctnetlink import Entry
+from agents.outcomes import Outcome
+from agents.wire import control
+from agents.wire.control_maps import Announce
+from agents.wire.errors import WireError
+from agents.wire.packet import parse_syn
+from agents.wire.ports import mac_text
+
+CENSUS_FRAMES = 16  # at a time: the bridge's queue to the agent's port isn't long
+CENSUS_PAUSE = 0.002  # seconds between them
+RESYNC_PAUSE = 2.0  # seconds between two calls for a census, however much is lost
+_CONTROL = control.ETHERTYPE.to_bytes(2)
+_CAUSES_RESYNC = (control.CENSUS, control.ENDED)
+
+
+class Core:
+    """A unit's agent. Times are seconds of one clock that never goes back."""
+
+    def __init__(self, facts: Facts, now: float) -> None:
+        self.facts = facts
+        self.desk = Desk()
+        self.serving = Serving(facts, self.desk)
+        self.primary = Primary(facts, self.desk, self.serving)
+        self.auxiliary = Auxiliary(facts, self.desk, self.serving)
+        self._announce_at = now
+        self._resync = 0
+        self._lost = False
+        self._resync_at = now
+        self._dump = False
+        self._census: deque[bytes] = deque()
+        self._census_at = now
+
+    def frames(self, frames: Iterable[bytes], now: float) -> Iterator[Steps]:
+        """Frames read from the agent's port. Garbage is counted, and no more."""
+        for frame in frames:
+            try:
+                if frame[12:14] == _CONTROL:
+                    yield from self._control(control.parse(frame), now)
+                else:
+                    yield self._syn(frame, now)
+            except WireError as error:
+                self.count(Outcome(error.reason))
+
+    def destroyed(self, entries: Iterable[Entry], lost: bool, now: float) -> None:
+        """Entries that conntrack destroyed; `lost`: more than it could tell."""
+        for entry in entries:
+            self.serving.destroyed(entry.orig, entry.reply, now)
+        if lost:
+            self.count(Outcome.EVENTS_LOST)
+            self._lost = True
+
+    def dumped(self, entries: Iterable[Entry], last: bool, now: float) -> None:
+        """A piece of the dump that was asked for."""
+        self._census.extend(self.serving.count(entries, last, now))
+
+    def undumped(self) -> None:
+        """The dump that was asked for failed: there is no census. A new one is called for."""
+        self.serving.end_census()
+        self._lost = True
+
+    def unwritten(self, frame: bytes) -> None:
+        """A frame of `take()` that the kernel didn't take. The client will send its SYN again."""
+        self.count(Outcome.WRITE_FAILED)
+        if frame[12:14] == _CONTROL and control.parse(frame).kind in _CAUSES_RESYNC:
+            self._census.clear()
+            self._lost = True
+
+    def tick(self, now: float) -> Iterator[Steps]:
+        """What is due by the clock."""
+        self.serving.settle(now)
+        yield from self.primary.expire(now)
+        if now >= self._announce_at:
+            self._announce_at = now + INTERVAL
+            if self._lost and now >= self._resync_at and not self._counting():
+                self._resync, self._lost = self._resync + 1, False
+                self._resync_at = now + RESYNC_PAUSE
+            self.desk.frames += control.announce_frames(self._announcement())
+
+    def leave(self, now: float) -> Iterator[Steps]:
+        """The agent ends: what waits for a decision goes without one."""
+        self.desk.told = None
+        yield from self.primary.expire(now)
+
+    def deadline(self) -> float:
+        """When `tick` or `take` have something to do next."""
+        times = [self._announce_at, self.primary.next_expiry(), self.serving.next_end()]
+        times.append(self._census_at if self._census else None)
+        return min(time for time in times if time is not None)
+
+    def take(self, now: float) -> tuple[list[bytes], bool]:
+        """Frames to write, in order, and whether a dump of conntrack is to begin (again)."""
+        cluster, desk, serving = self.facts.cluster, self.desk, self.serving
+        out, desk.frames = desk.frames, []
+        # Ends first: a SYN on offer may have the ports of a session that has just ended.
+        if serving.ended:
+            out += control.ended_frames(cluster.group, self.facts.unit, serving.ended)
+            serving.ended = []
+        if desk.offers:
+            out += control.offer_frames(cluster.group, self.facts.unit, desk.offers)
+            desk.offers = []
+        if self._census and now >= self._census_at:
+            self._census_at = now + CENSUS_PAUSE
+            out += [self._census.popleft() for _ in range(min(CENSUS_FRAMES, len(self._census)))]
+        dump, self._dump = self._dump, False
+        return out, dump
+
+    def count(self, outcome: Outcome) -> None:
+        """One more of these."""
+        self.desk.counters[outcome] += 1
+
+    def _syn(self, frame: bytes, now: float) -> Steps:
+        syn = parse_syn(frame)
+        facts = self.facts
+        interface = facts.interface_of_own.get(syn.eth_src)
+        if interface:
+            return self.primary.leaving(syn, interface, now)
+        interface = facts.interface_of_own.get(syn.eth_dst)
+        if not interface or facts.virtual_macs[interface] != syn.eth_src:
+            raise WireError(Outcome.NOT_ADDRESSED)
+        return self.auxiliary.arriving(syn, interface, now)
+
+    def _control(self, message: control.Message, now: float) -> Iterator[Steps]:
+        if (message.group, message.unit) != (self.facts.cluster.group, self.facts.unit):
+            raise WireError(Outcome.CONTROL_STRANGER)
+        match message.kind:
+            case control.DECIDED:
+                for offer_id, unit in control.decided(message):
+                    yield self.primary.decided(offer_id, unit, now)
+            case control.FORGET:
+                for session in control.forgotten(message):
+                    yield self.primary.forget(session)
+            case control.STATE:
+                self.desk.told, self.desk.heard = control.state(message), now
+                self.count(Outcome.STATE)
+            case control.CENSUS_REQUEST:
+                self._census.clear()
+                self.serving.start_census(message.token, now)
+                self._dump = True
+                self.count(Outcome.CENSUS)
+            case _:
+                raise WireError(Outcome.CONTROL_KIND)
+
+    def _counting(self) -> bool:
+        return self.serving.counting or bool(self._census)
+
+    def _announcement(self) -> Announce:
+        facts, cluster, told = self.facts, self.facts.cluster, self.desk.told
+        return Announce(
+            unit=facts.unit,
+            group=cluster.group,
+            boot=facts.boot,
+            name=cluster.name,
+            version=facts.version,
+            role=self.desk.role(),
+            primary=told.primary if told else 0,
+            macs={i.name: mac_text(facts.own_macs[i.index]) for i in cluster.interfaces},
+            digest=cluster.digest,
+            serving=len(self.serving.sessions),
+            resync=self._resync,
+            counters={str(name): number for name, number in self.desk.counters.items()},
+        )

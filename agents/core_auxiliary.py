@@ -1,0 +1,121 @@
+"""An auxiliary's part: a SYN with SYN data becomes a conntrack entry and the client's own SYN.
+
+The talk: the target "will extract the information like NAT and routing, calls ip_nat_setup_info,
+copy mark information …, shrink the data and continue the packet traversal" (slide "Packet Flow").
+An auxiliary never decides: the entry is there before its kernel sees the SYN, and counts as one
+that was answered, so that rules for new connections (`ct state new`) don't decide a second time.
+"""
+
+import errno
+from collections.abc import Generator
+
+from agents.core_facts import Desk, Facts, Steps
+from agents.core_serving import Serving
+from agents.ctnetlink import (
+    CLOSE,
+    CONFIRMED,
+    SEEN_REPLY,
+    SYN_SENT,
+    TIME_WAIT,
+    Create,
+    Delete,
+    Entry,
+    Get,
+    Request,
+    Result,
+)
+from agents.outcomes import Outcome
+from agents.wire import syndata
+from agents.wire.errors import WireError
+from agents.wire.packet import Syn, cut_data
+from agents.wire.syndata import SynData
+
+SYN_SENT_TIMEOUT = 120  # seconds, the kernel's own
+# A SYN of the same tuple opens a new connection (tcp_conntracks in nf_conntrack_proto_tcp.c: in any
+# other state it belongs to the one that is there).
+_OVER = (TIME_WAIT, CLOSE)
+
+
+class Auxiliary:
+    """What is done with SYNs that the primary hands over."""
+
+    def __init__(self, facts: Facts, desk: Desk, serving: Serving) -> None:
+        self._facts = facts
+        self._desk = desk
+        self._serving = serving
+
+    def arriving(self, syn: Syn, interface: int, now: float) -> Steps:
+        """A SYN came for this unit by that interface."""
+        try:
+            data, length = self._decision(syn, interface)
+        except WireError as error:
+            if error.reason == Outcome.SYNDATA_ABSENT:
+                return (yield from self._without_data(syn))
+            return Outcome(error.reason)
+        entry = Entry(
+            syn.tuple12,
+            data.reply,
+            CONFIRMED | SEEN_REPLY,
+            SYN_SENT,
+            SYN_SENT_TIMEOUT,
+            data.mark,
+            data.labels,
+            data.helper,
+            data.master,
+        )
+        outcome = Outcome.INJECTED
+        result = yield Create(entry)
+        if result == errno.EEXIST:
+            present = yield Get(entry.orig)
+            if _same(present, entry):
+                outcome, result = Outcome.RETRANSMITTED, 0
+            else:
+                outcome, result = Outcome.REPLACED, (yield from self._replace(entry, now))
+        if result == errno.EOPNOTSUPP and entry.helper:
+            entry = entry._replace(helper="")
+            outcome, result = Outcome.HELPER_MISSING, (yield Create(entry))
+        if result == errno.ENOENT and entry.master:
+            entry = entry._replace(master=b"")
+            outcome, result = Outcome.MASTER_MISSING, (yield Create(entry))
+        if result:
+            return Outcome.CREATE_REFUSED
+        self._serving.add(entry.orig, now)
+        self._desk.frames.append(cut_data(syn.frame, length))
+        return outcome
+
+    def _decision(self, syn: Syn, interface: int) -> tuple[SynData, int]:
+        """The SYN data, and their length; WireError with the outcome if they aren't for us."""
+        if self._desk.role() == "primary":
+            raise WireError(Outcome.NOT_AUXILIARY)
+        data, length = syndata.decode(syn.payload)
+        if data.unit != self._facts.unit:
+            raise WireError(Outcome.OTHER_UNIT, str(data.unit))
+        if data.interface != interface:
+            raise WireError(Outcome.OTHER_INTERFACE, str(data.interface))
+        return data, length
+
+    def _without_data(self, syn: Syn) -> Steps:
+        entry = yield Get(syn.tuple12)
+        if not isinstance(entry, Entry) or entry.orig != syn.tuple12:
+            return Outcome.SYN_WITHOUT_DATA
+        self._desk.frames.append(syn.frame)
+        return Outcome.PASSED
+
+    def _replace(self, entry: Entry, now: float) -> Generator[Request, Result, Result]:
+        """Whatever has either tuple goes: the primary's conntrack, which has both, is right."""
+        for tuple12 in (entry.orig, entry.reply):
+            found = yield Get(tuple12)
+            if isinstance(found, Entry):
+                yield Delete(found.orig)
+                if found.orig != entry.orig:
+                    self._serving.destroyed(found.orig, found.reply, now)
+        return (yield Create(entry))
+
+
+def _same(present: Result, entry: Entry) -> bool:
+    """Whether the entry that is there belongs to the session of the one to be made."""
+    return (
+        isinstance(present, Entry)
+        and (present.orig, present.reply) == (entry.orig, entry.reply)
+        and present.state not in _OVER
+    )

@@ -1,0 +1,91 @@
+"""What the parts of the agent's core share: facts of this unit, the app's word, what goes out."""
+
+from collections import Counter
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+
+from agents.config import Cluster
+from agents.ctnetlink import Request, Result
+from agents.outcomes import Outcome
+from agents.wire.control import Offer
+from agents.wire.control_maps import State
+from agents.wire.labels import balanced, interface_of, with_unit
+
+# What is done about one frame, decision or entry: it asks for one thing of conntrack at a time, is
+# sent what came of it, and ends with its outcome. Whoever runs many puts their requests together.
+Steps = Generator[Request, Result, Outcome]
+
+INTERVAL = 0.3  # seconds between announcements, and between the app's states
+SILENT = 3 * INTERVAL  # an app unheard for so long is away
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What doesn't change while the agent runs.
+
+    `mtus` (bytes of IP) are by interface index, and so are the MACs of `peers`, the other units by
+    id. `boot` (u32) is random.
+    """
+
+    cluster: Cluster
+    unit: int
+    boot: int
+    version: str
+    mtus: Mapping[int, int]
+    own_macs: Mapping[int, bytes]
+    interface_of_own: Mapping[bytes, int]
+    virtual_macs: Mapping[int, bytes]
+    peers: Mapping[int, Mapping[int, bytes]]
+    own_labels: tuple[bytes, bytes]
+
+    def selected(self, labels: bytes) -> bool:
+        """Whether sessions with these labels are ones to balance: forwarded, and chosen."""
+        chosen = self.cluster.balance == "all" or balanced(labels)
+        return chosen and 1 <= interface_of(labels) <= len(self.own_macs)
+
+
+def facts_of(
+    cluster: Cluster,
+    unit: int,
+    *,
+    boot: int,
+    version: str,
+    mtus: Mapping[int, int],
+) -> Facts:
+    """The facts of a unit of this cluster; KeyError if it has no such unit."""
+    macs = {u.id: dict(enumerate(u.macs, 1)) for u in cluster.units}
+    own = macs[cluster.unit(unit).id]
+    return Facts(
+        cluster=cluster,
+        unit=unit,
+        boot=boot,
+        version=version,
+        mtus=mtus,
+        own_macs=own,
+        interface_of_own={mac: index for index, mac in own.items()},
+        virtual_macs={i.index: i.virtual_mac for i in cluster.interfaces},
+        peers={other: by_index for other, by_index in macs.items() if other != unit},
+        own_labels=with_unit(unit),
+    )
+
+
+@dataclass(slots=True)
+class Desk:
+    """What changes: the app's last word, what is to be written, what was counted."""
+
+    told: State | None = None
+    heard: float = 0.0
+    frames: list[bytes] = field(default_factory=list)
+    offers: list[Offer] = field(default_factory=list)
+    counters: Counter[Outcome] = field(default_factory=Counter)
+
+    def role(self) -> str:
+        """The role that the app told last: primary, auxiliary, none."""
+        return self.told.role if self.told else "none"
+
+    def app_decides(self, now: float) -> bool:
+        """Whether the app is there, and takes this unit for the primary.
+
+        Whether it has others to choose from is told by what comes: SYNs come here only if so.
+        """
+        return self.role() == "primary" and now - self.heard < SILENT

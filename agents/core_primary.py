@@ -1,0 +1,260 @@
+"""The primary's part: SYNs that leave its kernel are offered, and go where the app decides.
+
+The talk: "all the decisions taken while processing like NATing and conntrack mark are appended as
+data in SYN packet and then sent to the auxiliary unit" (slide "Packet Flow"). The kernel has
+processed the SYN entirely by the time it comes here; what it decided stands in its conntrack entry.
+A SYN that comes here is never lost for want of a decision: without one, the primary serves it.
+"""
+
+import errno
+from collections.abc import Generator, Iterator
+from typing import NamedTuple
+
+from agents.core_facts import Desk, Facts, Steps
+from agents.core_serving import Serving
+from agents.ctnetlink import (
+    ASSURED,
+    CONFIRMED,
+    ESTABLISHED,
+    SEEN_REPLY,
+    Create,
+    Delete,
+    Entry,
+    Get,
+    Request,
+    Result,
+    Update,
+)
+from agents.outcomes import Outcome
+from agents.wire import syndata
+from agents.wire.control import Offer, Session
+from agents.wire.labels import SIZE, interface_of, unit_of, with_unit
+from agents.wire.packet import Syn, append_data, as_client_sent, inverse, readdress
+from agents.wire.syndata import SynData
+
+MAX_PENDING = 8192
+DECISION_TIME = 1.0  # seconds that an offer waits for its decision
+MAX_RELEASED = 8192
+# Seconds that the entry of a handed-over session would live, were it not removed when the session
+# ends: the longest there is (the kernel makes INT_MAX jiffies of it, weeks: __nf_ct_set_timeout()).
+# The timeout of established entries would be too short: it is one of idle sessions, and this kernel
+# doesn't see those that aren't.
+LASTING = 0x7FFFFFFF
+RELEASED_TIME = 30.0  # seconds that an offer released without a decision is remembered
+
+
+class Offered(NamedTuple):
+    """A SYN as the kernel sent it, and its entry; `time` it was offered or released.
+
+    `again`: it was offered a second time, to tell the app that it is served here already.
+    """
+
+    frame: bytes
+    entry: Entry
+    interface: int
+    out_interface: int
+    time: float
+    again: bool = False
+
+
+class Primary:
+    """Offers that wait for decisions, and what is done with either."""
+
+    def __init__(self, facts: Facts, desk: Desk, serving: Serving) -> None:
+        self._facts = facts
+        self._desk = desk
+        self._serving = serving
+        self._next_id = facts.boot  # so that a decision for the agent before this one finds nothing
+        self.pending: dict[int, Offered] = {}
+        self._released: dict[int, Offered] = {}
+
+    def leaving(self, syn: Syn, out_interface: int, now: float) -> Steps:
+        """A SYN left the kernel by that interface."""
+        facts, desk = self._facts, self._desk
+        reply = inverse(syn.tuple12)
+        entry = yield Get(reply)
+        if not isinstance(entry, Entry) or entry.reply != reply:
+            desk.frames.append(syn.frame)
+            return Outcome.RELEASED_UNTRACKED
+        interface = interface_of(entry.labels)
+        known = unit_of(entry.labels)
+        outcome = self._not_to_offer(syn, entry, interface, known)
+        if outcome:
+            return (yield from self._release(syn.frame, entry, outcome))
+        offered = Offered(syn.frame, entry, interface, out_interface, now)
+        if not desk.app_decides(now):
+            return (yield from self._without_app(offered, Outcome.RELEASED_ALONE))
+        if not known and entry.master:
+            # The talk: "expected connections (like FTP Data) will use master connection's cnodeid".
+            master = yield Get(entry.master)
+            known = unit_of(master.labels) if isinstance(master, Entry) else 0
+        if len(self.pending) >= MAX_PENDING:
+            return (yield from self._without_app(offered, Outcome.RELEASED_FULL))
+        self._offer(self.pending, offered, known if known in facts.peers else 0)
+        return Outcome.OFFERED
+
+    def decided(self, offer_id: int, unit: int, now: float) -> Steps:
+        """The app chose a unit for what was offered."""
+        offered = self.pending.pop(offer_id, None)
+        if offered is None:
+            return (yield from self._late(offer_id, unit, now))
+        entry = offered.entry
+        if unit in self._facts.peers:
+            return (yield from self._hand_over(offered, unit, Outcome.HANDED_OVER))
+        if unit != self._facts.unit:
+            return (yield from self._release(offered.frame, entry, Outcome.DECIDED_STRANGER))
+        labels, mask = self._facts.own_labels
+        result = yield Update(entry.orig, labels, mask)
+        if not (yield from self._kept(offered, labels, mask, result)):
+            return Outcome.ENTRY_LOST
+        self._serving.add(entry.orig, now)
+        self._desk.frames.append(offered.frame)
+        return Outcome.SERVED
+
+    def forget(self, session: Session) -> Steps:
+        """The auxiliary that served the session has no entry any more: neither needs this unit."""
+        entry = yield Get(session.orig)
+        if not isinstance(entry, Entry) or entry.orig != session.orig:
+            return Outcome.FORGET_UNKNOWN
+        if unit_of(entry.labels) == self._facts.unit or entry.reply != session.reply:
+            return Outcome.FORGET_REFUSED
+        result = yield Delete(session.orig)
+        return Outcome.FORGET_UNKNOWN if result else Outcome.FORGOTTEN
+
+    def expire(self, now: float) -> Iterator[Steps]:
+        """Offers that waited for too long; all of them, if the app is away."""
+        away = not self._desk.app_decides(now)
+        while self.pending:
+            offer_id, offered = next(iter(self.pending.items()))
+            if not away and now - offered.time < DECISION_TIME:
+                break
+            del self.pending[offer_id]
+            self._remember(offer_id, offered._replace(time=now))
+            yield self._without_app(offered, Outcome.RELEASED_UNDECIDED)
+        while self._released:
+            offer_id, offered = next(iter(self._released.items()))
+            if now - offered.time < RELEASED_TIME:
+                break
+            del self._released[offer_id]
+
+    def next_expiry(self) -> float | None:
+        """When the oldest offer will have waited for too long."""
+        for offered in self.pending.values():
+            return offered.time + DECISION_TIME
+        return None
+
+    def _not_to_offer(self, syn: Syn, entry: Entry, interface: int, known: int) -> Outcome | None:
+        """Why this unit serves the session without asking; None if it is to be offered."""
+        facts = self._facts
+        if known == facts.unit:
+            return Outcome.RELEASED_KNOWN
+        if interface not in facts.own_macs:
+            return Outcome.RELEASED_LOCAL
+        if not facts.selected(entry.labels):
+            return Outcome.RELEASED_UNSELECTED
+        if syn.total_length + _data_size(entry) > facts.mtus[interface]:
+            return Outcome.RELEASED_TOO_LARGE
+        return None
+
+    def _offer(self, shelf: dict[int, Offered], offered: Offered, known: int) -> None:
+        offer_id, entry = self._next_id, offered.entry
+        self._next_id = offer_id + 1 & 0xFFFFFFFF
+        shelf[offer_id] = offered
+        interfaces = offered.interface, offered.out_interface
+        self._desk.offers.append(Offer(offer_id, known, *interfaces, 0, entry.orig, entry.reply))
+
+    def _remember(self, offer_id: int, offered: Offered) -> None:
+        if len(self._released) >= MAX_RELEASED:
+            del self._released[next(iter(self._released))]
+        self._released[offer_id] = offered
+
+    def _without_app(self, offered: Offered, outcome: Outcome) -> Steps:
+        """An auxiliary's session stays with it: its flows and entry are there. Others come here."""
+        unit = unit_of(offered.entry.labels)
+        if unit in self._facts.peers:
+            return (yield from self._hand_over(offered, unit, Outcome.HANDED_OVER_ALONE))
+        return (yield from self._release(offered.frame, offered.entry, outcome))
+
+    def _release(self, frame: bytes, entry: Entry, outcome: Outcome) -> Steps:
+        """This unit serves the session: the SYN goes out as the kernel sent it."""
+        self._desk.frames.append(frame)
+        if unit_of(entry.labels) != self._facts.unit:
+            result = yield Update(entry.orig, *self._facts.own_labels)
+            if result:
+                self._desk.counters[Outcome.ENTRY_REFUSED] += 1
+        return outcome
+
+    def _hand_over(self, offered: Offered, unit: int, outcome: Outcome) -> Steps:
+        """An auxiliary serves the session: it gets the SYN as the client sent it, and SYN data."""
+        facts, entry, interface = self._facts, offered.entry, offered.interface
+        labels, mask = with_unit(unit)
+        # No more packets of the session come to this kernel, but any may: see docs/adr/0005.
+        status = entry.status | SEEN_REPLY | ASSURED
+        result = yield Update(entry.orig, labels, mask, status, LASTING)
+        if not (yield from self._kept(offered, labels, mask, result)):
+            return Outcome.ENTRY_LOST
+        data = SynData(
+            unit,
+            facts.unit,
+            interface,
+            entry.mark,
+            _relabelled(entry.labels, labels, mask),
+            entry.reply,
+            entry.helper,
+            entry.master,
+        )
+        frame = append_data(as_client_sent(offered.frame, entry.orig), syndata.encode(data))
+        self._desk.frames.append(
+            readdress(frame, facts.peers[unit][interface], facts.own_macs[interface])
+        )
+        return outcome
+
+    def _kept(
+        self, offered: Offered, labels: bytes, mask: bytes, result: Result
+    ) -> Generator[Request, Result, bool]:
+        """After an update of the entry: is it there? One that has gone is made again."""
+        if result == errno.ENOENT:
+            entry = offered.entry._replace(
+                status=CONFIRMED | SEEN_REPLY | ASSURED,
+                state=ESTABLISHED,
+                timeout=LASTING,
+                labels=_relabelled(offered.entry.labels, labels, mask),
+            )
+            result = yield Create(entry, liberal=True)
+            if result:
+                return False
+            self._desk.counters[Outcome.ENTRY_REMADE] += 1
+        elif result:
+            self._desk.counters[Outcome.ENTRY_REFUSED] += 1
+        return True
+
+    def _late(self, offer_id: int, unit: int, now: float) -> Steps:
+        """A decision on a session that was released without it: by now conntrack knows better."""
+        offered = self._released.pop(offer_id, None)
+        if offered is None:
+            return Outcome.DECIDED_UNKNOWN
+        entry, own = offered.entry, self._facts.unit
+        present = yield Get(entry.orig)
+        found = unit_of(present.labels) if isinstance(present, Entry) else 0
+        if unit == own:
+            if found == own:
+                self._serving.add(entry.orig, now)
+            else:
+                self._serving.farewell(entry.orig, entry.reply, now)
+        elif unit != found and not offered.again:
+            # The app must take its flows back. An offer that names the unit does it.
+            offer = offered._replace(time=now, again=True)
+            self._offer(self._released, offer, own)
+        return Outcome.DECIDED_LATE
+
+
+def _data_size(entry: Entry) -> int:
+    """Bytes of SYN data that this entry will make."""
+    options = (len(entry.helper), len(entry.master))
+    return syndata.MIN_SIZE + sum(2 + size for size in options if size)
+
+
+def _relabelled(before: bytes, labels: bytes, mask: bytes) -> bytes:
+    """Labels as the kernel will have them after an update."""
+    kept = int.from_bytes(before, "little") & ~int.from_bytes(mask, "little")
+    return (kept | int.from_bytes(labels, "little")).to_bytes(SIZE, "little")

@@ -1,0 +1,120 @@
+"""Which sessions this unit serves, when they end, and the census of them.
+
+A session has ended when conntrack destroys its entry: there is no other idea of its end. Pure: the
+shell brings destroyed entries and pieces of a dump, and takes away what is to be told to the app.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+from agents.core_facts import Desk, Facts
+from agents.ctnetlink import Entry
+from agents.outcomes import Outcome
+from agents.wire.control import Counted, Session, census_frames
+from agents.wire.labels import unit_of
+
+# The app takes the end of a session younger than 2 s for that of a predecessor with the same ports
+# (a refused one ends at once: its entry goes with the RST). So no end is told sooner than this.
+SETTLED = 2.5
+
+
+class Serving:
+    """The sessions by orig tuple, each with the time it was last opened; the ends not told yet."""
+
+    def __init__(self, facts: Facts, desk: Desk) -> None:
+        self._facts = facts
+        self._desk = desk
+        self.sessions: dict[bytes, float] = {}
+        self.ended: list[Session] = []
+        self._settling: deque[tuple[float, Session]] = deque()
+        self._census: _Census | None = None
+
+    def add(self, orig: bytes, now: float) -> None:
+        """This unit serves the session, from now on or again."""
+        self.sessions[orig] = now
+
+    def destroyed(self, orig: bytes, reply: bytes, now: float) -> None:
+        """Its entry is gone; nothing if this unit didn't serve it."""
+        if self._census:
+            self._census.gone.add(orig)
+        since = self.sessions.pop(orig, None)
+        if since is None:
+            return
+        if now - since < SETTLED:
+            self.farewell(orig, reply, now)
+        else:
+            self._end(Session(orig, reply))
+
+    def farewell(self, orig: bytes, reply: bytes, now: float) -> None:
+        """Tell the app of the end once that counts, unless the session is served again by then."""
+        self._settling.append((now + SETTLED, Session(orig, reply)))
+
+    def settle(self, now: float) -> None:
+        """Tell the ends whose time has come."""
+        while self._settling and self._settling[0][0] <= now:
+            _, session = self._settling.popleft()
+            if session.orig in self.sessions:
+                self._desk.counters[Outcome.ENDED_REUSED] += 1
+            else:
+                self._end(session)
+
+    def next_end(self) -> float | None:
+        """When the next end is to be told."""
+        return self._settling[0][0] if self._settling else None
+
+    def start_census(self, token: int, now: float) -> None:
+        """A dump begins; a census on its way is given up."""
+        self._census = _Census(token, now)
+
+    def end_census(self) -> None:
+        """The census on its way is given up."""
+        self._census = None
+
+    @property
+    def counting(self) -> bool:
+        """Whether a census is on its way."""
+        return self._census is not None
+
+    def count(self, entries: Iterable[Entry], last: bool, now: float) -> list[bytes]:
+        """A piece of the dump; the census's frames after the last one, [] before."""
+        census, own = self._census, self._facts.unit
+        if census is None:
+            return []
+        everyone = self._desk.role() == "primary"
+        for entry in entries:
+            unit = unit_of(entry.labels)
+            if not self._facts.selected(entry.labels):
+                continue
+            if unit == own:
+                # What was destroyed while the dump went on may yet come in a piece of it.
+                if entry.orig in census.gone and entry.orig not in self.sessions:
+                    continue
+                self.sessions.setdefault(entry.orig, now)
+            elif not everyone or unit not in self._facts.peers:
+                continue
+            census.found.append(Counted(entry.orig, entry.reply, unit))
+        if not last:
+            return []
+        self._census = None
+        present = {session.orig for session in census.found}
+        # What began before the dump and isn't in it has ended unheard. The app sees that, too.
+        self.sessions = {
+            orig: since
+            for orig, since in self.sessions.items()
+            if orig in present or since >= census.began
+        }
+        return census_frames(self._facts.cluster.group, own, census.token, census.found)
+
+    def _end(self, session: Session) -> None:
+        self.ended.append(session)
+        self._desk.counters[Outcome.ENDED] += 1
+
+
+class _Census:
+    """One on its way: what it found, and which entries have gone meanwhile."""
+
+    def __init__(self, token: int, began: float) -> None:
+        self.token = token
+        self.began = began
+        self.found: list[Counted] = []
+        self.gone: set[bytes] = set()

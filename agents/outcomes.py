@@ -1,0 +1,105 @@
+"""What can become of a frame, a decision or an entry in the agent's hands: one name each.
+
+The name is the log's word, the counter that the agent announces, and what the tests expect.
+"""
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """One word for what was done. Those of `agents.wire` are its WireErrors' reasons: all drops."""
+
+    # A SYN that left this unit's kernel: it goes out as it is, unless it is offered to the app.
+    OFFERED = "offered"
+    RELEASED_ALONE = "released_alone"  # the app is silent
+    RELEASED_FULL = "released_full"  # too many offers wait for decisions
+    RELEASED_KNOWN = "released_known"  # this unit serves the session already
+    RELEASED_LOCAL = "released_local"  # from this unit itself: it came in by no interface
+    RELEASED_TOO_LARGE = "released_too_large"  # with SYN data it would exceed the MTU
+    RELEASED_UNDECIDED = "released_undecided"  # offered, and not decided in time
+    RELEASED_UNSELECTED = "released_unselected"  # the user's rules didn't choose it
+    RELEASED_UNTRACKED = "released_untracked"  # conntrack has no entry for it
+
+    # A decision of the app's.
+    SERVED = "served"  # by this unit
+    HANDED_OVER = "handed_over"  # to another
+    HANDED_OVER_ALONE = "handed_over_alone"  # a session of another's, while the app is silent
+    DECIDED_LATE = "decided_late"  # released before
+    DECIDED_UNKNOWN = "decided_unknown"  # no such offer
+    DECIDED_STRANGER = "decided_stranger"  # for a unit that isn't configured: released
+    ENTRY_REMADE = "entry_remade"  # the entry had gone before the decision came
+    ENTRY_LOST = "entry_lost"  # and another had come: dropped
+    ENTRY_REFUSED = "entry_refused"  # the kernel changes it not, or not wholly
+
+    # A SYN handed over to this unit.
+    INJECTED = "injected"
+    RETRANSMITTED = "retransmitted"  # its entry is there
+    REPLACED = "replaced"  # another entry stood in its way
+    PASSED = "passed"  # without SYN data, but its entry is there
+    HELPER_MISSING = "helper_missing"  # injected without
+    MASTER_MISSING = "master_missing"  # injected without
+    SYN_WITHOUT_DATA = "syn_without_data"
+    OTHER_UNIT = "other_unit"  # its SYN data name another
+    OTHER_INTERFACE = "other_interface"  # its SYN data name another
+    NOT_AUXILIARY = "not_auxiliary"
+    CREATE_REFUSED = "create_refused"  # the kernel makes no such entry
+
+    # The end of a session.
+    ENDED = "ended"
+    ENDED_REUSED = "ended_reused"  # its successor is there already
+    FORGOTTEN = "forgotten"
+    FORGET_UNKNOWN = "forget_unknown"
+    FORGET_REFUSED = "forget_refused"  # this unit serves it, or it is a successor
+    EVENTS_LOST = "events_lost"
+
+    # Other frames.
+    STATE = "state"
+    CENSUS = "census"
+    NOT_ADDRESSED = "not_addressed"  # neither from this unit's kernel nor handed over to it
+    CONTROL_STRANGER = "control_stranger"  # of another group or unit
+    WRITE_FAILED = "write_failed"
+
+    # agents.wire.packet
+    NOT_IPV4 = "not_ipv4"
+    TRUNCATED = "truncated"
+    BAD_LENGTH = "bad_length"
+    FRAGMENT = "fragment"
+    NOT_TCP = "not_tcp"
+    NOT_SYN = "not_syn"
+    # agents.wire.syndata
+    SYNDATA_ABSENT = "syndata_absent"
+    SYNDATA_VERSION = "syndata_version"
+    SYNDATA_LENGTH = "syndata_length"
+    SYNDATA_TRUNCATED = "syndata_truncated"
+    SYNDATA_VALUE = "syndata_value"
+    # agents.wire.control
+    NOT_CONTROL = "not_control"
+    CONTROL_TRUNCATED = "control_truncated"
+    CONTROL_VERSION = "control_version"
+    CONTROL_KIND = "control_kind"
+    CONTROL_VALUE = "control_value"
+    CONTROL_BODY = "control_body"
+    CONTROL_FIELD = "control_field"
+
+
+# What is worth a line in the log whenever it grows: frames dropped, entries gone astray.
+TROUBLE = frozenset(Outcome) - {
+    Outcome.OFFERED,
+    Outcome.RELEASED_ALONE,
+    Outcome.RELEASED_KNOWN,
+    Outcome.RELEASED_LOCAL,
+    Outcome.RELEASED_TOO_LARGE,
+    Outcome.RELEASED_UNSELECTED,
+    Outcome.SERVED,
+    Outcome.HANDED_OVER,
+    Outcome.HANDED_OVER_ALONE,
+    Outcome.INJECTED,
+    Outcome.RETRANSMITTED,
+    Outcome.REPLACED,
+    Outcome.PASSED,
+    Outcome.ENDED,
+    Outcome.ENDED_REUSED,
+    Outcome.FORGOTTEN,
+    Outcome.STATE,
+    Outcome.CENSUS,
+}

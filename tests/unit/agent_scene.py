@@ -1,0 +1,160 @@
+"""A unit of a small cluster for the tests of the agent's core: its frames, its kernel's answers.
+
+The kernel is played by scripts: what the core asks, and what it is answered, step by step.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from agents.config import parse
+from agents.core import Core
+from agents.core_facts import Steps, facts_of
+from agents.ctnetlink import CONFIRMED, SYN_SENT, Entry, Request, Result
+from agents.outcomes import Outcome
+from agents.wire import control
+from agents.wire.control_maps import State
+from agents.wire.packet import inverse, readdress, tuple12
+from tests.unit.wire_frames import syn
+
+GROUP = 7
+INT, EXT = 1, 2
+CLUSTER = parse(
+    f"""
+name: scene
+group: {GROUP}
+method: round-robin
+interfaces:
+  int: {{nic: nic-int, addresses: [10.1.0.1/24]}}
+  ext: {{nic: nic-ext, addresses: [203.0.113.1/24]}}
+ha: {{nic: nic-ha, subnet: 169.254.83.0/24}}
+units:
+  - {{id: 1}}
+  - {{id: 2}}
+  - {{id: 3}}
+controllers: ["tcp:127.0.0.1:6653"]
+"""
+)
+SELECTIVE = parse(
+    """
+name: scene
+group: 7
+method: round-robin
+balance: labelled
+interfaces:
+  int: {nic: nic-int, addresses: [10.1.0.1/24]}
+  ext: {nic: nic-ext, addresses: [203.0.113.1/24]}
+ha: {nic: nic-ha, subnet: 169.254.83.0/24}
+units: [{id: 1}, {id: 2}]
+controllers: ["tcp:127.0.0.1:6653"]
+"""
+)
+BOOT = 0xFFFFFFFF  # the first offer's id; the second's is 0
+
+ORIG = tuple12("10.1.0.10", "203.0.113.10", 40000, 80)
+REPLY = tuple12("203.0.113.10", "203.0.113.1", 80, 1025)
+NEXT_HOP = bytes.fromhex("02aabbccddee")
+
+
+def labels(*bits: int) -> bytes:
+    """Conntrack labels with these bits."""
+    return sum(1 << bit for bit in bits).to_bytes(16, "little")
+
+
+def from_interface(index: int) -> int:
+    """The label bit of an interface."""
+    return 64 + index
+
+
+def entry(orig: bytes = ORIG, reply: bytes = REPLY, *bits: int, **fields: object) -> Entry:
+    """An entry as the primary's kernel makes it: a SYN that came in by `int`."""
+    made = Entry(orig, reply, CONFIRMED, SYN_SENT, 120, 5, labels(from_interface(INT), *bits))
+    return made._replace(**fields)  # type: ignore[arg-type]
+
+
+@dataclass
+class Scene:
+    """A unit's core at a time."""
+
+    unit: int = 1
+    cluster: object = CLUSTER
+    mtu: int = 1500
+    now: float = 1000.0
+    core: Core = field(init=False)
+
+    def __post_init__(self) -> None:
+        facts = facts_of(
+            self.cluster,  # type: ignore[arg-type]
+            self.unit,
+            boot=BOOT,
+            version="0",
+            mtus={INT: self.mtu, EXT: self.mtu},
+        )
+        self.core = Core(facts, self.now)
+        run(self.core.tick(self.now))
+        self.core.take(self.now)
+
+    def told(self, role: str = "primary") -> "Scene":
+        """After the app's word. (Not heeded: whether it balances. The SYNs come only if so.)"""
+        state = State(boot=1, role=role, primary=1, balancing=False)
+        assert not list(self.given(control.state_frame(GROUP, self.unit, state)))
+        return self
+
+    def given(self, *frames: bytes) -> list[Steps]:
+        """What the core makes of these frames."""
+        return list(self.core.frames(frames, self.now))
+
+    def frames(self) -> list[bytes]:
+        """What it writes, but for announcements."""
+        return [f for f in self.core.take(self.now)[0] if kind(f) != control.ANNOUNCE]
+
+    def written(self, kind_wanted: int) -> list[control.Message]:
+        """Control frames of that kind among what it writes; there must be no others."""
+        messages = [control.parse(frame) for frame in self.frames()]
+        assert [message.kind for message in messages] == [kind_wanted] * len(messages)
+        return messages
+
+    def count(self, outcome: Outcome) -> int:
+        return self.core.desk.counters[outcome]
+
+    def leaving(self, reply: bytes = REPLY, **fields: object) -> bytes:
+        """A SYN as this unit's kernel sends it out by `ext`."""
+        frame = syn(inverse(reply), ttl=63, **fields)  # type: ignore[arg-type]
+        return readdress(frame, NEXT_HOP, self.core.facts.own_macs[EXT])
+
+    def offer(self, *script: tuple[Request, Result], **fields: object) -> control.Offer:
+        """Have a SYN offered, and return the record that the app gets."""
+        (steps,) = self.given(self.leaving(**fields))
+        assert drive(steps, *script) == Outcome.OFFERED
+        (message,) = self.written(control.OFFER)
+        (offer,) = control.offers(message)
+        return offer
+
+    def decide(self, offer_id: int, unit: int, *script: tuple[Request, Result]) -> Outcome:
+        """The app's decision comes."""
+        record = control.Decided(offer_id, unit)
+        (steps,) = self.given(*control.decided_frames(GROUP, self.unit, [record]))
+        return drive(steps, *script)
+
+
+def kind(frame: bytes) -> int:
+    """The kind of a control frame, 0 of another."""
+    return control.parse(frame).kind if frame[12:14] == b"\x88\xb5" else 0
+
+
+def drive(steps: Steps, *script: tuple[Request, Result]) -> Outcome:
+    """Run steps to their end: each request must be the script's next, and gets its result."""
+    result: Result | None = None
+    for request, answer in script:
+        assert (next(steps) if result is None else steps.send(result)) == request
+        result = answer
+    try:
+        extra = next(steps) if result is None else steps.send(result)
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+    raise AssertionError(f"asked for more: {extra}")
+
+
+def run(steps: Iterable[Steps]) -> list[Outcome]:
+    """Run steps that ask for nothing."""
+    return [drive(each) for each in steps]

@@ -1,0 +1,391 @@
+"""The agent's core: whose frame it is, announcements, the ends of sessions, censuses, garbage."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.core import CENSUS_FRAMES, RESYNC_PAUSE
+from agents.core_facts import INTERVAL
+from agents.core_serving import SETTLED
+from agents.ctnetlink import Entry
+from agents.outcomes import TROUBLE, Outcome
+from agents.wire import control
+from agents.wire.packet import inverse, readdress, tuple12
+from tests.unit.agent_scene import (
+    BOOT,
+    CLUSTER,
+    EXT,
+    GROUP,
+    INT,
+    ORIG,
+    REPLY,
+    SELECTIVE,
+    Scene,
+    entry,
+    labels,
+    run,
+)
+from tests.unit.wire_frames import syn
+
+ROOT = Path(__file__).parents[2]
+
+
+def announced(scene: Scene) -> control.Announce:
+    """The announcement that is due by now."""
+    run(scene.core.tick(scene.now))
+    frames, _ = scene.core.take(scene.now)
+    messages = [control.parse(frame) for frame in frames]
+    (told,) = [control.announce(m) for m in messages if m.kind == control.ANNOUNCE]
+    return told
+
+
+# -- announcements
+
+
+def test_it_announces_itself_at_once_and_every_interval() -> None:
+    scene = Scene().told()
+    assert scene.core.deadline() == scene.now + INTERVAL
+    assert list(scene.core.tick(scene.now + INTERVAL - 0.01)) == []
+    assert scene.frames() == []
+    scene.now += INTERVAL
+    scene.core.serving.add(ORIG, scene.now)
+    told = announced(scene)
+    assert (told.unit, told.group, told.boot, told.name) == (1, GROUP, BOOT, "scene")
+    assert (told.role, told.primary, told.serving, told.resync) == ("primary", 1, 1, 0)
+    assert told.digest == CLUSTER.digest
+    assert list(told.macs) == ["int", "ext"]
+    assert told.counters == {"state": 1}
+
+
+def test_before_the_app_is_heard_it_has_no_role() -> None:
+    scene = Scene()
+    scene.now += INTERVAL
+    told = announced(scene)
+    assert (told.role, told.primary) == ("none", 0)
+
+
+# -- frames
+
+
+@pytest.mark.parametrize(
+    ("frame", "outcome"),
+    [
+        (b"", Outcome.TRUNCATED),
+        (b"\0" * 60, Outcome.NOT_IPV4),
+        (syn(flags="SA"), Outcome.NOT_SYN),
+        (syn()[:40], Outcome.TRUNCATED),
+        (syn(), Outcome.NOT_ADDRESSED),
+        (
+            readdress(syn(), CLUSTER.unit(1).macs[0], CLUSTER.unit(2).macs[0]),
+            Outcome.NOT_ADDRESSED,
+        ),
+        (
+            readdress(syn(), CLUSTER.unit(1).macs[0], CLUSTER.interface(EXT).virtual_mac),
+            Outcome.NOT_ADDRESSED,
+        ),
+        (bytes(12) + b"\x88\xb5", Outcome.CONTROL_TRUNCATED),
+        (control.census_request_frame(GROUP + 1, 1, 5), Outcome.CONTROL_STRANGER),
+        (control.census_request_frame(GROUP, 2, 5), Outcome.CONTROL_STRANGER),
+        (control.ended_frames(GROUP, 1, [control.Session(ORIG, REPLY)])[0], Outcome.CONTROL_KIND),
+        (control.decided_frames(GROUP, 1, [control.Decided(1, 0)])[0], Outcome.CONTROL_VALUE),
+    ],
+)
+def test_garbage_is_counted_and_no_more(frame: bytes, outcome: Outcome) -> None:
+    scene = Scene().told()
+    assert scene.given(frame) == []
+    assert scene.frames() == []
+    assert scene.count(outcome) == 1
+
+
+def test_garbage_does_not_keep_the_frames_after_it() -> None:
+    scene = Scene().told()
+    assert len(scene.given(b"", scene.leaving(), b"\xff" * 99, scene.leaving())) == 2
+
+
+@given(st.binary(max_size=120), st.sampled_from([b"", b"\x88\xb5", b"\x08\x00\x45"]))
+def test_arbitrary_frames_raise_nothing(junk: bytes, ethertype: bytes) -> None:
+    scene = Scene().told()
+    frame = junk[:12].ljust(12, b"\0") + ethertype + junk[12:]
+    steps = scene.given(frame)
+    assert steps == [] or frame[12:14] == b"\x88\xb5"
+    assert sum(scene.core.desk.counters.values()) >= 1
+
+
+@given(st.binary(max_size=60), st.sampled_from(sorted(control.KINDS)), st.integers(0, 99))
+def test_arbitrary_control_bodies_raise_nothing(junk: bytes, kind: int, count: int) -> None:
+    scene = Scene().told()
+    fields = (control.ETH_DST, control.ETH_SRC, control.ETHERTYPE, 1, kind, GROUP, 1, count, 0, 0)
+    scene.given(control.HEADER.pack(*fields) + junk)
+
+
+def test_every_reason_of_the_wire_formats_has_an_outcome() -> None:
+    """And every outcome is used somewhere."""
+    wire = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "agents/wire").glob("*.py"))
+    reasons = set(re.findall(r'WireError\(\s*"(\w+)"', wire))
+    foreign = {reason for reason in reasons if reason.startswith("arp")}
+    assert reasons - foreign - set(Outcome) <= {"not_arp"}
+    core = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "agents").glob("core*.py"))
+    assert {o.name for o in Outcome if f"Outcome.{o.name}" not in core and o not in wire} == set()
+    assert set(Outcome) >= TROUBLE
+
+
+# -- the ends of sessions
+
+
+def ends(scene: Scene) -> list[control.Session]:
+    run(scene.core.tick(scene.now))
+    frames = [control.parse(frame) for frame in scene.frames()]
+    return [each for message in frames for each in control.ended(message)]
+
+
+def test_the_end_of_a_session_served_here_is_told() -> None:
+    scene = Scene().told()
+    scene.core.serving.add(ORIG, scene.now)
+    scene.now += SETTLED
+    scene.core.destroyed([entry(), entry(inverse(REPLY))], False, scene.now)
+    assert ends(scene) == [control.Session(ORIG, REPLY)]
+    assert scene.count(Outcome.ENDED) == 1
+    scene.core.destroyed([entry()], False, scene.now)
+    assert ends(scene) == []
+
+
+def test_many_ends_share_frames() -> None:
+    scene = Scene().told()
+    origs = [tuple12("10.1.0.10", "203.0.113.10", port, 80) for port in range(100)]
+    for orig in origs:
+        scene.core.serving.add(orig, scene.now)
+    scene.now += SETTLED
+    scene.core.destroyed([entry(orig) for orig in origs], False, scene.now)
+    assert len(scene.core.take(scene.now)[0]) == 2
+
+
+def test_a_young_sessions_end_is_told_when_it_counts() -> None:
+    scene = Scene().told()
+    scene.core.serving.add(ORIG, scene.now)
+    scene.core.destroyed([entry()], False, scene.now)
+    assert ends(scene) == []
+    assert scene.core.deadline() <= scene.now + SETTLED
+    scene.now += SETTLED
+    assert ends(scene) == [control.Session(ORIG, REPLY)]
+
+
+def test_the_end_of_a_session_opened_again_is_not_told() -> None:
+    scene = Scene().told()
+    scene.core.serving.add(ORIG, scene.now)
+    scene.core.destroyed([entry()], False, scene.now)
+    scene.core.serving.add(ORIG, scene.now + 0.1)
+    scene.now += SETTLED
+    assert ends(scene) == []
+    assert scene.count(Outcome.ENDED_REUSED) == 1
+
+
+def test_ends_go_before_offers() -> None:
+    """The SYN on offer may be the next session of the same ports."""
+    scene = Scene().told()
+    scene.core.serving.add(ORIG, scene.now - 100)
+    scene.core.destroyed([entry()], False, scene.now)
+    (steps,) = scene.given(scene.leaving())
+    next(steps)
+    with pytest.raises(StopIteration):
+        steps.send(entry())
+    kinds = [control.parse(frame).kind for frame in scene.frames()]
+    assert kinds == [control.ENDED, control.OFFER]
+
+
+# -- censuses
+
+
+def asked(scene: Scene, token: int = 9) -> None:
+    assert scene.given(control.census_request_frame(GROUP, scene.unit, token)) == []
+    frames, dump = scene.core.take(scene.now)
+    assert frames == []
+    assert dump
+    assert scene.core.take(scene.now) == ([], False)
+
+
+def counted(scene: Scene, *pieces: list[Entry]) -> set[control.Counted]:
+    """The census after these pieces of a dump."""
+    for number, piece in enumerate(pieces, 1):
+        assert scene.frames() == []
+        scene.core.dumped(piece, number == len(pieces), scene.now)
+    messages = scene.written(control.CENSUS)
+    assert {message.token for message in messages} == {9}
+    assert [message.flags for message in messages][-1] == control.LAST
+    return {each for message in messages for each in control.census(message)}
+
+
+def session(number: int, *bits: int) -> Entry:
+    orig = tuple12("10.1.0.10", "203.0.113.10", number, 80)
+    return entry(orig, inverse(orig), *bits)
+
+
+ENTRIES = [
+    session(1, 1),
+    session(2, 2),
+    session(3),  # nobody's
+    session(4, 60),  # of no unit of the cluster
+    session(5, 1)._replace(labels=labels(1)),  # the unit's own: it came in by no interface
+    session(6, 1)._replace(labels=labels(1, 80)),  # by one that isn't there
+]
+
+
+def test_a_primary_counts_the_whole_cluster() -> None:
+    scene = Scene().told()
+    asked(scene)
+    found = counted(scene, ENTRIES[:2], [], ENTRIES[2:])
+    assert found == {(e.orig, e.reply, unit) for unit, e in enumerate(ENTRIES[:2], 1)}
+    assert set(scene.core.serving.sessions) == {ENTRIES[0].orig}
+
+
+def test_an_auxiliary_counts_its_own() -> None:
+    scene = Scene(unit=2).told("auxiliary")
+    asked(scene)
+    assert counted(scene, ENTRIES) == {(ENTRIES[1].orig, ENTRIES[1].reply, 2)}
+
+
+def test_only_selected_sessions_are_counted() -> None:
+    scene = Scene(cluster=SELECTIVE).told()
+    asked(scene)
+    chosen = session(7, 1, 81)
+    assert counted(scene, [*ENTRIES, chosen]) == {(chosen.orig, chosen.reply, 1)}
+
+
+def test_an_empty_census_is_one() -> None:
+    scene = Scene().told()
+    asked(scene)
+    assert counted(scene, []) == set()
+
+
+def test_what_ended_during_the_dump_is_not_counted() -> None:
+    scene = Scene().told()
+    asked(scene)
+    gone, back, here = (session(number, 1) for number in (11, 12, 13))
+    for each in (gone, back):
+        scene.core.serving.add(each.orig, scene.now)
+    scene.core.destroyed([gone, back], False, scene.now)
+    scene.core.serving.add(back.orig, scene.now)
+    assert counted(scene, [gone, back, here]) == {
+        (each.orig, each.reply, 1) for each in (back, here)
+    }
+
+
+def test_a_census_makes_its_own_list_right() -> None:
+    """Sessions whose end was lost are dropped; those opened since are kept."""
+    scene = Scene().told()
+    scene.core.serving.add(session(21).orig, scene.now - 1)
+    asked(scene)
+    scene.core.serving.add(session(22).orig, scene.now + 1)
+    counted(scene, [session(23, 1)])
+    assert set(scene.core.serving.sessions) == {session(22).orig, session(23).orig}
+
+
+def test_a_second_request_starts_again() -> None:
+    scene = Scene().told()
+    asked(scene, 8)
+    scene.core.dumped([session(31, 1)], False, scene.now)
+    asked(scene, 9)
+    assert {each.orig for each in counted(scene, [session(32, 1)])} == {session(32).orig}
+
+
+def test_a_second_request_ends_what_the_first_has_to_say() -> None:
+    scene = Scene().told()
+    asked(scene, 8)
+    scene.core.dumped([session(number, 1) for number in range(1, 2001)], True, scene.now)
+    scene.frames()
+    asked(scene, 9)
+    scene.now += 1
+    assert scene.frames() == []
+
+
+def test_a_piece_that_nobody_waits_for_is_nothing() -> None:
+    scene = Scene().told()
+    scene.core.dumped([session(41, 1)], True, scene.now)
+    assert scene.frames() == []
+
+
+def test_a_long_census_goes_out_bit_by_bit() -> None:
+    scene = Scene().told()
+    asked(scene)
+    many = [session(number, 1) for number in range(1, 2001)]
+    scene.core.dumped(many, True, scene.now)
+    frames: list[bytes] = []
+    turns = 0
+    while more := scene.frames():
+        frames += more
+        turns += 1
+        assert len(more) <= CENSUS_FRAMES
+        assert scene.frames() == []
+        scene.now = scene.core.deadline()
+    assert turns == -(-len(frames) // CENSUS_FRAMES) > 1
+    counts = [len(control.census(control.parse(frame))) for frame in frames]
+    assert sum(counts) == 2000
+
+
+# -- what is lost
+
+
+def resynced(scene: Scene) -> int:
+    scene.now += INTERVAL
+    return announced(scene).resync
+
+
+def test_lost_events_call_for_a_census_but_not_for_many() -> None:
+    scene = Scene().told()
+    assert resynced(scene) == 0
+    scene.core.destroyed([], True, scene.now)
+    assert resynced(scene) == 1
+    scene.core.destroyed([], True, scene.now)
+    assert resynced(scene) == 1
+    assert scene.count(Outcome.EVENTS_LOST) == 2
+    scene.now += RESYNC_PAUSE
+    assert resynced(scene) == 2
+    assert resynced(scene) == 2
+
+
+@pytest.mark.parametrize("counting", [True, False])
+def test_no_census_is_called_for_during_one(counting: bool) -> None:
+    scene = Scene().told()
+    asked(scene)
+    if not counting:
+        scene.core.dumped([], True, scene.now)
+    scene.core.destroyed([], True, scene.now)
+    assert resynced(scene) == 0 if counting else 1
+
+
+@pytest.mark.parametrize(
+    ("frame", "resync"),
+    [
+        (control.ended_frames(GROUP, 1, [control.Session(ORIG, REPLY)])[0], 1),
+        (control.census_frames(GROUP, 1, 9, [])[0], 1),
+        (syn(), 0),
+        (control.offer_frames(GROUP, 1, [control.Offer(1, 0, INT, EXT, 0, ORIG, REPLY)])[0], 0),
+    ],
+)
+def test_a_frame_that_could_not_be_written(frame: bytes, resync: int) -> None:
+    scene = Scene().told()
+    scene.core.unwritten(frame)
+    assert scene.count(Outcome.WRITE_FAILED) == 1
+    assert resynced(scene) == resync
+
+
+def test_a_dump_that_failed_makes_no_census() -> None:
+    """An empty one would end every session of the unit."""
+    scene = Scene().told()
+    asked(scene)
+    scene.core.dumped([session(51, 1)], False, scene.now)
+    scene.core.undumped()
+    assert scene.frames() == []
+    assert resynced(scene) == 1
+
+
+def test_a_census_that_lost_a_frame_is_not_finished() -> None:
+    scene = Scene().told()
+    asked(scene)
+    scene.core.dumped([session(number, 1) for number in range(1, 2001)], True, scene.now)
+    first = scene.frames()
+    scene.core.unwritten(first[0])
+    scene.now += 1
+    assert scene.frames() == []
