@@ -1,0 +1,1 @@
+"""What decides: events in, effects out; no sockets, no clock, no logging, no Ryu."""

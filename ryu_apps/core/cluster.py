@@ -1,0 +1,164 @@
+"""The units of a cluster as the app sees them: state and role of each, and who is primary.
+
+Pure bookkeeping: what happened is fed in with the time, `controller` acts on what comes out. A
+unit's state follows from one transition table. (Talk, slides "HA Cluster" and "Virtual MAC": one
+primary, any number of auxiliaries; "Primary unit needs to have information of physical mac
+addresses …: part of cluster join operation".)
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
+
+from agents.config import Cluster, Unit
+from agents.wire import ports
+from agents.wire.control import Announce
+
+SILENCE = 1.0  # seconds without an announcement after which a unit's agent counts as away
+FORMATION = 2.0  # seconds that the first unit waits for the others before a primary is chosen
+
+
+class Role(StrEnum):
+    """What a unit is told to be."""
+
+    NONE = "none"
+    PRIMARY = "primary"
+    AUXILIARY = "auxiliary"
+
+
+class State(StrEnum):
+    """How far a unit has come. Only a unit that is up is given sessions."""
+
+    DOWN = "down"  # its bridge isn't connected
+    # connected; its flows aren't confirmed, or its agent hasn't announced itself yet
+    JOINING = "joining"
+    UP = "up"
+    SILENT = "silent"  # it was up, and its agent isn't heard any more
+
+
+class Change(Enum):
+    """What can happen to a unit."""
+
+    CONNECTED = auto()
+    LOST = auto()
+    READY = auto()  # the flows of its role are confirmed, and its agent is heard
+    QUIET = auto()  # its agent isn't heard
+
+
+# Whatever isn't named here changes nothing.
+TRANSITIONS: dict[tuple[State, Change], State] = {
+    (State.DOWN, Change.CONNECTED): State.JOINING,
+    (State.JOINING, Change.READY): State.UP,
+    (State.JOINING, Change.LOST): State.DOWN,
+    (State.UP, Change.QUIET): State.SILENT,
+    (State.UP, Change.CONNECTED): State.JOINING,
+    (State.UP, Change.LOST): State.DOWN,
+    (State.SILENT, Change.READY): State.UP,
+    (State.SILENT, Change.CONNECTED): State.JOINING,
+    (State.SILENT, Change.LOST): State.DOWN,
+}
+
+
+@dataclass(slots=True)
+class Member:
+    """One configured unit, and what is known of it."""
+
+    unit: Unit
+    state: State = State.DOWN
+    role: Role = Role.NONE
+    connection: int | None = None  # which of its bridge's connections is the present one
+    synced: bool = False  # the flows of its role are confirmed
+    heard: float = -math.inf
+    refusal: str = ""  # why its last announcement wasn't taken
+    announce: Announce | None = None  # the last that was taken
+    counters: dict[str, int] = field(default_factory=dict)  # its agent's, of the present boot
+    drops: dict[str, int] = field(default_factory=dict)  # packets that its bridge dropped, by flow
+
+    def change(self, change: Change) -> bool:
+        """Follow the table; True if the state is another now."""
+        before = self.state
+        self.state = TRANSITIONS.get((before, change), before)
+        return self.state is not before
+
+    def hear(self, announce: Announce, now: float) -> None:
+        """Take an announcement. An agent's counters may come spread over several of them."""
+        if self.announce is None or self.announce.boot != announce.boot:
+            self.counters = {}
+        self.counters.update(announce.counters)
+        self.announce, self.heard, self.refusal = announce, now, ""
+
+    def audible(self, now: float) -> bool:
+        """Has its agent been heard lately?"""
+        return now - self.heard <= SILENCE
+
+
+class Members:
+    """All configured units, and the choice of the primary."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._members = {unit.id: Member(unit) for unit in cluster.units}
+        self.primary: Member | None = None
+        self._forming_since = math.inf
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members.values())
+
+    def get(self, unit: int) -> Member | None:
+        """The member of that unit id; None if no such unit is configured."""
+        return self._members.get(unit)
+
+    @property
+    def primary_id(self) -> int:
+        """Unit id of the primary, 0 while there is none."""
+        return self.primary.unit.id if self.primary else 0
+
+    def shares(self) -> tuple[tuple[int, int], ...]:
+        """(unit id, weight) of the units that may be given sessions."""
+        return tuple(
+            (member.unit.id, member.unit.weight)
+            for member in self
+            if member.state is State.UP and member.unit.weight
+        )
+
+    def refusal(self, announce: Announce) -> str:
+        """Why a unit's announcement can't be taken, as an outcome; empty if it can."""
+        cluster = self.cluster
+        if announce.digest != cluster.digest:
+            return "digest_mismatch"
+        macs = {
+            interface.name: ports.mac_text(mac)
+            for interface, mac in zip(
+                cluster.interfaces, cluster.unit(announce.unit).macs, strict=True
+            )
+        }
+        return "" if announce.macs == macs else "macs_mismatch"
+
+    def appoint(self, primary: Member) -> None:
+        """Give every unit its role. There is no way back: nothing demotes a primary."""
+        self.primary = primary
+        for member in self:
+            member.role = Role.PRIMARY if member is primary else Role.AUXILIARY
+            member.synced = False
+
+    def claimed(self, announce: Announce) -> Member | None:
+        """The primary that an agent names from before this app was started, if none is known
+        yet.
+        """
+        return self.get(announce.primary) if self.primary is None else None
+
+    def elect(self, now: float) -> Member | None:
+        """The unit to appoint, once the cluster has formed: all units there, or `FORMATION` after
+        the first.
+        """
+        if self.primary:
+            return None
+        there = [member for member in self if member.connection and member.audible(now)]
+        if not there:
+            self._forming_since = math.inf
+            return None
+        self._forming_since = min(self._forming_since, now)
+        if len(there) < len(self._members) and now - self._forming_since < FORMATION:
+            return None
+        return max(there, key=lambda member: (member.unit.priority, -member.unit.id))

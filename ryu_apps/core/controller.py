@@ -1,0 +1,177 @@
+"""The app's mind: every event goes in here, every effect comes out. No sockets, no clock, no Ryu.
+
+    handle(event, now) -> effects        now: seconds of a clock that only goes forward
+
+Whatever bytes a unit sends, the answer is effects: what can't be read is a `WireError`, whose
+reason is counted and logged. What is raised beside that is an error of ours, and nobody catches it.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any
+
+from agents.config import Cluster
+from agents.wire import control, ports, routed_arp
+from agents.wire.errors import WireError
+from ryu_apps.core import events
+from ryu_apps.core.arp import RoutedArp
+from ryu_apps.core.census import Surveys
+from ryu_apps.core.cluster import Member
+from ryu_apps.core.events import Effect, Event, FrameIn
+from ryu_apps.core.formation import Formation
+from ryu_apps.core.journal import Journal
+from ryu_apps.core.methods import METHODS
+from ryu_apps.core.sessions import Sessions
+
+
+class Controller:
+    """A cluster, as its app sees it. `boot` (u32) is new with each start of the app."""
+
+    def __init__(self, cluster: Cluster, boot: int) -> None:
+        units = tuple(unit.id for unit in cluster.units)
+        tokens = count(events.COUNT_TOKEN + 1)
+        self.cluster = cluster
+        self.boot = boot
+        self.journal = Journal()
+        self.sessions = Sessions(METHODS[cluster.method], units)
+        self.formation = Formation(cluster, self.sessions, self.journal, tokens)
+        self.members = self.formation.members
+        self._surveys = Surveys(cluster, self.sessions, self.journal, tokens)
+        self._arp = RoutedArp(cluster)
+        self._handlers: dict[type[Any], Callable[[Any, Member, float], list[Effect]]] = {
+            events.Lost: self.formation.lost,
+            events.StaticFlows: self.formation.static_flows,
+            events.Confirmed: self.formation.confirmed,
+            events.Refused: self.formation.refused,
+            events.Counted: self.formation.counted,
+            events.FrameIn: self._frame_in,
+        }
+        self._frames: dict[int, Callable[[Member, control.Message, float], list[Effect]]] = {
+            control.ANNOUNCE: self._announce,
+            control.OFFER: self._offer,
+            control.ENDED: self._ended,
+            control.CENSUS: self._census,
+        }
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """What is to be done now, in order."""
+        if isinstance(event, events.Tick):
+            return self._tick(now)
+        member = self.members.get(event.unit)
+        if member is None:
+            return [*self.journal.warn(now, "unit_unknown", unit=event.unit)]
+        if isinstance(event, events.Connected):
+            return self.formation.connected(event, member, now)
+        if event.connection != member.connection:
+            return [*self.journal.note(now, "connection_replaced", unit=event.unit)]
+        return self._handlers[type(event)](event, member, now)
+
+    def _tick(self, now: float) -> list[Effect]:
+        effects = self.formation.tick(now) + self._surveys.tick(self.members, now)
+        self.journal.counters["routed_arp_unanswered"] += self._arp.expire(now)
+        return effects
+
+    # -- frames
+
+    def _frame_in(self, event: FrameIn, member: Member, now: float) -> list[Effect]:
+        try:
+            if event.port != ports.SYNOD:
+                return self._arp_in(event, member, now)
+            message = control.parse(event.frame)
+            if message.unit != event.unit or message.group != self.cluster.group:
+                return self._stranger(member, message, now)
+            handler = self._frames.get(message.kind)
+            if handler is None:
+                raise WireError("control_direction", f"kind {message.kind}")
+            return handler(member, message, now)
+        except WireError as error:
+            fields = {"unit": event.unit, "port": event.port, "detail": error.detail}
+            return [*self.journal.warn(now, error.reason, **fields)]
+
+    def _stranger(self, member: Member, message: control.Message, now: float) -> list[Effect]:
+        """A frame that names another unit than the bridge it came from, or another cluster."""
+        outcome = "unit_mismatch" if message.group == self.cluster.group else "group_mismatch"
+        if message.kind == control.ANNOUNCE:
+            member.refusal = outcome
+        fields = {"told_group": message.group, "told_unit": message.unit}
+        return [*self.journal.warn(now, outcome, unit=member.unit.id, **fields)]
+
+    def _arp_in(self, event: FrameIn, member: Member, now: float) -> list[Effect]:
+        arp = routed_arp.parse(event.frame)
+        outcome, address = "arp_unexpected", arp.tpa
+        sends: list[events.Send] = []
+        if member is self.members.primary:
+            if event.port == ports.HA_NIC and arp.op == routed_arp.ROUTED_REQUEST:
+                outcome, sends = self._arp.request(event.unit, arp, now)
+            elif arp.op == routed_arp.REPLY:
+                outcome, sends = self._arp.reply(event.unit, event.port, arp, now)
+                address = arp.spa
+        fields = {"address": ".".join(map(str, address)), "port": event.port}
+        return [*sends, *self.journal.note(now, outcome, unit=event.unit, **fields)]
+
+    def _announce(self, member: Member, message: control.Message, now: float) -> list[Effect]:
+        """Answered by STATE at once; an agent that is refused isn't answered, and so stays
+        alone.
+        """
+        announce = control.announce(message)
+        refusal = self.members.refusal(announce)
+        if refusal:
+            member.refusal = refusal
+            return [*self.journal.warn(now, refusal, unit=member.unit.id)]
+        effects = self.formation.announced(member, announce, now)
+        primary, diverting = self.members.primary_id, self.formation.diverting
+        state = control.State(self.boot, member.role.value, primary, diverting)
+        frame = control.state_frame(self.cluster.group, member.unit.id, state)
+        effects.append(events.Send(member.unit.id, ports.SYNOD, frame))
+        return effects + (self._surveys.announced(announce, now) if primary else [])
+
+    def _offer(self, member: Member, message: control.Message, now: float) -> list[Effect]:
+        if member is not self.members.primary:
+            raise WireError("offer_not_primary")
+        deleted: list[bytes] = []
+        added: list[tuple[int, bytes, bytes]] = []
+        decided: list[control.Decided] = []
+        lines: list[events.Line] = []
+        for offer in control.offers(message):
+            unit, outcome, stale = self.sessions.decide(
+                offer.orig, offer.reply, offer.known_unit, now
+            )
+            deleted += stale
+            if unit != message.unit:
+                added.append((unit, offer.orig, offer.reply))
+            decided.append(control.Decided(offer.offer_id, unit))
+            if self.journal.admits(now, outcome):
+                lines.append(self.journal.line(outcome, session=_text(offer.orig), unit=unit))
+        frames = control.decided_frames(message.group, message.unit, decided)
+        return [events.Settle(message.unit, deleted, added, frames), *lines]
+
+    def _ended(self, member: Member, message: control.Message, now: float) -> list[Effect]:
+        return self._end(member, control.ended(message), now)
+
+    def _census(self, member: Member, message: control.Message, now: float) -> list[Effect]:
+        effects, ended = self._surveys.answered(message, self.members.primary_id, now)
+        return effects + self._end(member, ended, now)
+
+    def _end(self, member: Member, ended: Iterable[control.Session], now: float) -> list[Effect]:
+        """These sessions the unit serves no more: their flows and the primary's entries go."""
+        unit, primary = member.unit.id, self.members.primary_id
+        gone: list[control.Session] = []
+        lines: list[events.Line] = []
+        for session in ended:
+            outcome = self.sessions.end(unit, session.orig, session.reply)
+            if outcome != "ended_stale":
+                gone.append(session)
+            if self.journal.admits(now, outcome):
+                lines.append(self.journal.line(outcome, session=_text(session.orig), unit=unit))
+        if unit == primary or not primary or not gone:
+            return [*lines]
+        deleted = [tuple12 for session in gone for tuple12 in session]
+        frames = control.forget_frames(self.cluster.group, primary, gone)
+        return [events.Settle(primary, deleted, [], frames), *lines]
+
+
+def _text(tuple12: bytes) -> str:
+    """`10.1.0.10:40000>203.0.113.10:80` for the log."""
+    source, target = (".".join(map(str, tuple12[at : at + 4])) for at in (0, 4))
+    sport, dport = (int.from_bytes(tuple12[at : at + 2], "big") for at in (8, 10))
+    return f"{source}:{sport}>{target}:{dport}"

@@ -1,0 +1,142 @@
+"""What the core is told (events) and what it wants done (effects): the whole of its boundary, as
+values.
+
+`connection` numbers a unit's OpenFlow connections, so that what a connection that has been replaced
+still has to say isn't taken for the present one's. A token comes back with the answer to the
+request that carried it.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ryu_apps.core.flows import Flow
+
+# -- events
+
+
+class Connected(NamedTuple):
+    """A unit's bridge has connected."""
+
+    unit: int
+    connection: int
+
+
+class Lost(NamedTuple):
+    """A connection has ended."""
+
+    unit: int
+    connection: int
+
+
+class StaticFlows(NamedTuple):
+    """Answer to `AskStatic`: the cookies of all static flows of the bridge."""
+
+    unit: int
+    connection: int
+    token: int
+    cookies: frozenset[int]
+
+
+class Counted(NamedTuple):
+    """Answer to `AskCount`: how many packets the flows of that cookie have seen."""
+
+    unit: int
+    connection: int
+    cookie: int
+    packets: int
+
+
+class Confirmed(NamedTuple):
+    """The switch has done everything that it was told before `Install`'s token."""
+
+    unit: int
+    connection: int
+    token: int
+
+
+class Refused(NamedTuple):
+    """The switch has refused a message; `token` is that of the message (see `Install`,
+    `Settle`).
+    """
+
+    unit: int
+    connection: int
+    token: int
+    detail: str
+
+
+class FrameIn(NamedTuple):
+    """A frame that a flow sent to the app, and the port that it had come in by."""
+
+    unit: int
+    connection: int
+    port: int
+    frame: bytes
+
+
+class Tick(NamedTuple):
+    """Time has passed."""
+
+
+Event = Connected | Lost | StaticFlows | Counted | Confirmed | Refused | FrameIn | Tick
+
+# -- effects
+
+
+class AskStatic(NamedTuple):
+    """Ask a bridge for its static flows."""
+
+    unit: int
+    token: int
+
+
+class AskCount(NamedTuple):
+    """Ask a bridge for the packets of the flows of one cookie."""
+
+    unit: int
+    cookie: int
+
+
+class Install(NamedTuple):
+    """Add flows, then delete those of these cookies, then have the token confirmed."""
+
+    unit: int
+    add: tuple[Flow, ...]
+    delete: tuple[int, ...]
+    token: int
+
+
+class Settle(NamedTuple):
+    """In one write and in this order: delete session flows, add session flows, hand frames to the
+    agent.
+
+    `delete` holds tuples of 12 bytes, `add` (unit, orig, reply).
+    """
+
+    unit: int
+    delete: list[bytes]
+    add: list[tuple[int, bytes, bytes]]
+    frames: list[bytes]
+
+
+class Send(NamedTuple):
+    """Send a frame out of a port of a bridge."""
+
+    unit: int
+    port: int
+    frame: bytes
+
+
+class Line(NamedTuple):
+    """A line for the log."""
+
+    warning: bool
+    event: str
+    fields: Mapping[str, object]
+
+
+Effect = AskStatic | AskCount | Install | Settle | Send | Line
+
+# Tokens of what needs none of its own: all that `Settle` and `Send` put on the wire, and
+# `AskCount`. Others are above.
+SESSION_TOKEN, COUNT_TOKEN = 1, 2

@@ -1,0 +1,47 @@
+"""Outcomes: each is counted under its name, and told in the log at most so many times a second.
+
+The name of an outcome is the word in the log, the name of the counter and what the tests expect.
+Names are ours alone (never taken from a packet), so there is a bounded number of them.
+"""
+
+from collections import Counter
+
+from ryu_apps.core.events import Line
+
+LINES = 10  # lines a second and outcome; how many more there were is told with the next
+
+
+class Journal:
+    """Counts outcomes, and says which of them to write down."""
+
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self._tried: dict[str, tuple[int, int]] = {}  # outcome -> (second, lines tried in it)
+        self._suppressed: Counter[str] = Counter()
+
+    def note(self, now: float, outcome: str, **fields: object) -> list[Line]:
+        """Count; the line to write, if it isn't one too many."""
+        return [self.line(outcome, **fields)] if self.admits(now, outcome) else []
+
+    def warn(self, now: float, outcome: str, **fields: object) -> list[Line]:
+        """The same, as a warning."""
+        return [line._replace(warning=True) for line in self.note(now, outcome, **fields)]
+
+    def admits(self, now: float, outcome: str) -> bool:
+        """Count; may a line be written? (For the fast path, that would spare itself the
+        wording.)
+        """
+        self.counters[outcome] += 1
+        second = int(now)
+        since, tried = self._tried.get(outcome, (second, 0))
+        if since != second:
+            if tried > LINES:
+                self._suppressed[outcome] = tried - LINES
+            tried = 0
+        self._tried[outcome] = second, tried + 1
+        return tried < LINES
+
+    def line(self, outcome: str, **fields: object) -> Line:
+        """A line that was admitted."""
+        suppressed = self._suppressed.pop(outcome, 0)
+        return Line(False, outcome, fields | {"suppressed": suppressed} if suppressed else fields)

@@ -1,0 +1,136 @@
+"""What a row of the pipeline is made of, and how it becomes flows of one unit.
+
+A row names what varies by a symbol (`Its.NIC`), and says in which situation it is there and for
+what it is repeated. The rows themselves stand in `pipeline`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from agents.config import Cluster, Interface
+from agents.wire import ports
+from ryu_apps.core.flows import Action, Flow, Output, SetField, Value, static_flow
+
+
+class When(Enum):
+    """In which situation of the unit a row is there."""
+
+    ALWAYS = auto()
+    PRIMARY = auto()
+    AUXILIARY = auto()
+    EITHER = auto()  # the unit has a role
+    DIVERTING = auto()  # the primary, with an agent and another unit to give sessions to
+
+
+class Each(Enum):
+    """For what a row is repeated."""
+
+    ONCE = auto()
+    INTERFACE = auto()
+    UNIT = auto()
+    PEER = auto()  # each interface of each other unit
+
+
+class Its(Enum):
+    """What a row leaves open."""
+
+    INDEX = auto()
+    NIC = auto()
+    KERNEL = auto()
+    VIRTUAL = auto()  # the interface's virtual MAC
+    PHYSICAL = auto()  # this unit's physical MAC of the interface
+    UNIT = auto()
+    SERVING = auto()  # where that unit's sessions are served now
+    PEER = auto()  # that unit's physical MAC of the interface
+    HA = auto()  # this unit's MAC on the HA link
+    PRIMARY_HA = auto()  # the primary's
+
+
+# A pair is a value and its mask.
+RowValue = Value | Its | tuple[Value, Value]
+Fields = dict[str, RowValue]
+
+
+@dataclass(frozen=True, slots=True)
+class To:
+    """Output to a port that is still a symbol."""
+
+    port: Its
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write what is still a symbol."""
+
+    name: str
+    value: Its
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the pipeline."""
+
+    name: str
+    table: int
+    priority: int
+    when: When
+    each: Each
+    match: Fields
+    actions: tuple[Action | To | Write, ...] = ()
+
+
+Symbols = dict[Its, Value]
+
+
+def symbols_of(
+    each: Each, cluster: Cluster, unit: int, primary: int, homes: Mapping[int, int]
+) -> Iterator[Symbols]:
+    """What the symbols of a row mean, once for everything that the row is repeated for."""
+    me = cluster.unit(unit)
+    mine: Symbols = {Its.UNIT: unit, Its.HA: me.ha_mac}
+    if primary:
+        mine[Its.PRIMARY_HA] = cluster.unit(primary).ha_mac
+    if each is Each.ONCE:
+        yield mine
+    if each is Each.INTERFACE:
+        for interface in cluster.interfaces:
+            yield mine | _of(interface, me.macs)
+    if each is Each.UNIT:
+        for other in cluster.units:
+            yield mine | {Its.UNIT: other.id, Its.SERVING: homes.get(other.id, other.id)}
+    if each is Each.PEER:
+        for other in cluster.units:
+            if other.id != unit:
+                for interface in cluster.interfaces:
+                    peer: Symbols = {Its.UNIT: other.id, Its.PEER: other.macs[interface.index - 1]}
+                    yield mine | _of(interface, me.macs) | peer
+
+
+def _of(interface: Interface, macs: tuple[bytes, ...]) -> Symbols:
+    return {
+        Its.INDEX: interface.index,
+        Its.NIC: ports.nic_port(interface.index),
+        Its.KERNEL: ports.kernel_port(interface.index),
+        Its.VIRTUAL: interface.virtual_mac,
+        Its.PHYSICAL: macs[interface.index - 1],
+    }
+
+
+def bind(row: Row, symbols: Symbols) -> Flow:
+    """The flow that a row is, with these symbols."""
+    match = tuple(
+        (name, symbols[value] if isinstance(value, Its) else value)
+        for name, value in row.match.items()
+    )
+    actions = tuple(_bind_action(action, symbols) for action in row.actions)
+    about = int(symbols[Its.UNIT]) if row.each in (Each.UNIT, Each.PEER) else 0
+    return static_flow(row.name, row.table, row.priority, match, actions, unit=about)
+
+
+def _bind_action(action: Action | To | Write, symbols: Symbols) -> Action:
+    if isinstance(action, To):
+        return Output(int(symbols[action.port]))
+    if isinstance(action, Write):
+        return SetField(action.name, symbols[action.value])
+    return action

@@ -1,0 +1,117 @@
+"""Who serves which session: offers become decisions, and ends give them up.
+
+Talk, slide "Load Balancing": "this target will decide which unit will process the TCP session and
+stores the decision" and "expected connections … will use master connection's cnodeid". The truth is
+in conntrack; what is here is a copy that makes deciding idempotent and counts what is live. A
+session is known by the tuple that the client sent.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ryu_apps.core.methods import Choice, Method, Shares
+
+MOST_SESSIONS = 1_000_000  # what is beyond the primary serves, unknown to the app
+
+
+@dataclass(slots=True)
+class Session:
+    """One session: how its answers are addressed, who serves it, and since when (decided last)."""
+
+    reply: bytes
+    unit: int
+    since: float
+
+
+class Decision(NamedTuple):
+    """The unit, the outcome's name, and the tuples whose flows are to go."""
+
+    unit: int
+    outcome: str
+    stale: tuple[bytes, ...]
+
+
+class Sessions:
+    """All live sessions of the cluster."""
+
+    def __init__(self, method: Method, units: tuple[int, ...]) -> None:
+        self._method = method
+        self._sessions: dict[bytes, Session] = {}
+        self._choose: Choice | None = None
+        self._up: frozenset[int] = frozenset()
+        self._primary = 0
+        self.live = dict.fromkeys(units, 0)
+        self.served = dict.fromkeys(units, 0)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def of(self, unit: int) -> Iterator[tuple[bytes, Session]]:
+        """The sessions of a unit: (orig, session)."""
+        return (item for item in self._sessions.items() if item[1].unit == unit)
+
+    def serve_with(self, primary: int, up: frozenset[int], shares: Shares) -> None:
+        """From now on choose from `shares`; a session may stay with any unit that is `up`."""
+        self._primary = primary
+        self._up = up
+        self._choose = self._method(shares, self.live) if shares else None
+
+    def decide(self, orig: bytes, reply: bytes, known: int, now: float) -> Decision:
+        """Who serves the session of these tuples (12 bytes each); `known` is the unit in its entry,
+        or 0.
+
+        Asked again, the answer is the same, as long as that unit is up. If the tuple now belongs to
+        another session (its answers are addressed otherwise: new NAT), the old one has ended.
+        """
+        session = self._sessions.get(orig)
+        if session is None:
+            if len(self._sessions) >= MOST_SESSIONS:
+                return Decision(self._primary, "sessions_full", ())
+            unit, outcome = self._pick(orig, known)
+            self._sessions[orig] = Session(reply, unit, now)
+            self.live[unit] += 1
+            self.served[unit] += 1
+            return Decision(unit, outcome, ())
+        same = session.reply == reply
+        unit, outcome = self._pick(orig, known or (session.unit if same else 0))
+        before = self._flows(session.unit, orig, session.reply)
+        self.live[session.unit] -= 1
+        self.live[unit] += 1
+        if not same or unit != session.unit:
+            self.served[unit] += 1
+        session.reply, session.unit, session.since = reply, unit, now
+        after = self._flows(unit, orig, reply)
+        return Decision(unit, outcome, tuple(each for each in before if each not in after))
+
+    def end(self, unit: int, orig: bytes, reply: bytes) -> str:
+        """A unit says that it serves this session no more; the outcome."""
+        session = self._sessions.get(orig)
+        if session is None:
+            return "ended_unknown"
+        if session.unit != unit or session.reply != reply:
+            return "ended_stale"
+        del self._sessions[orig]
+        self.live[unit] -= 1
+        return "ended"
+
+    def adopt(self, unit: int, orig: bytes, reply: bytes) -> bool:
+        """Take over a session that a census found, and that was decided at an unknown time; False
+        if it is known.
+        """
+        if orig in self._sessions or len(self._sessions) >= MOST_SESSIONS:
+            return False
+        self._sessions[orig] = Session(reply, unit, float("-inf"))
+        self.live[unit] += 1
+        return True
+
+    def _pick(self, orig: bytes, preferred: int) -> tuple[int, str]:
+        if preferred in self._up:
+            return preferred, "decided_kept"
+        if self._choose is None:
+            return self._primary, "decided_alone"
+        return self._choose(orig[:4]), "decided_anew" if preferred else "decided"
+
+    def _flows(self, unit: int, orig: bytes, reply: bytes) -> tuple[bytes, ...]:
+        """The tuples that have flows: the primary's own sessions have none."""
+        return () if unit == self._primary else (orig, reply)

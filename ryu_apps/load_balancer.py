@@ -1,0 +1,210 @@
+"""The Ryu app: OpenFlow events go to the core, the core's effects go to the switches. No decision
+is taken here.
+
+    ryu-manager ryu_apps.load_balancer
+
+The cluster's file is that of the environment variable SYNOD_CONFIG, or /etc/synod/cluster.yaml.
+Unless told otherwise (`--wsapi-host`), HTTP listens on the loopback address only.
+
+An exception that comes out of the core is an error in this program: it is logged, and the process
+ends, to be started again by whoever runs it. Flows stay, agents notice, and the new process finds
+the cluster as it was.
+"""
+
+import logging
+import os
+import random
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from ryu import cfg
+from ryu.app.wsgi import WSGIApplication
+from ryu.base.app_manager import RyuApp
+from ryu.controller import ofp_event
+from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from ryu.lib import hub
+from ryu.ofproto import ofproto_v1_3 as ofp
+
+from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
+from agents.wire import ports
+from ryu_apps import api
+from ryu_apps.core import events
+from ryu_apps.core.controller import Controller
+from ryu_apps.core.status import status
+from ryu_apps.openflow import Encoder
+
+LOG = logging.getLogger("synod")
+
+TICK = 0.2  # seconds
+MOST_UNSENT = 64 << 20  # bytes for one switch; one that is so far behind is disconnected
+
+cfg.CONF.set_default("wsapi_host", "127.0.0.1")
+
+
+class Connection:
+    """One OpenFlow connection of a unit's bridge, and a greenlet that writes to it what has come
+    together.
+
+    Whoever has something to send never waits, so that a unit that reads slowly holds up nobody
+    else.
+    """
+
+    def __init__(self, unit: int, number: int, datapath: Any) -> None:
+        self.unit = unit
+        self.number = number
+        self.cookies: set[int] = set()  # of an answer in several parts
+        self._datapath = datapath
+        self._queue = hub.Queue()
+        self._unsent = 0
+        self._writer = hub.spawn(self._write)
+
+    def send(self, data: bytes) -> None:
+        """Queue whole messages."""
+        self._unsent += len(data)
+        if self._unsent > MOST_UNSENT:
+            LOG.error("event=switch_too_slow unit=%d", self.unit)
+            self._datapath.close()
+            return
+        self._queue.put(data)
+
+    def close(self) -> None:
+        """Nothing more will be sent."""
+        hub.kill(self._writer)
+
+    def _write(self) -> None:
+        while True:
+            parts = [self._queue.get()]
+            while not self._queue.empty():
+                parts.append(self._queue.get())
+            block = b"".join(parts)
+            self._datapath.send(block)
+            self._unsent -= len(block)
+
+
+class LoadBalancer(RyuApp):
+    """The shell around `ryu_apps.core.controller`."""
+
+    OFP_VERSIONS = (ofp.OFP_VERSION,)
+    _CONTEXTS = {"wsgi": WSGIApplication}  # noqa: RUF012 - Ryu's own way of asking for it
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._cluster = _load()
+        self.controller = Controller(self._cluster, random.getrandbits(32))
+        self._encoder = Encoder(unit.id for unit in self._cluster.units)
+        self._connections: dict[Any, Connection] = {}  # by Ryu's datapath
+        self._present: dict[int, Connection] = {}  # by unit
+        self._numbers = 0
+        api.serve(kwargs["wsgi"], lambda: status(self.controller))
+
+    def start(self) -> None:
+        """Called by Ryu once all apps are loaded."""
+        super().start()
+        self.threads.append(hub.spawn(self._tick))
+
+    # -- Ryu's events
+
+    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
+    def on_state(self, event: Any) -> None:
+        """A switch has connected, or a connection has ended."""
+        if event.state == MAIN_DISPATCHER:
+            self._connected(event.datapath)
+        elif connection := self._connections.pop(event.datapath, None):
+            connection.close()
+            if self._present.get(connection.unit) is connection:
+                del self._present[connection.unit]
+            self._handle(events.Lost(connection.unit, connection.number))
+
+    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
+    def on_packet_in(self, event: Any) -> None:
+        """A flow has sent a frame to the app."""
+        message = event.msg
+        if connection := self._connections.get(message.datapath):
+            port = message.match["in_port"]
+            self._handle(events.FrameIn(connection.unit, connection.number, port, message.data))
+
+    @set_ev_cls(ofp_event.EventOFPFlowStatsReply, MAIN_DISPATCHER)
+    def on_flow_stats(self, event: Any) -> None:
+        """A switch tells of its flows, in one or several parts."""
+        message = event.msg
+        connection = self._connections.get(message.datapath)
+        if connection is None:
+            return
+        unit, number = connection.unit, connection.number
+        if message.xid == events.COUNT_TOKEN:
+            for flow in message.body:
+                self._handle(events.Counted(unit, number, flow.cookie, flow.packet_count))
+            return
+        connection.cookies.update(flow.cookie for flow in message.body)
+        if not message.flags & ofp.OFPMPF_REPLY_MORE:
+            cookies, connection.cookies = frozenset(connection.cookies), set()
+            self._handle(events.StaticFlows(unit, number, message.xid, cookies))
+
+    @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
+    def on_barrier(self, event: Any) -> None:
+        """A switch has done all that it was told."""
+        if connection := self._connections.get(event.msg.datapath):
+            self._handle(events.Confirmed(connection.unit, connection.number, event.msg.xid))
+
+    @set_ev_cls(ofp_event.EventOFPErrorMsg, MAIN_DISPATCHER)
+    def on_error(self, event: Any) -> None:
+        """A switch has refused a message."""
+        message = event.msg
+        if connection := self._connections.get(message.datapath):
+            detail = f"type {message.type} code {message.code}"
+            self._handle(events.Refused(connection.unit, connection.number, message.xid, detail))
+
+    # -- the core
+
+    def _connected(self, datapath: Any) -> None:
+        unit = ports.unit_of(datapath.id, self._cluster.group)
+        if unit is None:
+            LOG.warning("event=datapath_stranger datapath=%016x", datapath.id)
+            return
+        self._numbers += 1
+        connection = Connection(unit, self._numbers, datapath)
+        self._connections[datapath] = self._present[unit] = connection
+        self._handle(events.Connected(unit, connection.number))
+
+    def _tick(self) -> None:
+        while self.is_active:
+            self._handle(events.Tick())
+            hub.sleep(TICK)
+
+    def _handle(self, event: events.Event) -> None:
+        try:
+            for effect in self.controller.handle(event, time.monotonic()):
+                if isinstance(effect, events.Line):
+                    log(effect)
+                elif connection := self._present.get(effect.unit):
+                    connection.send(self._encoder.encode(effect))
+        except Exception:
+            LOG.critical("event=bug in=%s", type(event).__name__, exc_info=True)
+            logging.shutdown()
+            os._exit(os.EX_SOFTWARE)
+
+
+def log(line: events.Line) -> None:
+    """One line, key=value, values with spaces in quotes."""
+    fields = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "event": line.event,
+        **line.fields,
+    }
+    words = (f"{key}={_word(str(value))}" for key, value in fields.items())
+    LOG.log(logging.WARNING if line.warning else logging.INFO, " ".join(words))
+
+
+def _word(text: str) -> str:
+    return repr(text) if not text or not text.isprintable() or set(text) & set(" \"'=") else text
+
+
+def _load() -> Cluster:
+    path = os.environ.get("SYNOD_CONFIG", DEFAULT_PATH)
+    try:
+        return load(path)
+    except ConfigErrors as error:
+        print(f"{path}:\n{error}", file=sys.stderr)
+        raise SystemExit(2) from error

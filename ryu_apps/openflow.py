@@ -1,0 +1,269 @@
+"""Effects -> OpenFlow 1.3 bytes.
+
+Everything is encoded by Ryu's own message classes: static flows one by one, and what every session
+needs (two flow-mods, a packet-out) once, at start-up, as templates that are cut open where a
+session's addresses and ports go. Each template is verified byte for byte against what the classes
+make of other sessions before it is used; so the wire format is Ryu's, at a fraction of its time
+(`tests/bench/decisions.py`).
+
+Nothing here decides, sends or receives.
+"""
+
+import struct
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ryu.ofproto import ofproto_v1_3 as ofp
+from ryu.ofproto import ofproto_v1_3_parser as parser
+from ryu.ofproto.ofproto_protocol import ProtocolDesc
+
+from agents.wire.ports import SYNOD
+from ryu_apps.core import events
+from ryu_apps.core.flows import (
+    KIND_MASK,
+    Action,
+    FinTimeout,
+    Flow,
+    Goto,
+    Kind,
+    Learn,
+    Move,
+    Output,
+    SetField,
+    Value,
+    cookie,
+)
+from ryu_apps.core.pipeline import session_flow
+
+_PROTOCOL = ProtocolDesc(ofp.OFP_VERSION)
+_ALL_BITS = 0xFFFFFFFFFFFFFFFF
+
+# Ryu sorts a match by OXM class, and class 0 (NXM) comes first: so what others depend on must be of
+# class 0.
+_MATCH_NAMES = {
+    "eth_type": "eth_type_nxm",
+    "ip_proto": "ip_proto_nxm",
+    "tcp_flags": "tcp_flags_nxm",
+}
+# `learn` takes NXM headers of four bytes; OVS names the same fields so.
+_LEARN_NAMES = {
+    name: f"{name}_nxm"
+    for name in ("eth_type", "arp_op", "arp_spa", "arp_tpa", "arp_sha", "eth_dst", "in_port")
+}
+
+
+class TemplateError(Exception):
+    """A template doesn't give what Ryu's classes give."""
+
+
+class Encoder:
+    """Bytes of effects, for the sessions of these units."""
+
+    def __init__(self, units: Iterable[int]) -> None:
+        self._adds = {unit: _template(unit, ofp.OFPFC_ADD) for unit in units}
+        self._delete = _template(0, ofp.OFPFC_DELETE_STRICT)
+        self._packet_out = _packet_out_template()
+        self._encoders: dict[type[Any], Callable[[Any], bytes]] = {
+            events.Settle: self.settle,
+            events.Send: lambda effect: self._packet_out(effect.port, effect.frame),
+            events.Install: install,
+            events.AskStatic: ask_static,
+            events.AskCount: ask_count,
+        }
+
+    def encode(self, effect: events.Effect) -> bytes:
+        """The messages of an effect (other than a log line), in order."""
+        return self._encoders[type(effect)](effect)
+
+    def settle(self, effect: events.Settle) -> bytes:
+        """Flow-mods and packet-outs of `Settle`, from the templates."""
+        adds, delete = self._adds, self._delete
+        parts = [delete(tuple12) for tuple12 in effect.delete]
+        for unit, orig, reply in effect.add:
+            add = adds[unit]
+            parts.append(add(orig))
+            parts.append(add(reply))
+        parts += [self._packet_out(SYNOD, frame) for frame in effect.frames]
+        return b"".join(parts)
+
+
+def install(effect: events.Install) -> bytes:
+    """Flow-mods of `Install`, and the barrier; all carry its token as transaction id."""
+    messages = [_flow_mod(flow, ofp.OFPFC_ADD, effect.token) for flow in effect.add]
+    messages += [_delete_by_cookie(number, effect.token) for number in effect.delete]
+    messages.append(_bytes(parser.OFPBarrierRequest(_PROTOCOL), effect.token))
+    return b"".join(messages)
+
+
+def ask_static(effect: events.AskStatic) -> bytes:
+    """A request for all flows whose cookie says static."""
+    return _flow_stats(cookie(Kind.STATIC), KIND_MASK, effect.token)
+
+
+def ask_count(effect: events.AskCount) -> bytes:
+    """A request for the flows of just that cookie (which the switch finds by index, however many it
+    has).
+    """
+    return _flow_stats(effect.cookie, _ALL_BITS, events.COUNT_TOKEN)
+
+
+def _flow_stats(number: int, mask: int, xid: int) -> bytes:
+    request = parser.OFPFlowStatsRequest(
+        _PROTOCOL, 0, ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, number, mask, parser.OFPMatch()
+    )
+    return _bytes(request, xid)
+
+
+def _delete_by_cookie(number: int, xid: int) -> bytes:
+    message = parser.OFPFlowMod(
+        _PROTOCOL,
+        cookie=number,
+        cookie_mask=_ALL_BITS,
+        table_id=ofp.OFPTT_ALL,
+        command=ofp.OFPFC_DELETE,
+        out_port=ofp.OFPP_ANY,
+        out_group=ofp.OFPG_ANY,
+        match=parser.OFPMatch(),
+    )
+    return _bytes(message, xid)
+
+
+def _flow_mod(flow: Flow, command: int, xid: int) -> bytes:
+    match = {
+        _MATCH_NAMES.get(name, name): tuple(map(_user, value))
+        if isinstance(value, tuple)
+        else _user(value)
+        for name, value in flow.match
+    }
+    actions = [_action(action) for action in flow.actions if not isinstance(action, Goto)]
+    instructions = [
+        parser.OFPInstructionGotoTable(a.table) for a in flow.actions if isinstance(a, Goto)
+    ]
+    if actions:
+        apply = parser.OFPInstructionActions(ofp.OFPIT_APPLY_ACTIONS, actions)
+        instructions.insert(0, apply)
+    message = parser.OFPFlowMod(
+        _PROTOCOL,
+        cookie=flow.cookie,
+        table_id=flow.table,
+        command=command,
+        priority=flow.priority,
+        out_port=ofp.OFPP_ANY,
+        out_group=ofp.OFPG_ANY,
+        match=parser.OFPMatch(**match),
+        instructions=instructions,
+    )
+    return _bytes(message, xid)
+
+
+def _user(value: Value) -> int | str:
+    """A value as Ryu takes it: addresses as text."""
+    if isinstance(value, int):
+        return value
+    return value.hex(":") if len(value) == 6 else ".".join(map(str, value))
+
+
+def _action(action: Action) -> Any:
+    match action:
+        case SetField(name, value):
+            return parser.OFPActionSetField(**{name: _user(value)})
+        case Move(source, target, bits, offset):
+            return parser.NXActionRegMove(source, target, bits, dst_ofs=offset)
+        case Output(port):
+            return parser.OFPActionOutput(port, ofp.OFPCML_NO_BUFFER)
+        case FinTimeout(idle):
+            return parser.NXActionFinTimeout(fin_idle_timeout=idle, fin_hard_timeout=0)
+        case Learn():
+            return _learn(action)
+    raise TypeError(f"no action: {action}")
+
+
+def _learn(learn: Learn) -> Any:
+    def source(value: int | str) -> int | tuple[str, int]:
+        return value if isinstance(value, int) else (_LEARN_NAMES[value], 0)
+
+    specs = [
+        parser.NXFlowSpecMatch(source(value), (_LEARN_NAMES[name], 0), bits)
+        for name, value, bits in learn.match
+    ]
+    specs += [
+        parser.NXFlowSpecLoad(source(value), (_LEARN_NAMES[name], 0), bits)
+        for value, name, bits in learn.load
+    ]
+    specs.append(parser.NXFlowSpecOutput((_LEARN_NAMES[learn.output], 0), 16))
+    return parser.NXActionLearn(
+        table_id=learn.table,
+        specs=specs,
+        hard_timeout=learn.seconds,
+        priority=learn.priority,
+        cookie=learn.cookie,
+    )
+
+
+def _bytes(message: Any, xid: int) -> bytes:
+    message.set_xid(xid)
+    message.serialize()
+    return bytes(message.buf)
+
+
+# -- templates
+
+_SAMPLES = (
+    bytes.fromhex("c1c2c3c4 d1d2d3d4 e1e2 f1f2"),  # the one that is cut open: no two parts alike
+    bytes.fromhex("00000000 00000000 0000 0000"),
+    bytes.fromhex("ffffffff ffffffff ffff ffff"),
+    bytes.fromhex("0a01000a cb00710a 9c40 0050"),
+)
+
+
+def _template(unit: int, command: int) -> Callable[[bytes], bytes]:
+    """A function from 12 bytes (src, dst, sport, dport) to the flow-mod of that direction of a
+    session.
+    """
+
+    def by_ryu(tuple12: bytes) -> bytes:
+        return _flow_mod(session_flow(unit, tuple12), command, events.SESSION_TOKEN)
+
+    sample = _SAMPLES[0]
+    rest, pieces = by_ryu(sample), []
+    for part in (sample[0:4], sample[4:8], sample[8:10], sample[10:12]):
+        piece, found, rest = rest.partition(part)
+        if not found or part in rest:
+            raise TemplateError(f"{part.hex()} does not stand in the flow-mod just once")
+        pieces.append(piece)
+    a, b, c, d = pieces
+
+    def fill(tuple12: bytes, e: bytes = rest) -> bytes:
+        return b"".join((a, tuple12[0:4], b, tuple12[4:8], c, tuple12[8:10], d, tuple12[10:12], e))
+
+    for each in _SAMPLES:
+        if fill(each) != by_ryu(each):
+            raise TemplateError(f"flow-mod of {each.hex()} differs from Ryu's")
+    return fill
+
+
+def _packet_out_template() -> Callable[[int, bytes], bytes]:
+    """A function from port and frame to the packet-out."""
+
+    def by_ryu(port: int, frame: bytes) -> bytes:
+        actions = [parser.OFPActionOutput(port, ofp.OFPCML_NO_BUFFER)]
+        message = parser.OFPPacketOut(
+            _PROTOCOL, ofp.OFP_NO_BUFFER, ofp.OFPP_CONTROLLER, actions, frame
+        )
+        return _bytes(message, events.SESSION_TOKEN)
+
+    whole = by_ryu(0, b"")
+    # header: version, type, length, xid; then buffer, in_port, actions_len; then the one action,
+    # its port at 4
+    head = struct.Struct("!BBHI")
+    version, kind, length, xid = head.unpack_from(whole)
+    fixed, after = whole[8:28], whole[32:]
+
+    def fill(port: int, frame: bytes) -> bytes:
+        start = head.pack(version, kind, length + len(frame), xid)
+        return b"".join((start, fixed, port.to_bytes(4, "big"), after, frame))
+
+    for port, frame in ((0, b""), (200, b"\x01" * 60), (0xFFFFFFF8, b"\xff" * 1514)):
+        if fill(port, frame) != by_ryu(port, frame):
+            raise TemplateError(f"packet-out to port {port} differs from Ryu's")
+    return fill

@@ -1,0 +1,1 @@
+"""Flows on a real switch: frames in, frames out."""

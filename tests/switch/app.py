@@ -1,0 +1,165 @@
+"""The app as its users start it, and agents that are played by frames on the switch's ports."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Self
+
+from agents.config import Cluster
+from agents.wire import control, ports
+from tests.switch.ovs import Switch, wait
+from tests.switch.units import UnitBridge, cluster_text
+
+ROOT = Path(__file__).parents[2]
+START = 20.0  # seconds that Ryu may take to start on a busy machine
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+class App:
+    """The app under `ryu-manager`."""
+
+    def __init__(self, folder: Path, cluster: Cluster) -> None:
+        self.port, self.http = free_port(), free_port()
+        self.config = folder / "cluster.yaml"
+        self.config.write_text(cluster_text(len(cluster.units)))
+        self.log = folder / "app.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def arguments(self) -> list[str]:
+        """Of `ryu-manager`."""
+        numbers = ("--ofp-tcp-listen-port", str(self.port), "--wsapi-port", str(self.http))
+        return [*numbers, "ryu_apps.load_balancer"]
+
+    def start(self, *python: str) -> None:
+        """Start it; it answers when this returns, unless `python` says what to run instead."""
+        command = (sys.executable, "-W", "ignore", *(python or ("-m", "ryu.cmd.manager")))
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                (*command, *self.arguments()),
+                cwd=ROOT,
+                env=os.environ | {"SYNOD_CONFIG": str(self.config)},
+                stdout=log,
+                stderr=log,
+            )
+        if not python:
+            wait(self.status, "the app answers", START)
+
+    def stop(self) -> None:
+        """End it, at once and without a farewell."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+    def status(self) -> dict[str, Any]:
+        """What it tells; nothing while it isn't there."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/v1/status") as answer:
+                found: dict[str, Any] = json.load(answer)
+                return found
+        except (urllib.error.URLError, ConnectionError):
+            return {}
+
+    def unit(self, number: int) -> dict[str, Any]:
+        """A unit's part of the status."""
+        found: dict[str, Any] = self.status()["units"][number - 1]
+        return found
+
+
+class Scene:
+    """A cluster's bridges on one switch, its app, and its agents."""
+
+    def __init__(self, switch: Switch, cluster: Cluster, folder: Path) -> None:
+        self.switch = switch
+        self.cluster = cluster
+        self.app = App(folder, cluster)
+        self.units = {unit.id: UnitBridge(switch, cluster, unit.id) for unit in cluster.units}
+        self.told: dict[int, control.State] = {}
+        self.heard: dict[int, list[control.Message]] = {unit: [] for unit in self.units}
+        self.silent: set[int] = set()
+        self._over = threading.Event()
+        self._agents = threading.Thread(target=self._announce, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start; every unit is up when this returns."""
+        self.app.start()
+        for unit in self.units.values():
+            self.connect(unit)
+        self._agents.start()
+        wait(self.formed, "all units are up", START)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop agents and app."""
+        self._over.set()
+        self._agents.join()
+        self.app.stop()
+
+    def connect(self, unit: UnitBridge) -> None:
+        """Make the bridge look for its controller; it soon tries again if that is away."""
+        self.switch.vsctl(
+            *("set-controller", unit.name, f"tcp:127.0.0.1:{self.app.port}"),
+            *("--", "set", "controller", unit.name, "max_backoff=1000"),
+        )
+
+    def formed(self) -> bool:
+        """Are all up, and is there balancing?"""
+        status = self.app.status()
+        return bool(
+            status and status["balancing"] and {u["state"] for u in status["units"]} == {"up"}
+        )
+
+    def put(self, unit: int, *frames: bytes) -> None:
+        """Frames from an agent."""
+        bridge = self.units[unit]
+        bridge.bridge.put(bridge.port("synod"), *frames)
+
+    def await_messages(self, unit: int, kind: int) -> list[control.Message]:
+        """Wait for a message of that kind to an agent."""
+
+        def of_kind() -> list[control.Message]:
+            return [message for message in tuple(self.heard[unit]) if message.kind == kind]
+
+        return wait(of_kind, f"{control.KINDS[kind]} to unit {unit}")
+
+    def _announce(self) -> None:
+        """Play the agents: announce, read, and answer censuses with nothing."""
+        while not self._over.wait(0.25):
+            for unit in self.units.keys() - self.silent:
+                told = self.told.get(unit)
+                macs = zip(self.cluster.interfaces, self.cluster.unit(unit).macs, strict=True)
+                announce = control.Announce(
+                    unit=unit,
+                    group=self.cluster.group,
+                    boot=unit,
+                    name="lab",
+                    version="1",
+                    role=told.role if told else "none",
+                    primary=told.primary if told else 0,
+                    macs={interface.name: ports.mac_text(mac) for interface, mac in macs},
+                    digest=self.cluster.digest,
+                    serving=0,
+                    resync=0,
+                )
+                self.put(unit, *control.announce_frames(announce))
+                for frame in self.units[unit].bridge.sent(self.units[unit].port("synod")):
+                    if frame[12:14] == b"\x88\xb5":
+                        self._hear(unit, control.parse(frame))
+
+    def _hear(self, unit: int, message: control.Message) -> None:
+        if message.kind == control.STATE:
+            self.told[unit] = control.state(message)
+        else:
+            self.heard[unit].append(message)

@@ -1,0 +1,252 @@
+"""The whole app on a real switch: units join, sessions come and go, and trouble passes."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ryu", reason="Ryu is not installed")
+
+from agents.wire import control, ports, routed_arp
+from tests.switch import frames
+from tests.switch.app import ROOT, App, Scene
+from tests.switch.ovs import Switch, wait
+from tests.switch.units import CLIENT, CLUSTER, EXT, SERVER, SERVER_MAC, cluster_of
+
+LAB = cluster_of(3)
+SESSION_FLOWS = "cookie=0x5359020000000000/0xffffff0000000000"
+
+
+@pytest.fixture(scope="module")
+def scene(switch: Switch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with Scene(switch, LAB, tmp_path_factory.mktemp("app")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def all_up(scene: Scene) -> Iterator[None]:
+    """Each test finds all units up and no session, and leaves it so."""
+    wait(scene.formed, "all units are up", 20)
+    for heard in scene.heard.values():
+        heard.clear()
+    yield
+    live = [control.Session(*session(sport - 40000)) for sport in sessions_of(scene)]
+    for unit in (2, 3):
+        scene.put(unit, *control.ended_frames(1, unit, live))
+    wait(lambda: not scene.units[1].bridge.flows(SESSION_FLOWS), "no session is left")
+
+
+def session(number: int) -> tuple[bytes, bytes]:
+    port = (40000 + number).to_bytes(2, "big")
+    return CLIENT + SERVER + port + b"\0\x50", SERVER + CLUSTER + b"\0\x50" + port
+
+
+def sessions_of(scene: Scene) -> set[int]:
+    """Client ports of the sessions that have flows."""
+    lines = scene.units[1].bridge.flows(SESSION_FLOWS)
+    ports_of = [re.search(r"nw_src=10\.1\.0\.10,.*tp_src=(\d+)", line) for line in lines]
+    return {int(found.group(1)) for found in ports_of if found}
+
+
+def offer(scene: Scene, *numbers: int, known: int = 0) -> dict[int, int]:
+    """Offer sessions; offer id -> unit of the answer."""
+    scene.heard[1].clear()
+    offers = [control.Offer(number, known, 1, 2, 0, *session(number)) for number in numbers]
+    scene.put(1, *control.offer_frames(1, 1, offers))
+    messages = scene.await_messages(1, control.DECIDED)
+    return dict(each for message in messages for each in control.decided(message))
+
+
+def durations(scene: Scene, unit: int, *match: str) -> dict[str, float]:
+    """Age of each flow by cookie and match."""
+    bridge = scene.units[unit].bridge
+    found = {}
+    for line in bridge.flows(*match):
+        age = re.search(r"duration=([\d.]+)s", line)
+        name = re.sub(r"(duration|n_packets|n_bytes|idle_age|hard_age)=[^,]*, ?", "", line)
+        found[name] = float(age.group(1)) if age else 0.0
+    return found
+
+
+def test_offers_are_decided_in_turn_and_have_flows(scene: Scene) -> None:
+    found = offer(scene, *range(9))
+    assert sorted(found.values()) == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    with_flows = {40000 + number for number, unit in found.items() if unit != 1}
+    assert sessions_of(scene) == with_flows
+    assert len(scene.units[1].bridge.flows(SESSION_FLOWS)) == 12
+
+
+def test_an_end_takes_flows_and_entry(scene: Scene) -> None:
+    found = offer(scene, 20, known=2)
+    assert found == {20: 2}
+    scene.put(2, *control.ended_frames(1, 2, [control.Session(*session(20))]))
+    (forget,) = scene.await_messages(1, control.FORGET)
+    assert control.forgotten(forget) == [control.Session(*session(20))]
+    assert sessions_of(scene) == set()
+
+
+def test_an_app_that_dies_and_comes_back_disturbs_nothing(scene: Scene) -> None:
+    offer(scene, 30, known=2)
+    before = {unit: durations(scene, unit) for unit in (1, 2, 3)}
+    scene.app.stop()
+    scene.app.start()
+    wait(scene.formed, "all units are up again", 20)
+    assert scene.app.status()["primary"] == 1
+    for unit in (1, 2, 3):
+        after = durations(scene, unit)
+        renewed = [flow for flow in before[unit] if after.get(flow, 0) < before[unit][flow]]
+        assert all("actions=output:200" in flow and "in_port=10" in flow for flow in renewed)
+    assert sessions_of(scene) == {40030}
+
+
+def test_a_restarted_app_learns_of_sessions_by_census(scene: Scene) -> None:
+    offer(scene, 31, known=3)
+    scene.app.stop()
+    scene.heard[1].clear()
+    scene.app.start()
+    wait(scene.formed, "all units are up again", 20)
+    request = scene.await_messages(1, control.CENSUS_REQUEST)[-1]
+    records = [control.Counted(*session(31), 3)]
+    scene.put(1, *control.census_frames(1, 1, request.token, records))
+    wait(lambda: scene.app.unit(3)["sessions"]["live"] == 1, "the session is known")
+
+
+def test_a_primary_that_loses_all_flows_gets_them_all_back(scene: Scene) -> None:
+    offer(scene, 40, known=2)
+    unit = scene.units[1]
+    static = {name for name in durations(scene, 1) if "cookie=0x535901" in name}
+    scene.switch.vsctl("del-controller", unit.name)
+    assert unit.bridge.flows() == []
+    scene.connect(unit)
+    wait(lambda: sessions_of(scene) == {40040}, "the session's flows are back", 20)
+    wait(scene.formed, "all units are up again", 20)
+    assert {name for name in durations(scene, 1) if "cookie=0x535901" in name} == static
+
+
+def test_an_auxiliary_whose_agent_is_silent_gets_no_sessions(scene: Scene) -> None:
+    scene.silent.add(3)
+    try:
+        wait(lambda: scene.app.unit(3)["state"] == "silent", "unit 3 is silent")
+        assert set(offer(scene, *range(50, 56)).values()) == {1, 2}
+    finally:
+        scene.silent.clear()
+
+
+def test_syns_are_not_diverted_while_the_primarys_agent_is_silent(scene: Scene) -> None:
+    divert = ("table=0,tcp,in_port=101,tcp_flags=+syn-ack",)
+    assert durations(scene, 1, *divert)
+    scene.silent.add(1)
+    try:
+        wait(lambda: not durations(scene, 1, *divert), "SYNs go straight out")
+    finally:
+        scene.silent.clear()
+    wait(lambda: durations(scene, 1, *divert), "SYNs are diverted again")
+
+
+def test_routed_arp_takes_the_whole_way(scene: Scene) -> None:
+    primary, asker = scene.units[1], LAB.unit(2)
+    virtual = LAB.interfaces[1].virtual_mac
+    primary.bridge.sent(primary.port("nic2"))
+    primary.bridge.sent(primary.port("ha-nic"))
+    request = frames.arp(
+        routed_arp.ROUTED_REQUEST,
+        (asker.macs[1], CLUSTER),
+        (bytes(6), SERVER),
+        LAB.unit(1).ha_mac,
+        asker.ha_mac,
+    )
+    primary.bridge.put(primary.port("ha-nic"), request)
+    asked = frames.arp(1, (virtual, CLUSTER), (bytes(6), SERVER), b"\xff" * 6)
+    assert primary.bridge.take(primary.port("nic2")) == [asked]
+    reply = frames.arp(2, (SERVER_MAC, SERVER), (virtual, CLUSTER), virtual)
+    primary.bridge.put(primary.port("nic2"), reply)
+    answer = frames.arp(
+        routed_arp.ROUTED_REPLY,
+        (SERVER_MAC, SERVER),
+        (asker.macs[1], CLUSTER),
+        asker.ha_mac,
+        LAB.unit(1).ha_mac,
+    )
+    assert primary.bridge.take(primary.port("ha-nic")) == [answer]
+
+
+def test_garbage_is_counted_by_name_and_stops_nothing(scene: Scene) -> None:
+    good = control.offer_frames(1, 1, [control.Offer(0, 0, 1, 2, 0, *session(0))])[0]
+    before = scene.app.status()["counters"]
+    scene.put(1, good[:30], good[:14] + b"\x09" + good[15:], good[:15] + b"\x63" + good[16:])
+    scene.put(2, good, control.offer_frames(1, 2, [control.Offer(0, 0, 1, 2, 0, *session(0))])[0])
+    scene.units[1].bridge.put(scene.units[1].port("ha-nic"), bytes(12) + b"\x08\x06" + bytes(60))
+    reasons = ("control_truncated", "control_version", "control_kind", "unit_mismatch")
+
+    def counted() -> bool:
+        now = scene.app.status()["counters"]
+        wanted = (*reasons, "offer_not_primary")
+        return all(now.get(reason, 0) == before.get(reason, 0) + 1 for reason in wanted)
+
+    wait(counted, "each is counted")
+    assert offer(scene, 60, known=2) == {60: 2}
+
+
+def test_drops_of_the_switches_are_told(scene: Scene) -> None:
+    auxiliary = scene.units[2]
+    known = (SERVER_MAC, SERVER), (LAB.unit(2).macs[EXT - 1], CLUSTER)
+    unasked = frames.arp(202, *known, LAB.unit(2).ha_mac, LAB.unit(1).ha_mac)
+    before = scene.app.unit(2)["drops"]["drop_routed_arp_unasked"]
+    auxiliary.bridge.put(auxiliary.port("ha-nic"), unasked)
+    wait(
+        lambda: scene.app.unit(2)["drops"]["drop_routed_arp_unasked"] == before + 1,
+        "the drop is told",
+    )
+
+
+def test_a_bridge_of_another_cluster_is_left_alone(scene: Scene) -> None:
+    other = scene.switch.bridge("other", ports.datapath_id(9, 1), {"other-nic": 1})
+    scene.switch.vsctl("set-controller", "other", f"tcp:127.0.0.1:{scene.app.port}")
+    wait(lambda: "event=datapath_stranger" in scene.app.log.read_text(), "it is told", 20)
+    assert other.flows() == []
+    scene.switch.vsctl("del-br", "other")
+
+
+def test_the_log_has_one_line_an_event(scene: Scene) -> None:
+    lines = [line for line in scene.app.log.read_text().splitlines() if line.startswith("time=")]
+    assert any("event=unit_up unit=2 role=auxiliary was=joining" in line for line in lines)
+    for line in lines:
+        assert re.fullmatch(r"time=\S+ event=[a-z_]+( \w+=('[^']*'|[^\s']+))*", line), line
+
+
+def test_http_listens_on_the_loopback_address_only(scene: Scene) -> None:
+    assert f"wsgi starting up on http://127.0.0.1:{scene.app.http}" in scene.app.log.read_text()
+
+
+def test_a_file_that_is_wrong_ends_the_app_with_all_its_errors(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text("name: lab\ngroup: 300\nunits: [{id: 1}, {id: 1}]\n")
+    done = subprocess.run(
+        (sys.executable, "-W", "ignore", "-m", "ryu.cmd.manager", "ryu_apps.load_balancer"),
+        cwd=ROOT,
+        env=os.environ | {"SYNOD_CONFIG": str(path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    for expected in ("group:", "interfaces:", "ha:", "units[1].id:"):
+        assert expected in done.stderr
+
+
+def test_an_error_of_our_own_ends_the_app(scene: Scene, tmp_path: Path) -> None:
+    app = App(tmp_path, LAB)
+    broken = (
+        "from ryu.cmd.manager import main; import ryu_apps.core.controller as c;"
+        "c.Controller.handle = lambda *_: 1 / 0; main()"
+    )
+    app.start("-c", broken)
+    assert app.process
+    assert app.process.wait(60) == os.EX_SOFTWARE
+    assert "event=bug in=Tick" in app.log.read_text()
+    assert "ZeroDivisionError" in app.log.read_text()

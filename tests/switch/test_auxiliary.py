@@ -1,0 +1,234 @@
+"""What an auxiliary's bridge does with frames, and a unit's that has no role yet."""
+
+import pytest
+
+from agents.wire import control, ports, routed_arp
+from ryu_apps.core.arp import RoutedArp
+from ryu_apps.core.cluster import Role
+from ryu_apps.core.pipeline import desired
+from tests.switch import frames
+from tests.switch.frames import ACK, FIN, RST, SYN, SYN_ACK
+from tests.switch.ovs import Switch, wait
+from tests.switch.units import (
+    CLIENT,
+    CLIENT_MAC,
+    CLUSTER,
+    EXT,
+    INT,
+    SERVER,
+    SERVER_MAC,
+    UnitBridge,
+    cluster_of,
+)
+
+LAB = cluster_of(3)
+ME, PRIMARY = LAB.unit(2), LAB.unit(1)
+VIRTUAL = {interface.index: interface.virtual_mac for interface in LAB.interfaces}
+PHYSICAL = {interface.index: ME.macs[interface.index - 1] for interface in LAB.interfaces}
+ORIG = CLIENT + SERVER + (40000).to_bytes(2, "big") + b"\0\x50"
+REPLY = SERVER + CLUSTER + b"\0\x50" + (40000).to_bytes(2, "big")
+
+
+@pytest.fixture(scope="module")
+def unit(switch: Switch) -> UnitBridge:
+    made = UnitBridge(switch, LAB, 2)
+    made.become(Role.AUXILIARY, 1)
+    return made
+
+
+@pytest.fixture(scope="module")
+def fresh(switch: Switch) -> UnitBridge:
+    made = UnitBridge(switch, LAB, 3)
+    made.become(Role.NONE, 0)
+    return made
+
+
+def dropped(unit: UnitBridge, name: str) -> int:
+    flows = desired(LAB, 2, Role.AUXILIARY, 1)
+    return sum(unit.bridge.packets(flow.cookie) for flow in flows if flow.name == name)
+
+
+def question(wanted: bytes = SERVER, eth_dst: bytes = b"\xff" * 6) -> bytes:
+    """What the kernel asks."""
+    return frames.arp(1, (PHYSICAL[EXT], CLUSTER), (bytes(6), wanted), eth_dst)
+
+
+def reply(of: bytes = SERVER, eth_dst: bytes = ME.ha_mac) -> bytes:
+    """What the primary's app answers."""
+    known = (SERVER_MAC, of), (PHYSICAL[EXT], CLUSTER)
+    return frames.arp(routed_arp.ROUTED_REPLY, *known, eth_dst, PRIMARY.ha_mac)
+
+
+# -- sessions
+
+
+def test_a_syn_from_the_primary_goes_to_the_agent(unit: UnitBridge) -> None:
+    frame = frames.tcp(VIRTUAL[INT], PHYSICAL[INT], ORIG, SYN, b"SYN data")
+    assert unit.pass_through("nic1", frame) == {"synod": [frame]}
+
+
+@pytest.mark.parametrize("flags", [SYN_ACK, ACK, FIN, RST])
+def test_what_follows_goes_to_the_kernel(unit: UnitBridge, flags: str) -> None:
+    there = frames.tcp(VIRTUAL[INT], PHYSICAL[INT], ORIG, flags, b"GET /")
+    back = frames.tcp(VIRTUAL[EXT], PHYSICAL[EXT], REPLY, flags, b"200 OK")
+    assert unit.pass_through("nic1", there) == {"kernel1": [there]}
+    assert unit.pass_through("nic2", back) == {"kernel2": [back]}
+
+
+def test_a_syn_that_the_agent_has_admitted_goes_to_the_kernel(unit: UnitBridge) -> None:
+    frame = frames.tcp(VIRTUAL[INT], PHYSICAL[INT], ORIG)
+    assert unit.pass_through("synod", frame) == {"kernel1": [frame]}
+
+
+def test_the_kernel_sends_as_itself(unit: UnitBridge) -> None:
+    for flags in (SYN, SYN_ACK, ACK):
+        frame = frames.tcp(PHYSICAL[EXT], SERVER_MAC, ORIG, flags)
+        assert unit.pass_through("kernel2", frame) == {"nic2": [frame]}
+
+
+def test_an_auxiliary_takes_nothing_from_anybody_but_the_primary(unit: UnitBridge) -> None:
+    before = dropped(unit, "drop_unexpected")
+    strangers = [
+        frames.tcp(CLIENT_MAC, PHYSICAL[INT], ORIG),
+        frames.tcp(CLIENT_MAC, PHYSICAL[INT], ORIG, ACK),
+        frames.tcp(PRIMARY.macs[0], PHYSICAL[INT], ORIG),
+        frames.tcp(VIRTUAL[EXT], PHYSICAL[INT], ORIG),
+        frames.tcp(CLIENT_MAC, VIRTUAL[INT], ORIG),
+        frames.udp(CLIENT_MAC, b"\xff" * 6, CLIENT, SERVER),
+    ]
+    for frame in strangers:
+        assert unit.pass_through("nic1", frame) == {}
+    wait(lambda: dropped(unit, "drop_unexpected") == before + len(strangers), "all are counted")
+
+
+def test_the_agent_sends_to_its_own_kernel_only(unit: UnitBridge) -> None:
+    for target in (SERVER_MAC, VIRTUAL[INT], PRIMARY.macs[0]):
+        assert unit.pass_through("synod", frames.tcp(PHYSICAL[INT], target, ORIG)) == {}
+
+
+def test_the_agent_is_heard_by_the_app(unit: UnitBridge) -> None:
+    assert unit.openflow
+    frame = control.census_request_frame(1, 2, 5)
+    assert unit.pass_through("synod", frame) == {}
+    assert unit.openflow.take_packet_in() == frame
+
+
+# -- ARP
+
+
+def test_a_question_goes_over_the_ha_link_with_opcode_201(unit: UnitBridge) -> None:
+    for asked in (question(), question(eth_dst=SERVER_MAC)):  # the second: is it still there?
+        routed = frames.arp(
+            routed_arp.ROUTED_REQUEST,
+            (PHYSICAL[EXT], CLUSTER),
+            (bytes(6), SERVER),
+            PRIMARY.ha_mac,
+            ME.ha_mac,
+        )
+        assert unit.pass_through("kernel2", asked) == {"ha-nic": [routed]}
+
+
+def test_the_answer_comes_to_the_kernel_as_an_ordinary_reply(unit: UnitBridge) -> None:
+    unit.pass_through("kernel2", question())
+    told = frames.arp(
+        routed_arp.REPLY,
+        (SERVER_MAC, SERVER),
+        (PHYSICAL[EXT], CLUSTER),
+        PHYSICAL[EXT],
+        PRIMARY.ha_mac,
+    )
+    assert unit.pass_through("ha-nic", reply()) == {"kernel2": [told]}
+
+
+def test_question_and_answer_fit_the_app(unit: UnitBridge) -> None:
+    """What this bridge makes of a question, the app answers; and this bridge takes the answer."""
+    app = RoutedArp(LAB)
+    wanted = bytes((203, 0, 113, 44))
+    (asked,) = unit.pass_through("kernel2", question(wanted))["ha-nic"]
+    outcome, (outside,) = app.request(1, routed_arp.parse(asked), 0.0)
+    assert (outcome, outside.port) == ("routed_arp_asked", ports.nic_port(EXT))
+    heard = frames.arp(2, (SERVER_MAC, wanted), (VIRTUAL[EXT], CLUSTER), VIRTUAL[EXT])
+    _, (answer,) = app.reply(1, ports.nic_port(EXT), routed_arp.parse(heard), 0.1)
+    (told,) = unit.pass_through("ha-nic", answer.frame)["kernel2"]
+    found = routed_arp.parse(told)
+    assert (found.op, found.sha, found.spa) == (routed_arp.REPLY, SERVER_MAC, wanted)
+
+
+def test_an_answer_that_nobody_asked_for_is_dropped_and_counted(unit: UnitBridge) -> None:
+    before = dropped(unit, "drop_routed_arp_unasked")
+    assert unit.pass_through("ha-nic", reply(of=bytes((203, 0, 113, 77)))) == {}
+    wait(lambda: dropped(unit, "drop_routed_arp_unasked") == before + 1, "it is counted")
+
+
+def test_an_answer_is_taken_for_five_seconds_only(unit: UnitBridge) -> None:
+    wanted = bytes((203, 0, 113, 78))
+    unit.pass_through("kernel2", question(wanted))
+    assert set(unit.pass_through("ha-nic", reply(of=wanted))) == {"kernel2"}
+    learned = unit.bridge.flows("table=6,arp,arp_spa=203.0.113.78")
+    assert len(learned) == 1
+    assert "hard_timeout=5" in learned[0]
+    assert "cookie=0x5359030000000000" in learned[0]
+    unit.bridge.switch.appctl("time/warp", "6000")
+
+    def refused() -> bool:
+        return unit.pass_through("ha-nic", reply(of=wanted)) == {}
+
+    wait(refused, "the answer comes too late")
+
+
+def test_an_answer_for_another_unit_is_dropped_and_counted(unit: UnitBridge) -> None:
+    unit.pass_through("kernel2", question())
+    before = dropped(unit, "drop_routed_arp_stray")
+    assert unit.pass_through("ha-nic", reply(eth_dst=LAB.unit(3).ha_mac)) == {}
+    wait(lambda: dropped(unit, "drop_routed_arp_stray") == before + 1, "it is counted")
+
+
+def test_a_request_of_opcode_201_is_not_for_an_auxiliary(unit: UnitBridge) -> None:
+    other = LAB.unit(3)
+    asked = frames.arp(201, (other.macs[1], CLUSTER), (bytes(6), SERVER), ME.ha_mac, other.ha_mac)
+    assert unit.pass_through("ha-nic", asked) == {}
+
+
+def test_an_auxiliary_hears_no_arp_from_outside(unit: UnitBridge) -> None:
+    before = dropped(unit, "drop_arp_outside")
+    asks = frames.arp(1, (CLIENT_MAC, CLIENT), (bytes(6), CLUSTER), b"\xff" * 6)
+    says = frames.arp(2, (CLIENT_MAC, CLIENT), (PHYSICAL[INT], CLUSTER), PHYSICAL[INT])
+    for frame in (asks, says):
+        assert unit.pass_through("nic1", frame) == {}
+    wait(lambda: dropped(unit, "drop_arp_outside") == before + 2, "both are counted")
+
+
+def test_an_auxiliary_answers_no_arp(unit: UnitBridge) -> None:
+    before = dropped(unit, "drop_arp_answer")
+    says = frames.arp(2, (PHYSICAL[EXT], CLUSTER), (SERVER_MAC, SERVER), SERVER_MAC)
+    assert unit.pass_through("kernel2", says) == {}
+    wait(lambda: dropped(unit, "drop_arp_answer") == before + 1, "it is counted")
+
+
+def test_the_ha_link_passes(unit: UnitBridge) -> None:
+    frame = frames.udp(PRIMARY.ha_mac, ME.ha_mac, CLIENT, SERVER)
+    assert unit.pass_through("ha-nic", frame) == {"ha": [frame]}
+    back = frames.arp(1, (ME.ha_mac, CLIENT), (bytes(6), SERVER), b"\xff" * 6)
+    assert unit.pass_through("ha", back) == {"ha-nic": [back]}
+
+
+# -- no role
+
+
+def test_without_a_role_nothing_passes_but_the_agent_and_the_ha_link(fresh: UnitBridge) -> None:
+    assert fresh.openflow
+    mac, address = LAB.unit(3).macs[0], LAB.unit(3).ha_mac
+    arp = frames.arp(1, (CLIENT_MAC, CLIENT), (bytes(6), CLUSTER), b"\xff" * 6)
+    for frame in (
+        frames.tcp(CLIENT_MAC, VIRTUAL[INT], ORIG),
+        frames.tcp(VIRTUAL[INT], mac, ORIG, ACK),
+        frames.tcp(mac, SERVER_MAC, ORIG),
+        arp,
+    ):
+        for port in ("nic1", "kernel1", "synod"):
+            assert fresh.pass_through(port, frame) == {}
+    heartbeat = frames.udp(PRIMARY.ha_mac, address, CLIENT, SERVER)
+    assert fresh.pass_through("ha-nic", heartbeat) == {"ha": [heartbeat]}
+    told = control.census_request_frame(1, 3, 5)
+    assert fresh.pass_through("synod", told) == {}
+    assert fresh.openflow.take_packet_in() == told

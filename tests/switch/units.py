@@ -1,0 +1,96 @@
+"""A unit's bridge on the dummy switch, with its ports by what they are."""
+
+from agents.config import Cluster, parse
+from agents.wire import ports
+from ryu_apps.core import events
+from ryu_apps.core.cluster import Role
+from ryu_apps.core.flows import Flow
+from ryu_apps.core.pipeline import desired
+from ryu_apps.openflow import Encoder
+from tests.switch.ovs import Bridge, Controller, Switch, wait
+
+CLIENT_MAC, SERVER_MAC = bytes.fromhex("0a0000000010"), bytes.fromhex("0a0000000020")
+CLIENT, SERVER, CLUSTER = bytes((10, 1, 0, 10)), bytes((203, 0, 113, 10)), bytes((203, 0, 113, 1))
+INT, EXT = 1, 2
+
+
+def cluster_text(units: int) -> str:
+    """The file of a cluster of two interfaces and so many units."""
+    listed = ", ".join(f"{{id: {unit}}}" for unit in range(1, units + 1))
+    return f"""
+name: lab
+group: 1
+method: round-robin
+interfaces:
+  int: {{nic: nic-int, addresses: [10.1.0.1/24]}}
+  ext: {{nic: nic-ext, addresses: [203.0.113.1/24]}}
+ha: {{nic: nic-ha}}
+units: [{listed}]
+controllers: ["tcp:127.0.0.1:6653"]
+"""
+
+
+def cluster_of(units: int) -> Cluster:
+    """That cluster."""
+    return parse(cluster_text(units))
+
+
+class UnitBridge:
+    """The bridge of one unit."""
+
+    def __init__(self, switch: Switch, cluster: Cluster, unit: int) -> None:
+        self.cluster = cluster
+        self.unit = unit
+        self.name = f"u{unit}"
+        numbers = {"ha-nic": ports.HA_NIC, "ha": ports.HA_KERNEL, "synod": ports.SYNOD}
+        for interface in cluster.interfaces:
+            numbers[f"nic{interface.index}"] = ports.nic_port(interface.index)
+            numbers[f"kernel{interface.index}"] = ports.kernel_port(interface.index)
+        self.bridge: Bridge = switch.bridge(
+            self.name,
+            ports.datapath_id(cluster.group, unit),
+            {self.port(what): number for what, number in numbers.items()},
+        )
+        self._encoder = Encoder(each.id for each in cluster.units)
+        self._installed: tuple[Flow, ...] = ()
+        self.openflow: Controller | None = None
+
+    def port(self, what: str) -> str:
+        """Name of `nic1`, `kernel2`, `ha-nic`, `ha` or `synod` on this switch."""
+        return f"{self.name}-{what}"
+
+    def become(self, role: Role, primary: int, *, diverting: bool = False) -> tuple[Flow, ...]:
+        """Install the pipeline of a role, as the app would; the flows."""
+        if self.openflow is None:
+            self.openflow = self.bridge.connect()
+        flows = desired(self.cluster, self.unit, role, primary, diverting=diverting)
+        stale = {flow.cookie for flow in self._installed} - {flow.cookie for flow in flows}
+        self.tell(events.Install(self.unit, flows, tuple(stale), 99))
+        self._installed = flows
+        return flows
+
+    def tell(self, effect: events.Effect) -> None:
+        """Have the switch do what the app wants done."""
+        assert self.openflow
+        self.openflow.send(self._encoder.encode(effect))
+
+    def pass_through(self, port: str, frame: bytes) -> dict[str, list[bytes]]:
+        """Where a frame that arrives at a port leaves, and how.
+
+        A second frame follows, of which is known that it leaves by the HA link: when it is there,
+        the first has been dealt with. (The switch handles the frames of all ports in one thread.)
+        """
+        self.bridge.flush()
+        marker = b"\xff" * 12 + b"\x88\xb6" + b"marker".ljust(46, b".")
+        self.bridge.put(self.port(port), frame)
+        self.bridge.put(self.port("ha"), marker)
+        found: dict[str, list[bytes]] = {}
+
+        def done() -> bool:
+            for name, sent in self.bridge.all_sent().items():
+                found.setdefault(name.removeprefix(f"{self.name}-"), []).extend(sent)
+            return marker in found.get("ha-nic", ())
+
+        wait(done, "the frame that marks the end leaves")
+        found["ha-nic"].remove(marker)
+        return {name: sent for name, sent in found.items() if sent}
