@@ -1,0 +1,357 @@
+"""A host becomes a unit: what has to be done, as data.
+
+`plan()` computes from the cluster's file, the unit id and what the host is like a tuple of steps:
+the `ovs-vsctl`, `ip`, `nft`, `sysctl` and `ethtool` commands that an administrator would type, each
+with the reason for it and with the command that takes it back. Nothing here runs anything or looks
+at the machine: `agents.provision` does, and `synod unit up --print` shows the steps instead.
+"""
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agents.config import Cluster, Interface, Unit
+from agents.nft import agent_port_rules, inet_rules, nic_rules
+from agents.wire.labels import connlabel_conf
+from agents.wire.ports import (
+    HA_KERNEL,
+    HA_KERNEL_NAME,
+    HA_NIC,
+    SYNOD,
+    SYNOD_NAME,
+    datapath_id,
+    kernel_port,
+    mac_text,
+    nic_port,
+)
+
+# Milliseconds that an unused megaflow lives. With more, stale ones reset sessions under load
+# (measured).
+MAX_IDLE = 1000
+
+SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+DATABASE = "/etc/openvswitch/conf.db"
+OVSDB_SOCKET = "/var/run/openvswitch/db.sock"
+CONNLABEL_FILES = ("/etc/connlabel.conf", "/etc/xtables/connlabel.conf")  # nft's, conntrack's
+BLOCK_BEGIN, BLOCK_END = "# begin synod", "# end synod"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the plan must know of the machine. The defaults describe an empty one without the
+    kernel's OVS module.
+    """
+
+    datapath: str = "netdev"  # or system: the kernel's
+    ovs_running: bool = False  # a database server answers on the default socket
+    database: str | None = None  # where OVS's database must be created; None: there is one
+    max_idle: str | None = None  # what other_config:max-idle is now
+    links_up: frozenset[str] = frozenset()
+    python: str = "python3"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command, run as it stands. `undo`, where not empty, takes back what it did."""
+
+    why: str
+    argv: tuple[str, ...]
+    undo: tuple[str, ...] = ()
+    stdin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctls:
+    """Kernel settings, by their path below /proc/sys. What they were before comes back."""
+
+    why: str
+    values: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Offloads:
+    """Features of a NIC that must be off. Those that were on come back."""
+
+    why: str
+    nic: str
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Lines for a file that may have others; they stand between two marks, by which they are found
+    and removed.
+    """
+
+    why: str
+    path: str
+    text: str
+
+
+Step = Command | Sysctls | Offloads | Block
+
+
+def plan(cluster: Cluster, unit_id: int, config: str, host: Host) -> tuple[Step, ...]:
+    """All steps, in order, that make `host` unit `unit_id`; `config` is the cluster's file, for the
+    agent.
+
+    The order matters, there and back. The kernel is off the NICs before the cluster's addresses
+    exist and until they are gone (else it would answer ARP there), and the bridge is fail-safe and
+    has its controller before it has a port (setting the first controller flushes all flows).
+    """
+    unit = cluster.unit(unit_id)
+    return (
+        *_ovs_steps(host),
+        *_nic_steps(unit, host),
+        *_kernel_steps(cluster),
+        *_label_steps(cluster),
+        *_bridge_steps(cluster, unit, host),
+        *_port_steps(cluster, unit),
+        _agent_step(config, unit_id, host),
+    )
+
+
+def shell(step: Step) -> str:
+    """The step as a reader can paste it into a root shell, its reason above it."""
+    return f"# {step.why}\n{_lines(step)}\n"
+
+
+def _lines(step: Step) -> str:
+    match step:
+        case Command(_, argv, _, stdin):
+            text = _wrapped(argv)
+            return f"{text} <<'EOF'\n{stdin.rstrip()}\nEOF" if stdin else text
+        case Sysctls(_, values):
+            return shlex.join(sysctl_argv(values))
+        case Offloads(_, nic, features):
+            return shlex.join(offload_argv(nic, dict.fromkeys(features, "off")))
+        case Block(_, path, text):
+            return f"cat >>{path} <<'EOF'\n{block_text(text)}EOF"
+
+
+def sysctl_argv(values: tuple[tuple[str, int | str], ...]) -> tuple[str, ...]:
+    """`sysctl -w` with slashes in the keys: an interface's name may have dots."""
+    return ("sysctl", "-q", "-w", *(f"{key}={value}" for key, value in values))
+
+
+def offload_argv(nic: str, features: dict[str, str]) -> tuple[str, ...]:
+    """`ethtool -K` that switches features on or off."""
+    return ("ethtool", "-K", nic, *(word for pair in features.items() for word in pair))
+
+
+def block_text(text: str) -> str:
+    """The lines with their marks."""
+    return f"{BLOCK_BEGIN}\n{text.rstrip()}\n{BLOCK_END}\n"
+
+
+def _ovs_steps(host: Host) -> tuple[Step, ...]:
+    module = (
+        (Command("the kernel's datapath", ("modprobe", "openvswitch")),)
+        if host.datapath == "system"
+        else ()
+    )
+    if host.ovs_running:
+        return module
+    daemon = ("--pidfile", "--detach", "--no-chdir", "--log-file", "-vconsole:off", "-vsyslog:off")
+    directories = ("/var/run/openvswitch", "/var/log/openvswitch", "/etc/openvswitch")
+    create = (
+        Command(
+            "Open vSwitch's database",
+            ("ovsdb-tool", "create", host.database, SCHEMA),
+            undo=("rm", "-f", host.database),
+        )
+        if host.database
+        else None
+    )
+    return (
+        *module,
+        Command("where Open vSwitch keeps its things", ("mkdir", "-p", *directories)),
+        *((create,) if create else ()),
+        Command(
+            "Open vSwitch's database server: none answers here",
+            ("ovsdb-server", host.database or DATABASE, f"--remote=punix:{OVSDB_SOCKET}", *daemon),
+            undo=("ovs-appctl", "-t", "ovsdb-server", "exit"),
+        ),
+        Command("the database gets its one row", ("ovs-vsctl", "--no-wait", "init")),
+        Command(
+            "the switch",
+            ("ovs-vswitchd", *daemon),
+            undo=("ovs-appctl", "-t", "ovs-vswitchd", "exit"),
+        ),
+    )
+
+
+def _bridge_steps(cluster: Cluster, unit: Unit, host: Host) -> tuple[Step, ...]:
+    bridge = cluster.bridge
+    create = [
+        ["add-br", bridge],
+        [
+            *("set", "bridge", bridge, "fail_mode=secure", f"datapath_type={host.datapath}"),
+            f"other_config:datapath-id={datapath_id(cluster.group, unit.id):016x}",
+            "other_config:disable-in-band=true",
+            f"external_ids:synod={cluster.name}/{unit.id}",
+        ],
+    ]
+    names = [f"@controller{number}" for number in range(1, len(cluster.controllers) + 1)]
+    for name, target in zip(names, cluster.controllers, strict=True):
+        record = (f'target="{target}"', "connection_mode=out-of-band", "max_backoff=1000")
+        create.append([f"--id={name}", "create", "controller", *record])
+    create.append(["set", "bridge", bridge, f"controller=[{','.join(names)}]"])
+    ports = [command for port in _ports(cluster, unit) for command in port]
+    idle = ("set", "open_vswitch", ".", f"other_config:max-idle={MAX_IDLE}")
+    was = ("set", "open_vswitch", ".", f"other_config:max-idle={host.max_idle}")
+    unset = ("remove", "open_vswitch", ".", "other_config", "max-idle")
+    return (
+        Command(
+            "megaflows that are no longer used must go soon",
+            ("ovs-vsctl", *idle),
+            undo=("ovs-vsctl", *(was if host.max_idle else unset)),
+        ),
+        Command(
+            "the bridge: deaf without flows, its controller set before that can cost it any",
+            _transaction(create),
+            undo=("ovs-vsctl", "--timeout=15", "--if-exists", "del-br", bridge),
+        ),
+        Command(
+            "its ports: NICs, and what the unit's kernel and agent see of them", _transaction(ports)
+        ),
+    )
+
+
+def _ports(cluster: Cluster, unit: Unit) -> list[list[list[str]]]:
+    bridge = cluster.bridge
+    ports = []
+    for each, nic, mac in zip(cluster.interfaces, unit.nics, unit.macs, strict=True):
+        ports.append(_nic(bridge, nic, nic_port(each.index)))
+        ports.append(_internal(bridge, each.name, kernel_port(each.index), mac, each.mtu))
+    ports.append(_nic(bridge, unit.ha_nic, HA_NIC))
+    ports.append(_internal(bridge, HA_KERNEL_NAME, HA_KERNEL, unit.ha_mac))
+    ports.append(
+        _internal(bridge, SYNOD_NAME, SYNOD, None, max(each.mtu for each in cluster.interfaces))
+    )
+    return ports
+
+
+def _nic(bridge: str, name: str, number: int) -> list[list[str]]:
+    return [["add-port", bridge, name], ["set", "interface", name, f"ofport_request={number}"]]
+
+
+def _internal(
+    bridge: str, name: str, number: int, mac: bytes | None, mtu: int | None = None
+) -> list[list[str]]:
+    settings = ["type=internal", f"ofport_request={number}"]
+    settings += [f'mac="{mac_text(mac)}"'] if mac else []
+    settings += [f"mtu_request={mtu}"] if mtu else []
+    return [["add-port", bridge, name], ["set", "interface", name, *settings]]
+
+
+def _nic_steps(unit: Unit, host: Host) -> tuple[Step, ...]:
+    nics = (*unit.nics, unit.ha_nic)
+    filters: tuple[Step, ...] = ()
+    if host.datapath == "netdev":
+        features = ("tx", "gro", "lro")
+        filters = (
+            Command(
+                "frames that the NICs get are the bridge's, not the kernel's IP stack's too",
+                ("nft", "-f", "-"),
+                undo=("nft", "delete", "table", "netdev", "synod"),
+                stdin=nic_rules(nics),
+            ),
+            *(Offloads(f"whole frames, whole checksums on {nic}", nic, features) for nic in nics),
+        )
+    ups = tuple(
+        Command(
+            f"{nic} up",
+            ("ip", "link", "set", nic, "up"),
+            undo=("ip", "link", "set", nic, "down"),
+        )
+        for nic in nics
+        if nic not in host.links_up
+    )
+    return (*filters, _no_ipv6(nics), *ups)
+
+
+def _no_ipv6(names: Iterable[str]) -> Sysctls:
+    values = tuple((f"net/ipv6/conf/{name}/disable_ipv6", 1) for name in names)
+    return Sysctls("IPv6 is not spoken", values)
+
+
+def _kernel_steps(cluster: Cluster) -> tuple[Step, ...]:
+    return (
+        Command(
+            "Synod's own rules: labels, marks of handed-over SYNs, no untracked TCP",
+            ("nft", "-f", "-"),
+            undo=("nft", "delete", "table", "inet", "synod"),
+            stdin=inet_rules(cluster),
+        ),
+        Sysctls(
+            "a unit forwards, tells what it tracks, and trusts no session that it didn't see begin",
+            (
+                ("net/ipv4/ip_forward", 1),
+                ("net/ipv4/conf/all/send_redirects", 0),
+                ("net/netfilter/nf_conntrack_events", 1),
+                ("net/netfilter/nf_conntrack_tcp_loose", 0),
+            ),
+        ),
+    )
+
+
+def _label_steps(cluster: Cluster) -> tuple[Step, ...]:
+    text = connlabel_conf(each.name for each in cluster.interfaces)
+    return tuple(Block("conntrack labels have names", path, text) for path in CONNLABEL_FILES)
+
+
+def _port_steps(cluster: Cluster, unit: Unit) -> tuple[Step, ...]:
+    """The ports' own settings; most vanish with the bridge, and there is nothing to take back."""
+    names = [each.name for each in cluster.interfaces]
+    redirects = tuple((f"net/ipv4/conf/{name}/send_redirects", 0) for name in names)
+    return (
+        Command(
+            "what the bridge gives the agent is not the kernel's IP stack's",
+            ("nft", "-f", "-"),
+            undo=("nft", "delete", "table", "netdev", "synod0"),
+            stdin=agent_port_rules(),
+        ),
+        _no_ipv6((*names, HA_KERNEL_NAME, SYNOD_NAME)),
+        Sysctls("hosts are never sent around the cluster", redirects),
+        Command("the agent's port up", ("ip", "link", "set", SYNOD_NAME, "up")),
+        Command(
+            "this unit's address on the HA link",
+            ("ip", "address", "add", str(unit.ha_address), "dev", HA_KERNEL_NAME),
+        ),
+        Command("the HA link up", ("ip", "link", "set", HA_KERNEL_NAME, "up")),
+        *(step for each in cluster.interfaces for step in _interface_steps(each)),
+    )
+
+
+def _interface_steps(interface: Interface) -> list[Step]:
+    name = interface.name
+    addresses: list[Step] = [
+        Command(
+            f"the cluster's address on {name}", ("ip", "address", "add", str(address), "dev", name)
+        )
+        for address in interface.addresses
+    ]
+    return [*addresses, Command(f"{name} up", ("ip", "link", "set", name, "up"))]
+
+
+def _agent_step(config: str, unit_id: int, host: Host) -> Command:
+    supervise = (host.python, "-m", "agents.supervise")
+    return Command(
+        "the agent, and what restarts it",
+        (*supervise, "start", "--config", config, "--id", str(unit_id)),
+        undo=(*supervise, "stop"),
+    )
+
+
+def _transaction(commands: list[list[str]]) -> tuple[str, ...]:
+    """One `ovs-vsctl` for all: they take effect together or not at all."""
+    argv = ["ovs-vsctl", "--timeout=15"]
+    for command in commands:
+        argv += ["--", *command]
+    return tuple(argv)
+
+
+def _wrapped(argv: tuple[str, ...]) -> str:
+    """A shell line, a long ovs-vsctl's commands each on its own."""
+    return shlex.join(argv).replace(" -- ", " \\\n    -- ")

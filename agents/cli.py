@@ -1,0 +1,223 @@
+"""`synod`: make a host a unit, run its agent, check the cluster's file, ask the app how the cluster
+is.
+
+A thin shell: each command loads the configuration, calls one function and turns what it raises into
+a message and an exit code: 0 done, 1 failed, 2 used or configured wrongly (and nothing was
+touched).
+"""
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agents import bringup, provision
+from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
+
+DEFAULT_CONFIG = Path(DEFAULT_PATH)
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+FAILED, MISUSED = 1, 2
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""An active-active cluster of firewalls: one primary decides, all units serve.
+
+    [bold]On every unit[/bold], with the same file:
+
+        synod config check /etc/synod/cluster.yaml
+        synod unit up --id 1
+
+    [bold]Where the app runs[/bold] (ryu-manager ryu_apps.load_balancer):
+
+        synod status
+
+    Exit codes: 0 done, 1 failed, 2 used or configured wrongly.""",
+)
+unit_app = typer.Typer(no_args_is_help=True, help="Make this host a unit, and what it was before.")
+config_app = typer.Typer(no_args_is_help=True, help="The cluster's file.")
+app.add_typer(unit_app, name="unit")
+app.add_typer(config_app, name="config")
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option(
+        "--config", "-c", envvar="SYNOD_CONFIG", help="The cluster's file, the same on every unit."
+    ),
+]
+IdOption = Annotated[int, typer.Option("--id", help="Which of the file's units this host is.")]
+
+
+@app.command()
+def status(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="What the app said, for programs.")
+    ] = False,
+    url: Annotated[
+        str, typer.Option(envvar="SYNOD_URL", help="Where the app answers.")
+    ] = DEFAULT_URL,
+) -> None:
+    """Who is in the cluster, who is primary, who serves how many sessions.
+
+    [bold]live[/bold] sessions are open now; [bold]served[/bold] counts all since the app started. A
+    unit is [bold]up[/bold] (takes sessions), [bold]joining[/bold], [bold]silent[/bold] (its bridge
+    is connected, its agent says nothing) or [bold]down[/bold].
+    """
+    try:
+        found = fetch_status(url)
+    except OSError as error:
+        fail(f"no answer from the app at {url}: {getattr(error, 'reason', error)}")
+    except ValueError:
+        fail(f"what answers at {url} is not the app: no JSON came back")
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    else:
+        out.print(status_table(found))
+
+
+@unit_app.command("up")
+def unit_up(
+    unit_id: IdOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    show: Annotated[
+        bool, typer.Option("--print", help="Show the commands and change nothing.")
+    ] = False,
+    datapath: Annotated[
+        str | None,
+        typer.Option(
+            help="OVS's datapath, netdev or system. Default: system if the kernel has it."
+        ),
+    ] = None,
+) -> None:
+    """Make this host a unit: its bridge, filters, settings, addresses and agent.
+
+    If a step fails, those before it are undone. Done twice, the second does nothing.
+    """
+    cluster = cluster_or_exit(config)
+    if datapath not in (None, "netdev", "system"):
+        fail("--datapath: netdev or system", MISUSED)
+    if not any(unit.id == unit_id for unit in cluster.units):
+        known = ", ".join(str(unit.id) for unit in cluster.units)
+        fail(f"{config} has no unit {unit_id}; it has {known}", MISUSED)
+    path = str(config.resolve())
+    try:
+        if show:
+            for step in bringup.plan(cluster, unit_id, path, provision.look(datapath)):
+                sys.stdout.write(bringup.shell(step) + "\n")
+            return
+        fresh = provision.up(
+            cluster, unit_id, path, lambda step: out.print(f"[dim]{step.why}"), datapath
+        )
+    except provision.ProvisionError as error:
+        fail(str(error))
+    out.print(f"unit {unit_id} of {cluster.name} is up" + ("" if fresh else " already"))
+
+
+@unit_app.command("down")
+def unit_down(
+    show: Annotated[
+        bool, typer.Option("--print", help="Show the commands and change nothing.")
+    ] = False,
+) -> None:
+    """Undo precisely what `synod unit up` did on this host."""
+    try:
+        if show:
+            journal = provision.read_journal()
+            for why, argv in reversed(journal.undo if journal else []):
+                sys.stdout.write(bringup.shell(bringup.Command(why, tuple(argv))) + "\n")
+            return
+        was_unit = provision.down(lambda why: out.print(f"[dim]undone: {why}"))
+    except provision.ProvisionError as error:
+        fail(str(error))
+    out.print("this host is no unit any more" if was_unit else "this host is no unit")
+
+
+@app.command()
+def agent(unit_id: IdOption, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Run a unit's agent in the foreground. (`synod unit up` runs it in the background, and
+    restarts it.)
+    """
+    cluster = cluster_or_exit(config)
+    from agents.agent import run  # noqa: PLC0415 - it opens kernel interfaces that the other commands do without
+
+    raise typer.Exit(run(cluster, unit_id))
+
+
+@config_app.command("check")
+def config_check(file: Annotated[Path, typer.Argument(help="The cluster's file.")]) -> None:
+    """Check the cluster's file: every error at once, each with its path."""
+    cluster = cluster_or_exit(file)
+    units = f"{len(cluster.units)} units" if len(cluster.units) > 1 else "1 unit"
+    names = ", ".join(each.name for each in cluster.interfaces)
+    out.print(
+        f"{file} is right: cluster {cluster.name}, {units}, interfaces {names}, {cluster.method}"
+    )
+
+
+def fetch_status(url: str, timeout: float = 5.0) -> dict[str, Any]:
+    """The app's answer to /v1/status. OSError if there is none, ValueError if it is no object."""
+    with urllib.request.urlopen(f"{url.rstrip('/')}/v1/status", timeout=timeout) as answer:
+        found = json.load(answer)
+    if not isinstance(found, dict):
+        raise ValueError("not an object")
+    return found
+
+
+def status_table(found: dict[str, Any]) -> Table:
+    """The cluster's status as a person reads it."""
+    primary = found["primary"]
+    title = f"{found['cluster']}: " + (
+        f"unit {primary} is primary" if primary else "no primary yet"
+    )
+    table = Table(
+        title=title + (f", {found['method']}" if "method" in found else ""), title_justify="left"
+    )
+    for column in ("unit", "role", "state", "weight", "live", "served"):
+        table.add_column(column, justify="left" if column in ("role", "state") else "right")
+    for unit in found["units"]:
+        colour = "green" if unit["state"] == "up" else "yellow"
+        sessions = unit["sessions"]
+        cells = (unit["id"], unit["role"], f"[{colour}]{unit['state']}", unit["weight"])
+        table.add_row(*map(str, cells), str(sessions["live"]), str(sessions["served"]))
+    return table
+
+
+def cluster_or_exit(path: Path) -> Cluster:
+    """The cluster that the file describes; all its errors on stderr and exit code 2 if there are
+    any.
+    """
+    try:
+        return load(path)
+    except ConfigErrors as errors:
+        for where, message in errors.errors:
+            prefix = f"{path}: {where}: " if where not in ("", str(path)) else f"{path}: "
+            err.print(prefix + message, markup=False)
+    raise typer.Exit(MISUSED)
+
+
+def fail(message: str, code: int = FAILED) -> NoReturn:
+    """A message on stderr, and the end."""
+    err.print(message, markup=False, style="red")
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """The command line."""
+    app(prog_name="synod")
+
+
+if __name__ == "__main__":
+    main()

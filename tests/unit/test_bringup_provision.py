@@ -1,0 +1,220 @@
+"""Carrying out the plan: what fails is undone, what was there before is there again."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents import bringup, provision
+from agents.bringup import Block, Command, Host
+from agents.config import Cluster, parse
+from agents.provision import ProvisionError
+from tests.unit.test_bringup_plan import TEXT
+
+Argv = tuple[str, ...]
+
+
+class Machine:
+    """What `provision` would do to this machine: commands noted instead of run, settings in a
+    dictionary. It refuses the command of number `fails`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ran: list[Argv] = []
+        self.fails: int | None = None
+        self.settings: dict[str, str] = {}
+        self.features = {"tx", "gro"}
+
+    def run(self, argv: Argv, stdin: str = "") -> str:
+        if argv[:2] == ("ethtool", "-k"):
+            return ""
+        self.ran.append(argv)
+        if self.fails == len(self.ran) - 1:
+            raise ProvisionError("no")
+        if argv[0] == "sysctl":
+            self.settings.update(dict(pair.split("=") for pair in argv[3:]))
+        return ""
+
+    def sysctl(self, key: str) -> str:
+        return self.settings.setdefault(key, "1" if key.endswith("tcp_loose") else "0")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine(tmp_path)
+    files = (str(tmp_path / "connlabel.conf"), str(tmp_path / "xtables" / "connlabel.conf"))
+    monkeypatch.setattr(bringup, "CONNLABEL_FILES", files)
+    monkeypatch.setattr(provision, "JOURNAL", tmp_path / "run" / "unit.json")
+    monkeypatch.setattr(provision, "_run", made.run)
+    monkeypatch.setattr(provision, "_sysctl", made.sysctl)
+    monkeypatch.setattr(provision, "_features_on", lambda _nic: made.features)
+    monkeypatch.setattr(provision, "_check", lambda *_: None)
+    monkeypatch.setattr(provision, "look", lambda _datapath: Host(database="/db"))
+    return made
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return parse(TEXT)
+
+
+def up(cluster: Cluster, unit: int = 1) -> bool:
+    return provision.up(cluster, unit, "cluster.yaml", lambda _step: None)
+
+
+def quiet(_words: str) -> None:
+    pass
+
+
+def test_down_undoes_what_up_did_last_first(machine: Machine, cluster: Cluster) -> None:
+    assert up(cluster)
+    did = list(machine.ran)
+    journal = provision.read_journal()
+    assert journal
+    machine.ran.clear()
+    assert provision.down(quiet)
+    assert machine.ran == [tuple(argv) for _why, argv in reversed(journal.undo)]
+    assert machine.ran[0][-1] == "stop"
+    assert machine.ran.index(("ovs-appctl", "-t", "ovs-vswitchd", "exit")) < machine.ran.index(
+        ("ovs-appctl", "-t", "ovsdb-server", "exit")
+    )
+    assert did[0][0] == "mkdir"
+    assert not provision.down(quiet)
+
+
+def test_settings_come_back_to_what_they_were(machine: Machine, cluster: Cluster) -> None:
+    machine.settings["net/ipv4/ip_forward"] = "1"
+    up(cluster)
+    assert machine.settings["net/netfilter/nf_conntrack_tcp_loose"] == "0"
+    assert machine.settings["net/ipv6/conf/int/disable_ipv6"] == "1"
+    before = [argv for argv in machine.ran if argv[0] == "sysctl"]
+    provision.down(quiet)
+    assert machine.settings["net/netfilter/nf_conntrack_tcp_loose"] == "1"
+    assert machine.settings["net/ipv6/conf/int/disable_ipv6"] == "0"
+    undone = [argv for argv in machine.ran if argv[0] == "sysctl"][len(before) :]
+    assert not [pair for argv in undone for pair in argv if "ip_forward" in pair]
+
+
+def test_features_that_were_off_stay_off(machine: Machine, cluster: Cluster) -> None:
+    up(cluster)
+    assert ("ethtool", "-K", "nic-int", "tx", "off", "gro", "off") in machine.ran
+    machine.ran.clear()
+    provision.down(quiet)
+    assert ("ethtool", "-K", "nic-int", "tx", "on", "gro", "on") in machine.ran
+
+
+def test_whichever_step_fails_all_before_it_are_undone(machine: Machine, cluster: Cluster) -> None:
+    up(cluster)
+    total = len(machine.ran)
+    provision.down(quiet)
+    assert total > 20
+    for number in range(total):
+        machine.ran.clear()
+        machine.fails = number
+        with pytest.raises(ProvisionError, match="no"):
+            up(cluster)
+        machine.fails = None
+        assert provision.read_journal() is None
+        done, undone = machine.ran[: number + 1], machine.ran[number + 1 :]
+        if ("ovs-vsctl", "--no-wait", "init") in done:
+            assert ("ovs-appctl", "-t", "ovsdb-server", "exit") in undone
+        if any("add-br" in argv for argv in done):
+            assert any("del-br" in argv for argv in undone)
+
+
+def test_up_again_does_nothing(machine: Machine, cluster: Cluster) -> None:
+    up(cluster)
+    machine.ran.clear()
+    assert not up(cluster)
+    assert not machine.ran
+
+
+@pytest.mark.parametrize(
+    "other", [TEXT.replace("id: 2,", "id: 2, weight: 3,"), TEXT.replace("plan", "tactic")]
+)
+def test_up_as_something_else_is_refused(machine: Machine, cluster: Cluster, other: str) -> None:
+    up(cluster)
+    machine.ran.clear()
+    for wanted, unit in ((parse(other), 1), (cluster, 2)):
+        with pytest.raises(ProvisionError, match="synod unit down"):
+            up(wanted, unit)
+    assert not machine.ran
+
+
+def test_down_goes_on_after_an_error(machine: Machine, cluster: Cluster) -> None:
+    up(cluster)
+    machine.fails = len(machine.ran)
+    with pytest.raises(ProvisionError, match="no"):
+        provision.down(quiet)
+    assert ("ovs-appctl", "-t", "ovsdb-server", "exit") in machine.ran
+
+
+class TestBlocks:
+    """With real files, and the real commands that undo it."""
+
+    @pytest.fixture
+    def block(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+        monkeypatch.setattr(provision, "JOURNAL", tmp_path / "unit.json")
+        monkeypatch.setattr(provision, "_check", lambda *_: None)
+        monkeypatch.setattr(provision, "look", lambda _datapath: Host())
+
+        def up_and_down(path: Path) -> None:
+            step = Block("names", str(path), "1 unit-1\n2 unit-2\n")
+            monkeypatch.setattr(provision, "plan", lambda *_: (step, Command("no", ("true",))))
+            cluster = parse(TEXT)
+            up(cluster)
+            assert "\n1 unit-1\n2 unit-2\n" in path.read_text()
+            provision.down(quiet)
+
+        return up_and_down
+
+    def test_a_file_that_has_others_is_as_before(self, tmp_path: Path, block: Any) -> None:
+        path = tmp_path / "connlabel.conf"
+        path.write_text("0 mine\n99 mine-too\n")
+        block(path)
+        assert path.read_text() == "0 mine\n99 mine-too\n"
+
+    def test_a_file_and_a_directory_that_were_made_are_gone(
+        self, tmp_path: Path, block: Any
+    ) -> None:
+        block(tmp_path / "xtables" / "connlabel.conf")
+        assert not (tmp_path / "xtables").exists()
+
+    def test_a_last_line_without_an_end_is_not_lengthened(self, tmp_path: Path, block: Any) -> None:
+        path = tmp_path / "connlabel.conf"
+        path.write_text("0 mine")
+        block(path)
+        assert path.read_text().splitlines() == ["0 mine"]
+
+
+class TestProblems:
+    """What would go wrong is found before anything is touched, all of it."""
+
+    def link(self, mac: str, *addresses: str) -> dict[str, Any]:
+        return {"address": mac, "addr_info": [{"family": "inet", "local": a} for a in addresses]}
+
+    def links(self) -> dict[str, Any]:
+        names = ("nic-int", "nic-ext", "nic-ha")
+        return {name: self.link(f"06:00:00:00:00:0{n}") for n, name in enumerate(names, 1)}
+
+    def test_a_host_that_is_ready_has_none(self, cluster: Cluster) -> None:
+        assert provision.problems_with(cluster, 1, self.links(), ours=False) == []
+
+    def test_all_are_named(self, cluster: Cluster) -> None:
+        links = self.links()
+        del links["nic-ha"]
+        links["nic-int"] = self.link("06:00:00:00:00:01", "10.1.0.5", "10.1.0.6")
+        links["nic-ext"] = self.link("02:53:59:07:01:02")
+        links["br-synod"] = self.link("06:00:00:00:00:09")
+        assert provision.problems_with(cluster, 1, links, ours=False) == [
+            "nic-int has the address 10.1.0.5, 10.1.0.6: the cluster's NICs must have none",
+            "nic-ext has the MAC address of a kernel port: the two must differ",
+            "there is no interface nic-ha",
+            "there is a br-synod already, not Synod's",
+        ]
+
+    def test_what_is_left_of_ours_after_a_reboot_is_no_problem(self, cluster: Cluster) -> None:
+        links = self.links() | {"br-synod": self.link("06:00:00:00:00:09")}
+        assert provision.problems_with(cluster, 1, links, ours=True) == []

@@ -1,0 +1,117 @@
+"""The supervisor: how long it waits, whom it takes for whom, and how it goes with a real child."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agents import supervise
+from agents.supervise import next_wait, read_pid, start_time, write_pid
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.01)
+
+
+def test_an_agent_that_keeps_ending_is_started_ever_more_rarely() -> None:
+    waits = [next_wait(0, 0.1)]
+    for _ in range(6):
+        waits.append(next_wait(waits[-1], 0.1))
+    assert waits == [0.5, 1, 2, 4, 8, 10, 10]
+
+
+def test_one_that_was_healthy_is_started_soon() -> None:
+    assert next_wait(10, 31) == 0.5
+
+
+def test_a_process_is_known_by_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    write_pid(path, os.getpid())
+    assert read_pid(path) == os.getpid()
+    path.write_text(f"{os.getpid()} {(start_time(os.getpid()) or 0) + 1}\n")
+    assert read_pid(path) is None
+
+
+@pytest.mark.parametrize("text", ["", "12", "a b", "1 2 3", "0 0"])
+def test_what_is_no_note_of_a_process_is_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "pid"
+    path.write_text(text)
+    assert read_pid(path) is None
+    assert read_pid(tmp_path / "nothing") is None
+
+
+def test_the_dead_have_no_start_time() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert start_time(process.pid)
+        process.kill()
+        until(lambda: start_time(process.pid) is None)  # a zombie still, until it is waited for
+
+
+# The supervisor as a program of its own, its files elsewhere, with a shell command for an agent.
+PROGRAM = """
+import subprocess, sys
+from pathlib import Path
+from agents import supervise
+supervise.RUN = Path(sys.argv[1])
+supervise.FIRST_WAIT = 0.05
+popen = subprocess.Popen
+def as_agent(argv, **options):
+    assert argv[3:7] == [sys.executable, "-m", "agents.cli", "agent"], argv
+    return popen([*argv[:3], "sh", "-c", sys.argv[2]], **options)
+supervise.subprocess.Popen = as_agent
+sys.exit(supervise.run("cluster.yaml", 1))
+"""
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Callable[[str], subprocess.Popen[bytes]]:
+    def start(agent: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(tmp_path), agent],
+            stdout=subprocess.DEVNULL,
+            cwd=Path(supervise.__file__).parents[1],
+        )
+
+    return start
+
+
+Start = Callable[[str], subprocess.Popen[bytes]]
+
+
+def test_an_agent_that_ends_is_started_again(supervisor: Start, tmp_path: Path) -> None:
+    with supervisor(f"echo x >>{tmp_path}/starts") as process:
+        until((tmp_path / "starts").exists)
+        until(lambda: len((tmp_path / "starts").read_text().split()) >= 3)
+        process.terminate()
+    assert process.returncode == 0
+
+
+def test_told_to_end_it_ends_the_agent_first(supervisor: Start, tmp_path: Path) -> None:
+    with supervisor("exec sleep 60") as process:
+        until(lambda: read_pid(tmp_path / "agent.pid"))
+        agent = read_pid(tmp_path / "agent.pid")
+        assert agent
+        process.terminate()
+        process.wait(10)
+    assert process.returncode == 0
+    assert start_time(agent) is None
+    assert not list(tmp_path.glob("*.pid"))
+
+
+def test_if_it_is_killed_the_agent_ends(supervisor: Start, tmp_path: Path) -> None:
+    with supervisor("exec sleep 60") as process:
+        until(lambda: read_pid(tmp_path / "agent.pid"))
+        agent = read_pid(tmp_path / "agent.pid")
+        assert agent
+        time.sleep(0)
+        until(lambda: Path(f"/proc/{agent}/comm").read_text() == "sleep\n")
+        process.send_signal(signal.SIGKILL)
+        until(lambda: start_time(agent) is None)

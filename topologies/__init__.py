@@ -1,0 +1,1 @@
+"""The lab: a whole cluster with its client and server on one machine."""

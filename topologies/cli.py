@@ -1,0 +1,195 @@
+"""`synod-lab`: a whole cluster with its client and server in a sandbox on this machine.
+
+A thin shell around `topologies.lab`. Exit codes: 0 done, 1 failed, 2 used wrongly; `exec` gives its
+command's own.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from agents.cli import MISUSED, fail, out, status_table
+from agents.config import parse
+from agents.provision import look
+from topologies import recipe, registry
+from topologies.lab import Lab, LabError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""A cluster to play with, in a sandbox on this machine. Needs root.
+
+        synod-lab up --units 3 --weights 5,3,2 --method weighted-round-robin
+        synod-lab exec client -- curl -s http://203.0.113.10/
+        synod-lab exec controller -- synod status
+        synod-lab exec u1 -- ovs-ofctl dump-flows br-synod
+        synod-lab exec u2 -- conntrack -L -o labels
+        synod-lab down
+
+    [bold]Hosts[/bold]: client (10.1.0.10), server (203.0.113.10), dmz (10.2.0.10, with three
+    interfaces), u1…uN, controller. Several labs can run at once, each with a --name of its own.""",
+)
+
+NameOption = Annotated[str, typer.Option("--name", envvar="SYNOD_LAB", help="Which lab.")]
+
+
+@app.command()
+def up(  # noqa: PLR0917 - typer calls it, by name
+    units: Annotated[int, typer.Option(help="How many units.")] = 3,
+    method: Annotated[str, typer.Option(help=", ".join(recipe.METHODS) + ".")] = "round-robin",
+    weights: Annotated[
+        str, typer.Option(help="One for each unit, as 5,3,2. Default: 1 each.")
+    ] = "",
+    session_table: Annotated[
+        str, typer.Option(help=", ".join(recipe.SESSION_TABLES) + ".")
+    ] = "flows",
+    interfaces: Annotated[
+        int, typer.Option(help="Of the cluster: int and ext; with 3 also dmz.")
+    ] = 2,
+    balance: Annotated[
+        str,
+        typer.Option(
+            help="all, or labelled: only connections that the rules give the label 'balance'."
+        ),
+    ] = "all",
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            help="The user's nftables rules, for every unit. Default: SNAT of int to ext."
+        ),
+    ] = None,
+    name: NameOption = "lab",
+    show: Annotated[
+        bool, typer.Option("--print", help="Show the commands and change nothing.")
+    ] = False,
+) -> None:
+    """Start a lab in the background; returns when every unit has joined."""
+    try:
+        lab = Lab(
+            units,
+            method=method,
+            weights=_weights(weights),
+            interfaces=interfaces,
+            session_table=session_table,
+            balance=balance,
+            rules=rules.read_text() if rules else recipe.DEFAULT_RULES,
+            name=name,
+        )
+    except (ValueError, OSError) as error:
+        fail(str(error), MISUSED)
+    if show:
+        sys.stdout.write(_by_hand(lab))
+        return
+    try:
+        with out.status("") as progress:
+            lab.up(progress.update)
+        found = lab.status()
+    except LabError as error:
+        fail(str(error))
+    out.print(status_table(found))
+    out.print(f"[dim]Next: synod-lab exec client -- curl -s http://{_server(lab)}/")
+
+
+@app.command(
+    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+def exec_(
+    host: Annotated[str, typer.Argument(help="client, server, dmz, u1…uN or controller.")],
+    command: Annotated[list[str], typer.Argument(help="The command, after --.")],
+    name: NameOption = "lab",
+) -> None:
+    """Run a command on a host. Its streams and its exit code are the command's own."""
+    lab = _attach(name)
+    try:
+        argv = lab.argv(host, command[1:] if command[0] == "--" else command)
+    except LabError as error:
+        fail(str(error), MISUSED)
+    _become(argv, lab)
+
+
+@app.command()
+def cli(name: NameOption = "lab") -> None:
+    """Open Mininet's prompt on the lab's hosts."""
+    lab = _attach(name)
+    _become(lab.prompt_argv(), lab)
+
+
+@app.command()
+def status(
+    name: NameOption = "lab",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="What the app said, for programs.")
+    ] = False,
+) -> None:
+    """What 'synod status' says on the lab's controller."""
+    try:
+        found = _attach(name).status()
+    except OSError as error:
+        fail(f"no answer from the app of {name!r}: {error}")
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    else:
+        out.print(status_table(found))
+
+
+@app.command()
+def down(name: NameOption = "lab") -> None:
+    """End a lab. Nothing of it stays."""
+    _attach(name).down()
+
+
+@app.command("list")
+def list_() -> None:
+    """The labs that run."""
+    registry.sweep()
+    for name in registry.running():
+        sys.stdout.write(f"{name}\n")
+
+
+def _attach(name: str) -> Lab:
+    try:
+        return Lab.attach(name)
+    except LabError as error:
+        fail(str(error))
+
+
+def _become(argv: list[str], lab: Lab) -> NoReturn:
+    """This process turns into the command, so that nothing stands between it and its terminal."""
+    sys.stdout.flush()
+    os.execvpe(argv[0], argv, lab.environment())
+
+
+def _weights(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(",")) if text else ()
+    except ValueError:
+        raise ValueError(f"weights: {text!r} is not numbers with commas between") from None
+
+
+def _by_hand(lab: Lab) -> str:
+    cluster = parse(recipe.cluster_file(lab.options))
+    return recipe.by_hand(lab.options, cluster, look().datapath)
+
+
+def _server(lab: Lab) -> str:
+    return next(
+        each.host_address.partition("/")[0]
+        for each in lab.options.networks
+        if each.host == "server"
+    )
+
+
+def main() -> None:
+    """The command line."""
+    app(prog_name="synod-lab")
+
+
+if __name__ == "__main__":
+    main()
