@@ -88,6 +88,8 @@ class Primary:
             # The talk: "expected connections (like FTP Data) will use master connection's cnodeid".
             master = yield Get(entry.master)
             known = unit_of(master.labels) if isinstance(master, Entry) else 0
+            if known == facts.unit:
+                return (yield from self._release(syn.frame, entry, Outcome.RELEASED_KNOWN))
         if len(self.pending) >= MAX_PENDING:
             return (yield from self._without_app(offered, Outcome.RELEASED_FULL))
         self._offer(self.pending, offered, known if known in facts.peers else 0)
@@ -152,6 +154,10 @@ class Primary:
             return Outcome.RELEASED_LOCAL
         if not facts.selected(entry.labels):
             return Outcome.RELEASED_UNSELECTED
+        if entry.helper:
+            # Only the kernel that sees its packets expects what they announce (FTP data), and what
+            # is expected comes to the primary first.
+            return Outcome.RELEASED_HELPER
         if syn.total_length + _data_size(entry) > facts.mtus[interface]:
             return Outcome.RELEASED_TOO_LARGE
         return None

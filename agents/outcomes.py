@@ -13,6 +13,7 @@ class Outcome(StrEnum):
     OFFERED = "offered"
     RELEASED_ALONE = "released_alone"  # the app is silent
     RELEASED_FULL = "released_full"  # too many offers wait for decisions
+    RELEASED_HELPER = "released_helper"  # what it will expect, this kernel must expect
     RELEASED_KNOWN = "released_known"  # this unit serves the session already
     RELEASED_LOCAL = "released_local"  # from this unit itself: it came in by no interface
     RELEASED_TOO_LARGE = "released_too_large"  # with SYN data it would exceed the MTU
@@ -86,6 +87,7 @@ class Outcome(StrEnum):
 TROUBLE = frozenset(Outcome) - {
     Outcome.OFFERED,
     Outcome.RELEASED_ALONE,
+    Outcome.RELEASED_HELPER,
     Outcome.RELEASED_KNOWN,
     Outcome.RELEASED_LOCAL,
     Outcome.RELEASED_TOO_LARGE,

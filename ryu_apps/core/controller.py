@@ -158,8 +158,8 @@ class Controller:
         gone: list[control.Session] = []
         lines: list[events.Line] = []
         for session in ended:
-            outcome = self.sessions.end(unit, session.orig, session.reply)
-            if outcome != "ended_stale":
+            outcome = self.sessions.end(unit, session.orig, session.reply, now)
+            if outcome not in ("ended_stale", "ended_early"):
                 gone.append(session)
             if self.journal.admits(now, outcome):
                 lines.append(self.journal.line(outcome, session=_text(session.orig), unit=unit))

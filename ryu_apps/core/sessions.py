@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ryu_apps.core.methods import Choice, Method, Shares
 
+YOUNG = 2.0  # seconds since its last decision in which a session's end isn't believed
 MOST_SESSIONS = 1_000_000  # what is beyond the primary serves, unknown to the app
 
 
@@ -84,13 +85,19 @@ class Sessions:
         after = self._flows(unit, orig, reply)
         return Decision(unit, outcome, tuple(each for each in before if each not in after))
 
-    def end(self, unit: int, orig: bytes, reply: bytes) -> str:
-        """A unit says that it serves this session no more; the outcome."""
+    def end(self, unit: int, orig: bytes, reply: bytes, now: float) -> str:
+        """A unit says that it serves this session no more; the outcome.
+
+        An agent tells no end this early (agents/core_serving.py): it is that of a session before
+        this one, with the same tuple, and was on its way when this one was decided.
+        """
         session = self._sessions.get(orig)
         if session is None:
             return "ended_unknown"
         if session.unit != unit or session.reply != reply:
             return "ended_stale"
+        if now - session.since < YOUNG:
+            return "ended_early"
         del self._sessions[orig]
         self.live[unit] -= 1
         return "ended"

@@ -187,7 +187,12 @@ class Bridge:
         return self.switch.appctl("ofproto/trace", self.name, packet)
 
     def packets(self, cookie: int) -> int:
-        """How many packets the flows of a cookie have seen."""
+        """How many packets the flows of a cookie have seen until now.
+
+        What the datapath's cache has counted reaches the flows when it is revalidated, which a
+        purge does at once (measured: 1 of 21 packets before it, 21 after).
+        """
+        self.switch.appctl("revalidator/purge")
         lines = self.flows(f"cookie={cookie:#x}/-1")
         return sum(int(line.partition("n_packets=")[2].partition(",")[0]) for line in lines)
 

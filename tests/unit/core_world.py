@@ -16,6 +16,7 @@ from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
 from ryu_apps.core.events import Effect, Event
 from ryu_apps.core.flows import Flow
+from ryu_apps.core.sessions import YOUNG
 from ryu_apps.core.status import status
 
 
@@ -140,6 +141,8 @@ class World:
         return self.frames(unit, control.offer_frames(self.cluster.group, unit, offers))
 
     def ended(self, unit: int, *numbers: int) -> list[Effect]:
+        """These end, each long enough after it was decided to be believed."""
+        self.now += YOUNG
         sessions = [control.Session(*tuples(number)) for number in numbers]
         return self.frames(unit, control.ended_frames(self.cluster.group, unit, sessions))
 

@@ -81,8 +81,8 @@ def test_a_tuple_used_again_with_other_nat_is_another_session() -> None:
     assert decide(made, 0, reply=other) == Decision(3, "decided", (old,))
     assert made.live == {1: 0, 2: 0, 3: 1}
     assert made.served == {1: 0, 2: 1, 3: 1}
-    assert made.end(2, tuples(0)[0], old) == "ended_stale"
-    assert made.end(3, tuples(0)[0], other) == "ended"
+    assert made.end(2, tuples(0)[0], old, 9.0) == "ended_stale"
+    assert made.end(3, tuples(0)[0], other, 9.0) == "ended"
 
 
 def test_a_session_that_comes_home_leaves_no_flows_behind() -> None:
@@ -102,12 +102,23 @@ def test_an_end_is_believed_only_from_the_unit_that_serves() -> None:
     made = sessions(1, 2, 3)
     orig, reply = tuples(0)
     made.decide(orig, reply, 2, 0.0)
-    assert made.end(3, orig, reply) == "ended_stale"
-    assert made.end(2, orig, reply) == "ended"
-    assert made.end(2, orig, reply) == "ended_unknown"
+    assert made.end(3, orig, reply, 9.0) == "ended_stale"
+    assert made.end(2, orig, reply, 9.0) == "ended"
+    assert made.end(2, orig, reply, 9.0) == "ended_unknown"
     assert made.live == {1: 0, 2: 0, 3: 0}
     assert made.served == {1: 0, 2: 1, 3: 0}
     assert len(made) == 0
+
+
+def test_an_end_that_comes_too_early_is_a_predecessors() -> None:
+    made = sessions(1, 2)
+    orig, reply = tuples(0)
+    made.decide(orig, reply, 2, 10.0)
+    assert made.end(2, orig, reply, 11.9) == "ended_early"
+    assert made.live[2] == 1
+    made.decide(orig, reply, 2, 12.0)  # the same session's SYN again, or another session's
+    assert made.end(2, orig, reply, 13.9) == "ended_early"
+    assert made.end(2, orig, reply, 14.0) == "ended"
 
 
 def test_adopting_counts_as_live_not_as_served() -> None:
@@ -122,7 +133,7 @@ def test_adopting_counts_as_live_not_as_served() -> None:
 def test_least_connection_sees_ends() -> None:
     made = sessions(1, 2, method="least-connection")
     assert [decide(made, number).unit for number in range(4)] == [1, 2, 1, 2]
-    made.end(2, *tuples(1))
+    made.end(2, *tuples(1), 9.0)
     assert [decide(made, number).unit for number in range(4, 6)] == [2, 1]
 
 
