@@ -291,7 +291,8 @@ class Lab:
         (self.directory / "rules.nft").write_text(self.options.rules)
 
     def _start_sandbox(self, tied: bool) -> None:
-        with (self.log_dir / "sandbox.log").open("wb") as log:
+        # Read from here if it fails: by then the keeper has removed the directory.
+        with (self.log_dir / "sandbox.log").open("w+b") as log:
             process = subprocess.Popen(
                 recipe.keeper_argv(self.options, tied),
                 stdin=subprocess.DEVNULL,
@@ -299,13 +300,14 @@ class Lab:
                 stderr=log,
                 start_new_session=True,
             )
-        assert process.stdout is not None
-        with process.stdout as answer:
-            line = answer.readline()
+            assert process.stdout is not None
+            with process.stdout as answer:
+                line = answer.readline()
+            said = b"" if line else os.pread(log.fileno(), 1 << 16, 0)
         # Collects the keeper, whenever it ends.
         threading.Thread(target=process.wait, daemon=True).start()
         if not line:
-            raise LabError("the network could not be built")
+            raise LabError(f"the network could not be built:\n{said.decode(errors='replace')}")
         state = registry.State(**json.loads(line), options=asdict(self.options))
         registry.write(self.directory, state)
         self._adopt(state)
