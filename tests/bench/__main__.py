@@ -1,0 +1,152 @@
+"""`script/bench [NAME...] [--json]`: what Synod costs, beside what it is compared with, in one run.
+
+Each benchmark measures, in a module of its own; here it gets a name, a table for a person, and the
+promises that its figures must keep. The exit code is 1 if one doesn't.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import decisions, python_path, short_sessions
+
+Figures = dict[str, Any]
+Rows = list[tuple[str, ...]]
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """How to measure, how to show it (heading first), and what must be so."""
+
+    title: str
+    measure: Callable[[], Figures]
+    rows: Callable[[Figures], Rows]
+    promises: Callable[[Figures], dict[str, bool]]
+
+
+def _rates(figures: Figures, names: dict[str, str], key: str) -> Rows:
+    rows: Rows = [("", "median a second", "lowest", "highest")]
+    for name, text in names.items():
+        found = figures[name]
+        rows.append((text, *(f"{found[each]:,}" for each in (key, "lowest", "highest"))))
+    return rows
+
+
+def _decisions(figures: Figures) -> Rows:
+    names = {
+        "textbook": "a textbook Ryu app",
+        "single": "this app, an offer a packet-in",
+        "batched": f"this app, {figures['offers_a_batch']} offers a packet-in",
+    }
+    return _rates(figures, names, "per_cpu_second")
+
+
+def _sessions(figures: Figures) -> Rows:
+    names = {"gateway": "a plain gateway", "cluster": "the auxiliary of two"}
+    rows = _rates(figures, names, "per_second")
+    more = [("sessions", "failed")]
+    more += [(f"{figures[name]['sessions']:,}", str(figures[name]["failed"])) for name in names]
+    return [(*row, *extra) for row, extra in zip(rows, more, strict=True)]
+
+
+def _packets(figures: Figures) -> Rows:
+    keys = ("sessions", "packets", "syns_at_agents", "others_at_agents", "packet_ins")
+    names = {"download": "100 MB at once", "short": "short sessions"}
+    rows: Rows = [("", "sessions", "packets", "SYNs at agents", "others there", "packet-ins")]
+    for name, text in names.items():
+        rows.append((text, *(f"{figures[name][key]:,}" for key in keys)))
+    return rows
+
+
+def _python_promises(figures: Figures) -> dict[str, bool]:
+    """A SYN crosses an agent's port four times: in and out of the primary's, the auxiliary's."""
+    every = figures.values()
+    per_session = [each["packet_ins"] / each["sessions"] for each in every]
+    return {
+        "agents saw each SYN, in and out of two of them, and no other packet": all(
+            each["syns_at_agents"] == 4 * each["sessions"] and not each["others_at_agents"]
+            for each in every
+        ),
+        f"the app heard of a session {per_session[-1]:.2f} times, by agents that talk anyway": (
+            per_session[-1] < 3
+        ),
+    }
+
+
+BENCHMARKS = {
+    "decisions": Benchmark(
+        "Decisions of the app, on one core",
+        decisions.measure,
+        _decisions,
+        lambda figures: {
+            f"at least 5 times the textbook app: {figures['ratio']}": figures["ratio"] >= 5
+        },
+    ),
+    "sessions": Benchmark(
+        "Whole short sessions",
+        short_sessions.measure,
+        _sessions,
+        lambda figures: {
+            f"at least 0.2 of the gateway: {figures['ratio']}": figures["ratio"] >= 0.2,
+            "none failed, of 10,000 and more in each": not any(
+                figures[name]["failed"] or figures[name]["sessions"] < short_sessions.AT_LEAST
+                for name in ("gateway", "cluster")
+            ),
+        },
+    ),
+    "packets": Benchmark(
+        "Packets that any program of ours sees",
+        python_path.measure,
+        _packets,
+        _python_promises,
+    ),
+}
+
+
+def show(benchmark: Benchmark, figures: Figures, promises: dict[str, bool]) -> None:
+    """A table, and the promises below it."""
+    heading, *rows = benchmark.rows(figures)
+    table = Table(title=benchmark.title, title_justify="left", box=None, header_style="dim")
+    for number, text in enumerate(heading):
+        table.add_column(text, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+    for text, kept in promises.items():
+        out.print(f"  [{'green' if kept else 'red'}]{'kept' if kept else 'BROKEN'}[/]  {text}")
+    out.print()
+
+
+def main() -> int:
+    """Measures what was asked for, all by default."""
+    parser = argparse.ArgumentParser(prog="script/bench", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(BENCHMARKS):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    report: dict[str, Figures] = {}
+    for name in options.names or BENCHMARKS:
+        benchmark = BENCHMARKS[name]
+        if not options.json:
+            print(f"{name} ...", file=sys.stderr, flush=True)
+        figures = benchmark.measure()
+        promises = benchmark.promises(figures)
+        report[name] = {"figures": figures, "promises": promises}
+        if not options.json:
+            show(benchmark, figures, promises)
+    if options.json:
+        print(json.dumps(report, indent=2))
+    return 0 if all(all(each["promises"].values()) for each in report.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

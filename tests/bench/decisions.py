@@ -1,0 +1,374 @@
+"""Decisions a second on one core: this app against a textbook one, in one run.
+
+Both run under a plain `ryu-manager` and are connected, over TCP, to a switch that is only its
+OpenFlow end. It pushes the same new sessions at both as packet-ins, as fast as they are taken: at
+the textbook app a SYN each, at this app the agent's offer of that SYN. Every session goes to the
+auxiliary, so that each costs two flow-mods and a packet-out on both sides, and all of them are
+counted.
+
+Counted is the app's own time on the CPU (/proc/PID/schedstat): it is what "on one core" means, and
+what else runs on the machine doesn't enter.
+
+    python -m tests.bench.decisions [--json] [--rounds 5] [--sessions 4000]
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from agents.config import Cluster, parse
+from agents.wire import control, ports
+from ryu_apps.core.flows import Kind, cookie
+
+ROOT = Path(__file__).parents[2]
+BATCH = control.MAX_BODY // control.OFFER_FORMAT.size
+PATIENCE = 60.0
+CLUSTER = """
+name: bench
+group: 1
+method: round-robin
+interfaces:
+  int: {nic: nic-int, addresses: [10.1.0.1/24]}
+  ext: {nic: nic-ext, addresses: [203.0.113.1/24]}
+ha: {nic: nic-ha}
+units: [{id: 1, weight: 0, priority: 100}, {id: 2, weight: 1}]
+controllers: ["tcp:127.0.0.1:6653"]
+"""
+
+_HEADER = struct.Struct("!BBHI")  # version, type, length, xid (OpenFlow 1.3.5, section 7.1)
+_HELLO, _ECHO, _ECHO_REPLY, _FEATURES, _FEATURES_REPLY = 0, 2, 3, 5, 6
+_PACKET_IN, _PACKET_OUT, _FLOW_MOD, _MULTIPART, _MULTIPART_REPLY = 10, 13, 14, 18, 19
+_BARRIER, _BARRIER_REPLY = 20, 21
+_SESSION_COOKIE = cookie(Kind.SESSION).to_bytes(8, "big")[:3]
+
+
+def message(kind: int, body: bytes = b"", xid: int = 0) -> bytes:
+    """An OpenFlow 1.3 message."""
+    return _HEADER.pack(4, kind, 8 + len(body), xid) + body
+
+
+def packet_in(frame: bytes, port: int) -> bytes:
+    """A frame as the switch sends it to its controller (section 7.4.1)."""
+    match = struct.pack("!HHIIxxxx", 1, 12, 0x80000004, port)  # OXM in_port, padded to 8
+    head = struct.pack("!IHBBQ", 0xFFFFFFFF, len(frame), 1, 0, 0)
+    return message(_PACKET_IN, head + match + b"\0\0" + frame)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A new session, as both apps hear of it."""
+
+    number: int
+
+    @property
+    def orig(self) -> bytes:
+        """src, dst, sport, dport."""
+        client = bytes((10, 1, *divmod(self.number // 60000 + 10, 256)))
+        sport = (1024 + self.number % 60000).to_bytes(2, "big")
+        return client + bytes((203, 0, 113, 10)) + sport + b"\0\x50"
+
+    @property
+    def reply(self) -> bytes:
+        """The other direction; no NAT."""
+        orig = self.orig
+        return orig[4:8] + orig[0:4] + orig[10:12] + orig[8:10]
+
+    def offer(self) -> control.Offer:
+        """What this app is told."""
+        return control.Offer(self.number, 0, 1, 2, 0, self.orig, self.reply)
+
+    def syn(self) -> bytes:
+        """What the textbook app is sent: Ethernet, IPv4, TCP with the options of a Linux SYN."""
+        orig = self.orig
+        options = bytes.fromhex("020405b40402080a0000000100000000 01030307")
+        segment = orig[8:12] + struct.pack("!IIBBHHH", self.number, 0, 0xA0, 2, 64240, 0, 0)
+        segment += options
+        packet = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 1, 0x4000, 64, 6, 0)
+        ethernet = bytes.fromhex("025359010001 0a0000000010 0800")
+        return ethernet + packet + orig[0:8] + segment
+
+
+class Datapath:
+    """The OpenFlow end of a switch: answers what it must, counts what it is told."""
+
+    def __init__(self, port: int, datapath_id: int) -> None:
+        self.counts: Counter[str] = Counter()
+        self._id = datapath_id
+        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._socket = _connect(port)
+        self.send(message(_HELLO))
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def send(self, data: bytes) -> None:
+        """Send whole messages."""
+        with self._lock:
+            self._socket.sendall(data)
+
+    def close(self) -> None:
+        """Hang up."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._reader.join()
+        self._socket.close()
+
+    def wait(self, what: str, count: int) -> None:
+        """Until so many of these were counted."""
+        end = time.monotonic() + PATIENCE
+        with self._changed:
+            while self.counts[what] < count:
+                if not self._changed.wait(end - time.monotonic()):
+                    raise TimeoutError(f"{self.counts[what]} of {count} {what}")
+
+    def _read(self) -> None:
+        buffer = b""
+        while data := self._receive():
+            buffer += data
+            at = 0
+            while len(buffer) - at >= 8:
+                _, kind, length, xid = _HEADER.unpack_from(buffer, at)
+                if len(buffer) - at < length:
+                    break
+                self._take(kind, xid, buffer[at : at + length])
+                at += length
+            buffer = buffer[at:]
+            with self._changed:
+                self._changed.notify_all()
+
+    def _receive(self) -> bytes:
+        with contextlib.suppress(OSError):
+            return self._socket.recv(1 << 20)
+        return b""
+
+    def _take(self, kind: int, xid: int, data: bytes) -> None:
+        if kind == _FLOW_MOD:
+            self.counts["session_flows"] += data[8:11] == _SESSION_COOKIE
+            self.counts["flow_mods"] += 1
+        elif kind == _PACKET_OUT:
+            self.counts["packet_outs"] += 1
+            frame = data[24 + int.from_bytes(data[16:18], "big") :]
+            if frame[12:14] == b"\x88\xb5" and frame[15] == control.DECIDED:
+                self.counts["decided"] += int.from_bytes(frame[18:20], "big")
+            elif frame[12:14] == b"\x88\xb5" and frame[15] == control.STATE:
+                told = control.state(control.parse(frame))
+                self.counts["balancing"] += told.balancing
+        elif kind == _FEATURES:
+            self.send(
+                message(_FEATURES_REPLY, struct.pack("!QIBBHII", self._id, 0, 254, 0, 0, 7, 0), xid)
+            )
+        elif kind == _MULTIPART:
+            self.send(message(_MULTIPART_REPLY, data[8:10] + bytes(6), xid))
+        elif kind == _BARRIER:
+            self.send(message(_BARRIER_REPLY, b"", xid))
+        elif kind == _ECHO:
+            self.send(message(_ECHO_REPLY, data[8:], xid))
+
+
+def _connect(port: int) -> socket.socket:
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+class App:
+    """An app under `ryu-manager`, and the switches it is connected to."""
+
+    def __init__(self, module: str, cluster: Cluster, units: tuple[int, ...]) -> None:
+        self.cluster = cluster
+        self._units = units
+        self._module = module
+        self._files = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start, and connect."""
+        files = self._files
+        folder = Path(files.enter_context(tempfile.TemporaryDirectory(prefix="synod-bench-")))
+        (folder / "cluster.yaml").write_text(CLUSTER)
+        openflow, http = _free_port(), _free_port()
+        command = (sys.executable, "-W", "ignore", "-m", "ryu.cmd.manager")
+        command += ("--ofp-tcp-listen-port", str(openflow), "--wsapi-port", str(http), self._module)
+        environment = os.environ | {"SYNOD_CONFIG": str(folder / "cluster.yaml")}
+        self.log = folder / "log"
+        output = files.enter_context(self.log.open("wb"))
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=output
+        )
+        files.callback(self.process.wait)
+        files.callback(self.process.terminate)
+        self.datapaths = []
+        for unit in self._units:
+            datapath = Datapath(openflow, ports.datapath_id(self.cluster.group, unit))
+            files.callback(datapath.close)
+            self.datapaths.append(datapath)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        if error:
+            sys.stderr.write(self.log.read_text())
+        self._files.close()
+
+    def cpu(self) -> float:
+        """Seconds that the app has spent on a CPU."""
+        return int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0]) / 1e9
+
+    def push(self, blocks: list[bytes], what: str, count: int) -> tuple[float, float]:
+        """Send all blocks, wait for the answers; decisions a second of CPU and of time."""
+        primary = self.datapaths[0]
+        target = primary.counts[what] + count
+        cpu, start = self.cpu(), time.monotonic()
+        for block in blocks:
+            primary.send(block)
+        primary.wait(what, target)
+        return count / (self.cpu() - cpu), count / (time.monotonic() - start)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+@contextlib.contextmanager
+def announcing(app: App) -> Iterator[None]:
+    """Play both agents: announce them until the end of the context."""
+    over = threading.Event()
+    frames = []
+    for place, unit in enumerate(app.cluster.units):
+        macs = {
+            interface.name: ports.mac_text(mac)
+            for interface, mac in zip(app.cluster.interfaces, unit.macs, strict=True)
+        }
+        told = control.Announce(
+            unit.id, app.cluster.group, 1, "bench", "0", "none", 0, macs, app.cluster.digest, 0, 0
+        )
+        for frame in control.announce_frames(told):
+            frames.append((app.datapaths[place], packet_in(frame, ports.SYNOD)))
+
+    def announce() -> None:
+        while not over.wait(0.2):
+            for datapath, data in frames:
+                datapath.send(data)
+
+    thread = threading.Thread(target=announce)
+    thread.start()
+    try:
+        app.datapaths[0].wait("balancing", 1)
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _blocks(messages: list[bytes], size: int = 64) -> list[bytes]:
+    """Joined into writes of a few messages: as a switch under load writes them."""
+    return [b"".join(messages[at : at + size]) for at in range(0, len(messages), size)]
+
+
+def _measured(samples: list[tuple[float, float]]) -> dict[str, float]:
+    return {
+        "per_cpu_second": round(statistics.median(cpu for cpu, _ in samples)),
+        "per_second": round(statistics.median(wall for _, wall in samples)),
+        "lowest": round(min(cpu for cpu, _ in samples)),
+        "highest": round(max(cpu for cpu, _ in samples)),
+    }
+
+
+def measure(rounds: int = 5, sessions: int = 4000) -> dict[str, Any]:
+    """Medians of so many rounds, the contenders taking turns; `ratio` is single against textbook.
+
+    `single` is this app with one offer a packet-in, `batched` with as many as a frame holds.
+    """
+    cluster = parse(CLUSTER)
+    samples: dict[str, list[tuple[float, float]]] = {"textbook": [], "single": [], "batched": []}
+    numbers = iter(range(0, 1 << 31, sessions))
+    with (
+        App("tests.bench.textbook", cluster, (1,)) as textbook,
+        App("ryu_apps.load_balancer", cluster, (1, 2)) as synod,
+        announcing(synod),
+    ):
+        for turn in range(rounds + 1):  # the first warms up
+            start = next(numbers)
+            new = [Session(number) for number in range(start, start + sessions)]
+            syns = _blocks([packet_in(each.syn(), 1) for each in new[: sessions // 4]])
+            found = {"textbook": textbook.push(syns, "packet_outs", sessions // 4)}
+            offers = [control.offer_frames(1, 1, [each.offer()])[0] for each in new]
+            singles = _blocks([packet_in(frame, ports.SYNOD) for frame in offers])
+            found["single"] = synod.push(singles, "decided", sessions)
+            start = next(numbers)
+            more = [Session(number).offer() for number in range(start, start + sessions)]
+            batches = [packet_in(frame, ports.SYNOD) for frame in control.offer_frames(1, 1, more)]
+            found["batched"] = synod.push(_blocks(batches), "decided", sessions)
+            if turn:
+                for name, sample in found.items():
+                    samples[name].append(sample)
+        decided = synod.datapaths[0].counts["decided"]
+        expected = {"session_flows": 2 * decided, "decided": 2 * (rounds + 1) * sessions}
+        counted = {name: synod.datapaths[0].counts[name] for name in expected}
+        if counted != expected:
+            raise AssertionError(f"this app: counted {counted}, expected {expected}")
+        other = textbook.datapaths[0].counts
+        if not other["flow_mods"] == 2 * other["packet_outs"] > 0:
+            raise AssertionError(f"the textbook app: counted {dict(other)}")
+    figures = {name: _measured(taken) for name, taken in samples.items()}
+    by_textbook = figures["textbook"]["per_cpu_second"]
+    return {
+        "rounds": rounds,
+        "sessions": sessions,
+        "offers_a_batch": BATCH,
+        **figures,
+        "ratio": round(figures["single"]["per_cpu_second"] / by_textbook, 2),
+        "ratio_batched": round(figures["batched"]["per_cpu_second"] / by_textbook, 2),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--json", action="store_true", help="one JSON object")
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--sessions", type=int, default=4000)
+    chosen = options.parse_args()
+    figures = measure(chosen.rounds, chosen.sessions)
+    if chosen.json:
+        print(json.dumps(figures, indent=1))
+        return
+    print(f"decisions per second of one core, medians of {figures['rounds']} rounds")
+    for name in ("textbook", "single", "batched"):
+        found = figures[name]
+        print(
+            f"  {name:9}{found['per_cpu_second']:>9,.0f}"
+            f"   ({found['lowest']:,.0f} to {found['highest']:,.0f})"
+        )
+    print(f"  single is {figures['ratio']} times the textbook, batched {figures['ratio_batched']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Whole short sessions a second: through the auxiliary of a cluster, and through a plain gateway.
+
+Two labs on the same bridges with the same rules. In one, a cluster of two units, the primary has
+weight 0, so that every session is handed over. The other has one unit, so that no SYN is diverted:
+a gateway. In turns, wrk opens as many sessions as it can, one request each, from nginx. No session
+may fail in either, of at least so many.
+"""
+
+import re
+import statistics
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from topologies.lab import Lab
+
+AT_LEAST = 10_000  # sessions, in each
+TOGETHER = 32
+URL = "http://203.0.113.10/"
+
+_REQUESTS = re.compile(r"(\d+) requests in ([\d.]+)(ms|s|m),")
+_ERRORS = re.compile(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)")
+_REFUSED = re.compile(r"Non-2xx or 3xx responses: (\d+)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+
+
+@dataclass(slots=True)
+class Contender:
+    """One lab, and what was measured in it."""
+
+    lab: Lab
+    rates: list[float] = field(default_factory=list)
+    sessions: int = 0
+    failed: int = 0
+
+    def turn(self, seconds: int, counts: bool) -> None:
+        """One run of wrk."""
+        requests, took, failed = parse_wrk(run_wrk(self.lab, seconds))
+        self.sessions += requests
+        self.failed += failed
+        if counts:
+            self.rates.append(requests / took)
+
+    def figures(self) -> dict[str, Any]:
+        """What there is to say."""
+        return {
+            "per_second": round(statistics.median(self.rates)),
+            "lowest": round(min(self.rates)),
+            "highest": round(max(self.rates)),
+            "sessions": self.sessions,
+            "failed": self.failed,
+        }
+
+
+def run_wrk(lab: Lab, seconds: int) -> str:
+    """What wrk says; a new connection for each request."""
+    load = ["wrk", "-t1", f"-c{TOGETHER}", f"-d{seconds}s", "--timeout", "10s"]
+    return lab.run("client", [*load, "-H", "Connection: close", URL]).stdout
+
+
+def parse_wrk(text: str) -> tuple[int, float, int]:
+    """Requests answered, seconds, failures of any kind."""
+    found = _REQUESTS.search(text)
+    if not found:
+        raise ValueError(f"wrk said: {text}")
+    errors = _ERRORS.search(text)
+    refused = _REFUSED.search(text)
+    failed = sum(map(int, errors.groups())) if errors else 0
+    return (
+        int(found[1]),
+        float(found[2]) * _SECONDS[found[3]],
+        failed + (int(refused[1]) if refused else 0),
+    )
+
+
+def served(lab: Lab) -> int:
+    """Decisions for any unit."""
+    return sum(unit["sessions"]["served"] for unit in lab.status()["units"])
+
+
+def handed_over(lab: Lab) -> tuple[int, int]:
+    """SYNs that the primary's agent handed over, and that it let go out itself."""
+    agent = next(unit["agent"] for unit in lab.status()["units"] if unit["role"] == "primary")
+    own = sum(number for name, number in agent.items() if name.startswith(("released", "served")))
+    return agent.get("handed_over", 0), own
+
+
+def measure(rounds: int = 5, seconds: int = 2) -> dict[str, Any]:
+    """Medians of so many rounds, the two taking turns."""
+    with ExitStack() as stack:
+        plain = Contender(stack.enter_context(Lab(1)))
+        how = {"method": "weighted-round-robin", "weights": (0, 1)}
+        cluster = Contender(stack.enter_context(Lab(2, **how)))  # type: ignore[arg-type]
+        turn = 0
+        while turn <= rounds or min(plain.sessions, cluster.sessions) < AT_LEAST:
+            for contender in (plain, cluster):
+                contender.turn(seconds, counts=turn > 0)  # the first warms up
+            turn += 1
+        assert served(plain.lab) == 0, "the gateway's sessions went to the app"
+        # A port used again within TIME_WAIT stays with its unit: no new decision, but handed over.
+        lab, wanted = cluster.lab, cluster.sessions
+        lab.wait(lambda _: handed_over(lab)[0] >= wanted)
+        assert handed_over(lab)[1] == 0, f"not all were the auxiliary's: {lab.status()}"
+    figures = {"gateway": plain.figures(), "cluster": cluster.figures()}
+    ratio = figures["cluster"]["per_second"] / figures["gateway"]["per_second"]
+    return {"rounds": turn - 1, "seconds": seconds, **figures, "ratio": round(ratio, 3)}

@@ -1,0 +1,226 @@
+"""`synod-lab` as a person uses it, and a unit that becomes a plain host again."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+NAME = f"commands-{os.getpid()}"
+DIRECTORY = Path("/run/synod-lab") / NAME
+
+
+def synod_lab(*argv: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "topologies.cli", *argv]
+    return subprocess.run(
+        command,
+        env=os.environ | {"SYNOD_LAB": NAME},
+        input=input,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.02)
+
+
+def processes(name: str) -> list[str]:
+    """Command lines of everything that runs on this machine for the lab of that name."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if re.search(rf"/run/synod-lab/{name}[/ ]", line):
+            found.append(line)
+    return found
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[None]:
+    """A lab of one unit, by its command."""
+    done = synod_lab("up", "--units", "1")
+    assert done.returncode == 0, done.stderr
+    assert "unit 1 is primary" in done.stdout
+    yield
+    synod_lab("down")
+    assert not DIRECTORY.exists()
+
+
+@pytest.mark.usefixtures("lab")
+class TestExec:
+    def test_the_exit_code_is_the_commands(self) -> None:
+        assert synod_lab("exec", "client", "--", "sh", "-c", "exit 7").returncode == 7
+        assert synod_lab("exec", "client", "true").returncode == 0
+
+    def test_so_is_its_end_by_a_signal(self) -> None:
+        done = synod_lab("exec", "client", "--", "sh", "-c", "kill -KILL $$")
+        assert done.returncode == -signal.SIGKILL
+
+    def test_input_and_output_are_untouched(self) -> None:
+        bytes_in = "".join(chr(32 + number % 95) for number in range(300_000))
+        assert synod_lab("exec", "server", "--", "cat", input=bytes_in).stdout == bytes_in
+        done = synod_lab("exec", "u1", "--", "sh", "-c", "echo out; echo err >&2")
+        assert (done.stdout, done.stderr) == ("out\n", "err\n")
+
+    def test_a_command_that_is_not_there(self) -> None:
+        assert synod_lab("exec", "client", "--", "no-such-command").returncode == 127
+
+    def test_a_host_that_is_not_there(self) -> None:
+        done = synod_lab("exec", "u2", "--", "true")
+        assert done.returncode == 2
+        assert "client, controller, server, u1" in done.stderr
+
+    @pytest.mark.parametrize(
+        "number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name
+    )
+    def test_what_ends_it_ends_the_command(self, number: signal.Signals) -> None:
+        command = [sys.executable, "-m", "topologies.cli", "exec", "--name", NAME]
+        mark = f"6{number.value}.125"
+        with subprocess.Popen([*command, "client", "--", "sleep", mark]) as process:
+
+            def sleeps() -> bool:
+                found = synod_lab("exec", "server", "--", "pgrep", "-x", "-f", f"sleep {mark}")
+                return found.returncode == 0
+
+            until(sleeps)
+            process.send_signal(number)
+            assert process.wait(10) == -number
+            until(lambda: not sleeps())
+
+    def test_hosts_have_their_own_files_of_open_vswitch(self) -> None:
+        shown = synod_lab("exec", "u1", "--", "ovs-vsctl", "show").stdout
+        assert "Bridge br-synod" in shown
+        assert synod_lab("exec", "client", "--", "ovs-vsctl", "--timeout=2", "show").returncode
+
+    def test_synod_is_on_the_path(self) -> None:
+        done = synod_lab("exec", "controller", "--", "synod", "status", "--json")
+        assert json.loads(done.stdout)["cluster"] == NAME
+
+
+@pytest.mark.usefixtures("lab")
+def test_mininets_prompt_is_on_the_same_hosts() -> None:
+    done = synod_lab("cli", input="client ip -o -4 address\nclient ping -c 1 server\nexit\n")
+    assert done.returncode == 0
+    said = done.stdout + done.stderr  # Mininet logs what it shows
+    assert "10.1.0.10/24" in said
+    assert "1 packets transmitted, 1 received" in said
+
+
+@pytest.mark.usefixtures("lab")
+def test_status_and_list() -> None:
+    assert "unit 1 is primary" in synod_lab("status").stdout
+    assert NAME in synod_lab("list").stdout.split()
+    again = synod_lab("up")
+    assert again.returncode == 1
+    assert "already" in again.stderr
+
+
+# Everything that `synod unit up` might leave: names, settings, rules, files.
+SNAPSHOT = """
+ip -o link | sed 's/qlen.*//; s/<[A-Z_,]*>//' ; ip -o address | sed 's/valid_lft.*//'
+ip route; nft list ruleset
+for nic in nic-int nic-ext nic-ha; do ethtool -k $nic; done
+sysctl -a 2>/dev/null | grep '^net\\.' | grep -v -e nf_conntrack_count -e '\\.stable_secret'
+ls -A /etc/openvswitch /run/openvswitch /run/synod /etc/xtables /etc/connlabel.conf 2>&1
+ps -e -o args= | grep -e '[a]gents.supervise' -e '[a]gents.cli agent'
+ip -o link show nic-int | grep -o PROMISC
+"""
+
+
+@pytest.mark.usefixtures("lab")
+def test_down_undoes_what_up_did() -> None:
+    def unit(*argv: str) -> subprocess.CompletedProcess[str]:
+        return synod_lab("exec", "u1", "--", *argv)
+
+    config = str(DIRECTORY / "cluster.yaml")
+    was_up = unit("sh", "-c", SNAPSHOT).stdout
+    assert unit("synod", "unit", "down").returncode == 0
+    before = unit("sh", "-c", SNAPSHOT).stdout
+    assert "synod" not in re.sub(r"/run/synod.*", "", before)
+    assert unit("synod", "unit", "down").stdout == "this host is no unit\n"
+
+    up = unit("synod", "unit", "up", "--config", config, "--id", "1")
+    assert up.returncode == 0, up.stderr
+    again = unit("synod", "unit", "up", "--config", config, "--id", "1")
+    assert (again.returncode, again.stdout) == (0, f"unit 1 of {NAME} is up already\n")
+    assert len(unit("sh", "-c", SNAPSHOT).stdout.splitlines()) == len(was_up.splitlines())
+
+    assert unit("synod", "unit", "down").returncode == 0
+    assert unit("sh", "-c", SNAPSHOT).stdout == before
+    assert unit("synod", "unit", "up", "--config", config, "--id", "1").returncode == 0
+
+
+@pytest.mark.usefixtures("lab")
+def test_what_stands_in_the_way_is_told_and_nothing_touched() -> None:
+    def unit(*argv: str) -> subprocess.CompletedProcess[str]:
+        return synod_lab("exec", "u1", "--", *argv)
+
+    config = str(DIRECTORY / "cluster.yaml")
+    assert unit("synod", "unit", "down").returncode == 0
+    try:
+        unit("ip", "address", "add", "10.9.0.1/24", "dev", "nic-ext")
+        unit("ip", "link", "add", "int", "type", "bridge")
+        before = unit("sh", "-c", SNAPSHOT).stdout
+        done = unit("synod", "unit", "up", "--config", config, "--id", "1")
+        assert done.returncode == 1
+        assert done.stderr.splitlines() == [
+            "nic-ext has the address 10.9.0.1: the cluster's NICs must have none",
+            "there is a int already, not Synod's",
+        ]
+        assert unit("sh", "-c", SNAPSHOT).stdout == before
+    finally:
+        unit("ip", "address", "flush", "dev", "nic-ext")
+        unit("ip", "link", "del", "int")
+        assert unit("synod", "unit", "up", "--config", config, "--id", "1").returncode == 0
+
+
+@pytest.mark.parametrize("victim", ["sandbox", "keeper"])
+def test_killing_it_leaves_nothing(victim: str) -> None:
+    name = f"{NAME}-{victim}"
+    directory = Path("/run/synod-lab") / name
+    assert synod_lab("up", "--units", "1", "--name", name).returncode == 0
+    init = json.loads((directory / "lab.json").read_text())["init"]
+    unshare = int(Path(f"/proc/{init}/stat").read_text().rpartition(")")[2].split()[1])
+    keeper = int(Path(f"/proc/{unshare}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(init if victim == "sandbox" else keeper, signal.SIGKILL)
+    until(lambda: not processes(name))
+    assert name not in synod_lab("list").stdout.split()
+    until(lambda: not directory.exists())
+
+
+def test_one_that_does_not_come_up_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.nft"
+    rules.write_text("table ip user { nonsense }\n")
+    done = synod_lab("up", "--units", "1", "--name", f"{NAME}-bad", "--rules", str(rules))
+    assert done.returncode == 1
+    assert "nonsense" in done.stderr
+    assert not (DIRECTORY.parent / f"{NAME}-bad").exists()
+    until(lambda: not processes(f"{NAME}-bad"))
+
+
+def test_two_at_a_time() -> None:
+    names = [f"{NAME}-{number}" for number in (1, 2)]
+    try:
+        for name in names:
+            assert synod_lab("up", "--units", "1", "--name", name).returncode == 0
+        for name in names:
+            argv = ("exec", "--name", name, "client", "curl", "-s", "http://203.0.113.10/")
+            assert synod_lab(*argv).stdout == "server\n"
+    finally:
+        for name in names:
+            assert synod_lab("down", "--name", name).returncode == 0
+    assert not [line for name in names for line in processes(name)]
