@@ -1,0 +1,49 @@
+"""The demonstration works, and leaves nothing, even if it is stopped half-way."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from topologies.registry import running
+
+ROOT = Path(__file__).parents[2]
+
+
+def demo(*options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "topologies.demo", *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def of(process: subprocess.Popen[str]) -> list[str]:
+    """The labs of this process: those of other tests may run, too."""
+    return [name for name in running() if name.startswith(f"lab-{process.pid}-")]
+
+
+def test_it_shows_exact_shares_and_one_session() -> None:
+    process = demo("--sessions", "20")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert said.count("20 sessions answered, 0 failed") == 2
+    assert said.count(" exact") == 6
+    assert "cut off: byte for byte the client's packet again" in said
+    assert said.count("table=2") == 2
+    assert of(process) == []
+
+
+def test_stopped_half_way_it_leaves_nothing() -> None:
+    process = demo("--sessions", "1000")
+    deadline = time.monotonic() + 60
+    while not of(process) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert of(process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert of(process) == []
