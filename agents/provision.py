@@ -155,7 +155,8 @@ def _do(step: Step, journal: Journal) -> None:
             _note(journal, why, undo)
             _run(argv, stdin)
         case Sysctls(why, values):
-            was = tuple((key, _sysctl(key)) for key, value in values if _sysctl(key) != str(value))
+            found = ((key, _sysctl(key), str(value)) for key, value in values)
+            was = tuple((key, old) for key, old, new in found if old != new)
             _note(journal, why, sysctl_argv(was) if was else ())
             _run(sysctl_argv(values))
         case Offloads(why, nic, features):
