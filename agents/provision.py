@@ -248,6 +248,18 @@ def _remove_remains(cluster: Cluster, host: Host) -> None:
     """
     if host.ovs_running and _external_id(cluster.bridge):
         _run(("ovs-vsctl", "--timeout=15", "--if-exists", "del-br", cluster.bridge))
+    elif not host.ovs_running and host.database is None:
+        named, columns = [["name", "==", cluster.bridge]], ["_uuid", "external_ids"]
+        rows = _in_file(op="select", table="Bridge", where=named, columns=columns)["rows"]
+        ours = ["set", [row["_uuid"] for row in rows if "synod" in dict(row["external_ids"][1])]]
+        gone = [["bridges", "delete", ours]]
+        _in_file(op="mutate", table="Open_vSwitch", where=[], mutations=gone)
+
+
+def _in_file(**operation: Any) -> Any:
+    """Does an operation of RFC 7047 on the database's file, which no server has open."""
+    argv = ("ovsdb-tool", "transact", DATABASE, json.dumps(["Open_vSwitch", operation]))
+    return json.loads(_run(argv))[0]
 
 
 def _run(argv: tuple[str, ...], stdin: str = "") -> str:

@@ -1,5 +1,6 @@
 """Carrying out the plan: what fails is undone, what was there before is there again."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,39 @@ def test_up_as_something_else_is_refused(machine: Machine, cluster: Cluster, oth
     assert not machine.ran
 
 
+REMAINS = {
+    "ours": (["map", [["synod", "plan/1"]]], [["uuid", "b1"]]),
+    "another's": (["map", [["owner", "x"]]], []),
+    "nobody's": (["map", []], []),
+}
+
+
+@pytest.mark.parametrize("whose", REMAINS)
+def test_a_bridge_in_the_file_after_a_power_loss_goes_if_it_is_ours(
+    machine: Machine, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    ids, gone = REMAINS[whose]
+    asked: list[Any] = []
+
+    def run(argv: Argv, stdin: str = "") -> str:
+        if argv[:2] != ("ovsdb-tool", "transact"):
+            return machine.run(argv, stdin)
+        database, operation = json.loads(argv[3])
+        assert (argv[2], database) == (bringup.DATABASE, "Open_vSwitch")
+        asked.append(operation)
+        return json.dumps([{"rows": [{"_uuid": ["uuid", "b1"], "external_ids": ids}]}])
+
+    monkeypatch.setattr(provision, "_run", run)
+    monkeypatch.setattr(provision, "look", lambda _datapath: Host())
+    assert up(cluster)
+    select, mutate = asked
+    assert (select["table"], select["where"]) == ("Bridge", [["name", "==", "br-synod"]])
+    assert (mutate["table"], mutate["mutations"]) == (
+        "Open_vSwitch",
+        [["bridges", "delete", ["set", gone]]],
+    )
+
+
 def test_down_goes_on_after_an_error(machine: Machine, cluster: Cluster) -> None:
     up(cluster)
     machine.fails = len(machine.ran)
@@ -158,7 +192,7 @@ class TestBlocks:
     def block(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
         monkeypatch.setattr(provision, "JOURNAL", tmp_path / "unit.json")
         monkeypatch.setattr(provision, "_check", lambda *_: None)
-        monkeypatch.setattr(provision, "look", lambda _datapath: Host())
+        monkeypatch.setattr(provision, "look", lambda _datapath: Host(database="/db"))
 
         def up_and_down(path: Path) -> None:
             step = Block("names", str(path), "1 unit-1\n2 unit-2\n")
