@@ -15,8 +15,9 @@ import typer
 from agents.cli import MISUSED, fail, out, status_table
 from agents.config import parse
 from agents.provision import look
-from topologies import recipe, registry
+from topologies import fault_cli, recipe, registry
 from topologies.lab import Lab, LabError
+from topologies.which import NameOption, attach
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,7 +38,7 @@ app = typer.Typer(
     interfaces), u1…uN, controller. Several labs can run at once, each with a --name of its own.""",
 )
 
-NameOption = Annotated[str, typer.Option("--name", envvar="SYNOD_LAB", help="Which lab.")]
+app.add_typer(fault_cli.app, name="fault")
 
 
 @app.command()
@@ -106,7 +107,7 @@ def exec_(
     name: NameOption = "lab",
 ) -> None:
     """Run a command on a host. Its streams and its exit code are the command's own."""
-    lab = _attach(name)
+    lab = attach(name)
     try:
         argv = lab.argv(host, command[1:] if command[0] == "--" else command)
     except LabError as error:
@@ -117,7 +118,7 @@ def exec_(
 @app.command()
 def cli(name: NameOption = "lab") -> None:
     """Open Mininet's prompt on the lab's hosts."""
-    lab = _attach(name)
+    lab = attach(name)
     _become(lab.prompt_argv(), lab)
 
 
@@ -130,7 +131,7 @@ def status(
 ) -> None:
     """What 'synod status' says on the lab's controller."""
     try:
-        found = _attach(name).status()
+        found = attach(name).status()
     except OSError as error:
         fail(f"no answer from the app of {name!r}: {error}")
     if as_json:
@@ -142,7 +143,7 @@ def status(
 @app.command()
 def down(name: NameOption = "lab") -> None:
     """End a lab. Nothing of it stays."""
-    _attach(name).down()
+    attach(name).down()
 
 
 @app.command("list")
@@ -151,13 +152,6 @@ def list_() -> None:
     registry.sweep()
     for name in registry.running():
         sys.stdout.write(f"{name}\n")
-
-
-def _attach(name: str) -> Lab:
-    try:
-        return Lab.attach(name)
-    except LabError as error:
-        fail(str(error))
 
 
 def _become(argv: list[str], lab: Lab) -> NoReturn:
