@@ -3,9 +3,10 @@
     with Lab(units=3) as lab:
         lab.run("client", ["curl", "http://203.0.113.10/"])
 
-What it does is start programs in namespaces: the sandbox (`topologies.sandbox`), then the app, the
-web servers and, on each unit, `synod unit up`. It decides nothing about the cluster and has no door
-of its own into it: what it knows are the app's HTTP answers and the output of commands on hosts.
+What it does is start programs in namespaces: the sandbox (`topologies.sandbox`), then the app, what
+the hosts serve and, on each unit, `synod unit up`. It decides nothing about the cluster and has no
+door of its own into it: what it knows are the app's HTTP answers and the output of commands on
+hosts.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from topologies import recipe, registry
+from topologies import recipe, registry, services
 from topologies.hosts import Hosts, LabError
 from topologies.recipe import Options
 
@@ -130,8 +131,8 @@ class Lab:
         try:
             report("network: hosts, switches, cables")
             self._start_sandbox(tied)
-            report("web servers, app")
-            self._start_web_servers()
+            report("servers, app")
+            self._start_servers()
             self.start_app()
             report(f"{self.options.units} units: Open vSwitch, filters, addresses, agent")
             self._units_up()
@@ -316,17 +317,12 @@ class Lab:
         self._state = state
         self._hosts = Hosts(state.init, state.hosts, self.config)
 
-    def _start_web_servers(self) -> None:
+    def _start_servers(self) -> None:
         for network in self.options.networks:
             prefix = self.directory / "web" / network.host
-            for path, text in recipe.web_files(network.host).items():
-                file = prefix / path
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(text)
-            for name, size in recipe.FILES.items():
-                with (prefix / "pages" / name).open("wb") as zeros:
-                    zeros.truncate(size)
-            self._launch(network.host, recipe.web_argv(prefix), f"web-{network.host}")
+            services.furnish(prefix, network.host)
+            for what, argv in services.servers(prefix).items():
+                self._launch(network.host, argv, f"{what}-{network.host}")
 
     def _units_up(self) -> None:
         """All at once: most of it is waiting."""

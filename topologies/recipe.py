@@ -29,8 +29,15 @@ BALANCE = ("all", "labelled")
 
 DEFAULT_RULES = """\
 # The user's own rules, the same on every unit. Those of the lab: hosts inside go out by the
-# cluster's outside address.
+# cluster's outside address, and what they announce on FTP's control connections is followed.
 table ip lab {
+    ct helper ftp {
+        type "ftp" protocol tcp;
+    }
+    chain prerouting {
+        type filter hook prerouting priority filter; policy accept;
+        tcp dport 21 ct helper set "ftp"
+    }
     chain forward {
         type filter hook forward priority filter; policy accept;
     }
@@ -40,9 +47,6 @@ table ip lab {
     }
 }
 """
-
-# Every host of the networks serves a page that says its name, and files of nothing but zeros.
-FILES = {"1M": 1 << 20, "100M": 100 << 20, "1G": 1 << 30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,43 +137,6 @@ def agent_argv(action: str, config: Path, number: int) -> list[str]:
     """The agent's supervisor, to start or to stop."""
     argv = [sys.executable, "-m", "agents.supervise", action]
     return [*argv, "--config", str(config), "--id", str(number)] if action == "start" else argv
-
-
-def web_argv(prefix: Path) -> list[str]:
-    """A host's web server."""
-    return ["nginx", "-p", str(prefix), "-c", "nginx.conf", "-e", "error.log"]
-
-
-def web_files(host: str) -> dict[str, str]:
-    """The text files that a host's web server needs, by their path below its directory."""
-    return {"nginx.conf": _web_config(), "pages/index.html": f"{host}\n"}
-
-
-def _web_config() -> str:
-    """nginx on ports 80, 443 (without TLS, too) and 8000. Its log has who asked, by what port."""
-    ports = "\n".join(f"    listen {port} backlog=4096 fastopen=256;" for port in (80, 443, 8000))
-    modules = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    scratch = " ".join(f"{module}_temp_path tmp;" for module in modules)
-    return f"""\
-daemon off;
-user root;
-worker_processes 1;
-pid nginx.pid;
-error_log error.log warn;
-events {{ worker_connections 8192; }}
-http {{
-  default_type text/plain;
-  sendfile on;
-  keepalive_requests 1000000;
-  log_format who '$remote_addr $remote_port $server_port $request_uri $status';
-  access_log access.log who;
-  {scratch}
-  server {{
-{ports}
-    root pages;
-  }}
-}}
-"""
 
 
 def keeper_argv(options: Options, tied: bool) -> list[str]:

@@ -17,7 +17,10 @@ from typing import Any
 import pytest
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
-PROGRAMS = ("ovs-vswitchd", "ovsdb-server", "conntrack", "nft", "tcpdump", "ip", "mnexec")
+PROGRAMS = (
+    *("ovs-vswitchd", "ovsdb-server", "conntrack", "nft", "tcpdump", "ip", "mnexec"),
+    *("curl", "vsftpd", "lftp", "in.tftpd", "ngircd"),
+)
 
 # Seconds. The kernel's own would keep ended sessions for minutes; and half-closed ones for one
 # minute only, by any gateway, where a test wants to see what happens after a minute.

@@ -112,6 +112,20 @@ class TestExec:
 
 
 @pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize("options", [["--disable-epsv"], [], ["-P-", "--disable-eprt"], ["-P-"]])
+def test_hosts_serve_files_by_ftp_in_every_mode(options: list[str], tmp_path: Path) -> None:
+    """PASV, EPSV, PORT, EPRT, through the default rules."""
+    curl = ["exec", "client", "--", "curl", "-sS", "--max-time", "20", *options]
+    assert synod_lab(*curl, "ftp://203.0.113.10/index.html").stdout == "server\n"
+    (tmp_path / "letter").write_text("from the client\n")
+    done = synod_lab(*curl, "-T", str(tmp_path / "letter"), "ftp://203.0.113.10/incoming/")
+    assert done.returncode == 0, done.stderr
+    incoming = DIRECTORY / "web" / "server" / "pages" / "incoming"
+    assert (incoming / "letter").read_text() == "from the client\n"
+    (incoming / "letter").unlink()
+
+
+@pytest.mark.usefixtures("lab")
 def test_mininets_prompt_is_on_the_same_hosts() -> None:
     done = synod_lab("cli", input="client ip -o -4 address\nclient ping -c 1 server\nexit\n")
     assert done.returncode == 0

@@ -14,7 +14,6 @@ from topologies.recipe import (
     cluster_file,
     keeper_argv,
     unit_argv,
-    web_files,
 )
 
 
@@ -104,5 +103,6 @@ def test_only_a_tied_lab_dies_with_its_maker() -> None:
     assert loose.count("--pdeathsig") == 1
 
 
-def test_a_page_says_whose_it_is() -> None:
-    assert web_files("dmz")["pages/index.html"] == "dmz\n"
+def test_the_default_rules_follow_ftp_by_a_helper() -> None:
+    assert 'type "ftp" protocol tcp;' in DEFAULT_RULES
+    assert 'tcp dport 21 ct helper set "ftp"' in DEFAULT_RULES
