@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from agents import __version__
 from agents.config import Cluster
-from agents.conntrack import Conntrack, Destroyed, Dump
+from agents.conntrack import Conntrack, Dump, destroyed, expected
 from agents.core import Core
 from agents.core_facts import Facts, Steps, facts_of
 from agents.ctnetlink import Request, Result
@@ -91,11 +91,12 @@ class Agent:
         self.core = Core(facts, time.monotonic())
         self._conntrack = Conntrack()
         # Listening before the first frame is read: no session of ours can end unheard.
-        self._destroyed = Destroyed(ignore=self._conntrack.pid)
+        self._destroyed = destroyed(ignore=self._conntrack.pid)
+        self._expected = expected(ignore=self._conntrack.pid)
         self._frames = Frames(SYNOD_NAME)
         self._dump: Dump | None = None
         self._poll = select.poll()
-        for each in (self._destroyed, self._frames):
+        for each in (self._destroyed, self._expected, self._frames):
             self._poll.register(each, select.POLLIN)
         self._reported = (0.0, Counter[Outcome]())
         self._standing = ("none", False)
@@ -103,7 +104,7 @@ class Agent:
     def close(self) -> None:
         """Close the sockets."""
         self._end_dump()
-        for each in (self._conntrack, self._destroyed, self._frames):
+        for each in (self._conntrack, self._destroyed, self._expected, self._frames):
             each.close()
 
     def serve(self, woken: socket.socket) -> None:
@@ -127,10 +128,12 @@ class Agent:
     def turn(self) -> int:
         """One round: what came, what is due, what is to be written. Returns the frames read."""
         core, now = self.core, time.monotonic()
-        # Events after frames: what ended before a SYN was sent is known before that is looked at.
+        # Events after frames: what ended before a SYN was sent, and what the kernel came to expect
+        # by a packet, is known before that is looked at.
         frames = self._frames.read(_MOST_FRAMES)
-        ended = self._destroyed.read()
-        core.destroyed(ended.entries, ended.lost, now)
+        ended, announced = self._destroyed.read(), self._expected.read()
+        core.destroyed(ended.events, ended.lost, now)
+        core.expected(announced.events, announced.lost or announced.waiting, now)
         if self._dump:
             self._read_dump(self._dump, now)
         self._advance(itertools.chain(core.frames(frames, now), core.tick(now)))

@@ -307,10 +307,10 @@ def _port_steps(cluster: Cluster, unit: Unit) -> tuple[Step, ...]:
     redirects = tuple((f"net/ipv4/conf/{name}/send_redirects", 0) for name in names)
     return (
         Command(
-            "what the bridge gives the agent is not the kernel's IP stack's",
+            "what the bridge gives the agent, and what the agent is to see",
             ("nft", "-f", "-"),
             undo=("nft", "delete", "table", "netdev", "synod0"),
-            stdin=agent_port_rules(),
+            stdin=agent_port_rules(cluster),
         ),
         _no_ipv6((*names, HA_KERNEL_NAME, SYNOD_NAME)),
         Sysctls("hosts are never sent around the cluster", redirects),

@@ -1,4 +1,4 @@
-"""The kernel's connection tracking over netlink: requests, destroyed entries, a dump in pieces.
+"""The kernel's connection tracking over netlink: requests, events, a dump in pieces.
 
 Nothing here decides. Requests are synchronous: the kernel carries them out inside `send()`
 (netlink_unicast_kernel() in net/netlink/af_netlink.c), so their answers wait by the time it
@@ -7,22 +7,21 @@ returns, and many go in one call. Needs CAP_NET_ADMIN; acts on the network names
 
 import errno
 import socket
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
+from agents.ctexpect import Expected, GetExpectation, parse_event
 from agents.ctnetlink import (
-    NLMSG_DONE,
-    NLMSG_ERROR,
     Entry,
     Get,
     Request,
     Result,
-    messages,
     pack,
     pack_dump,
+    parse_answer,
     parse_entry,
-    parse_error,
 )
+from agents.nfnetlink import NLMSG_DONE, NLMSG_ERROR, Message, messages, parse_error
 
 # An answer takes up to 8 KiB of a socket's receive buffer, whatever its length.
 MAX_REQUESTS = 128
@@ -34,7 +33,11 @@ _DATAGRAM = 1 << 16
 _NETLINK_NETFILTER = 12
 _SO_RCVBUFFORCE = 33
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
-_GROUP_DESTROY = 3  # NFNLGRP_CONNTRACK_DESTROY
+# NFNLGRP_CONNTRACK_DESTROY, …_EXP_NEW, …_EXP_DESTROY
+_DESTROYED, _EXPECTATION_MADE, _EXPECTATION_GONE = 3, 4, 6
+_ASKS = (Get, GetExpectation)
+
+T = TypeVar("T", Entry, Expected)
 
 
 class Conntrack:
@@ -50,9 +53,10 @@ class Conntrack:
         self._socket.close()
 
     def transact(self, requests: Sequence[Request]) -> list[Result]:
-        """Carry out requests in order; one result each, in order: an entry, or an errno (0: done).
+        """Carry out requests in order; one result each, in order: what was asked for, or an errno
+        (0: done).
 
-        EPROTO: a Get found something that isn't TCP over IPv4. ENOBUFS: no memory for the answer.
+        EPROTO: what was found isn't TCP over IPv4. ENOBUFS: no memory for the answer.
         """
         results: list[Result] = []
         for start in range(0, len(requests), MAX_REQUESTS):
@@ -67,7 +71,7 @@ class Conntrack:
         self._socket.send(
             b"".join([pack(ask, first + at, at == last) for at, ask in enumerate(requests)])
         )
-        results: list[Result] = [errno.ENOBUFS if type(ask) is Get else 0 for ask in requests]
+        results: list[Result] = [errno.ENOBUFS if type(ask) in _ASKS else 0 for ask in requests]
         while True:
             try:
                 data = self._socket.recv(_DATAGRAM)
@@ -85,27 +89,34 @@ class Conntrack:
                     if at == last:
                         return results
                 else:
-                    results[at] = parse_entry(data, message.start, message.end) or errno.EPROTO
+                    results[at] = parse_answer(requests[at], data, message) or errno.EPROTO
 
 
-class Ended(NamedTuple):
-    """Entries that the kernel destroyed, and whether more were than could be told (ENOBUFS)."""
+class Told(NamedTuple, Generic[T]):
+    """Events in order; whether there were more than the socket could hold (ENOBUFS), and whether
+    more wait to be read.
+    """
 
-    entries: list[Entry]
+    events: list[T]
     lost: bool
+    waiting: bool
 
 
-class Destroyed:
-    """Entries that go, whoever removes them, except the requests of one netlink port (`ignore`).
+class Events(Generic[T]):
+    """What becomes of entries or expectations, except by the requests of one netlink port.
 
     `net.netfilter.nf_conntrack_events` must be 1: at 2, the kernel's default, entries made while
     nobody listened go silently (nf_ct_ecache_ext_add() in nf_conntrack_ecache.c).
     """
 
-    def __init__(self, ignore: int) -> None:
+    def __init__(
+        self, ignore: int, groups: Iterable[int], parse: Callable[[bytes, Message], T | None]
+    ) -> None:
         self._ignore = ignore
+        self._parse: Callable[[bytes, Message], T | None] = parse
         self._socket = _socket(_EVENTS_BUFFER)
-        self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_DESTROY)
+        for group in groups:
+            self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
 
     def fileno(self) -> int:
         """For poll()."""
@@ -115,27 +126,42 @@ class Destroyed:
         """Close the socket."""
         self._socket.close()
 
-    def read(self) -> Ended:
-        """What was destroyed since the last call, up to a bound; does not wait."""
-        entries: list[Entry] = []
+    def read(self) -> Told[T]:
+        """What happened since the last call, up to a bound; does not wait."""
+        events: list[T] = []
         lost = False
         for _ in range(_MAX_EVENTS):
             try:
                 data = self._socket.recv(_DATAGRAM)
             except BlockingIOError:
-                break
+                return Told(events, lost, waiting=False)
             except OSError as problem:
                 if problem.errno != errno.ENOBUFS:
                     raise
                 lost = True
                 continue
             for message in messages(data):
-                # Of a removal on request it is the port of who asked (ctnetlink_conntrack_event()).
+                # Of a change on request it is the port of who asked (ctnetlink_conntrack_event()).
                 if message.pid != self._ignore:
-                    entry = parse_entry(data, message.start, message.end)
-                    if entry:
-                        entries.append(entry)
-        return Ended(entries, lost)
+                    event = self._parse(data, message)
+                    if event:
+                        events.append(event)
+        return Told(events, lost, waiting=True)
+
+
+def destroyed(ignore: int) -> Events[Entry]:
+    """Entries that go, whoever removes them."""
+    return Events(ignore, (_DESTROYED,), lambda data, it: parse_entry(data, it.start, it.end))
+
+
+def expected(ignore: int) -> Events[Expected]:
+    """Expectations that come and go.
+
+    The kernel tells of an expectation before it goes on with the packet that announced it
+    (nf_ct_expect_related_report() calls nf_ct_expect_event_report(), which sends: the message is in
+    this socket when they return). So whoever has that packet can find the event here.
+    """
+    return Events(ignore, (_EXPECTATION_MADE, _EXPECTATION_GONE), parse_event)
 
 
 class Dump:

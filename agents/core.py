@@ -6,15 +6,18 @@ and then calls `take()` for what is to be written.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from agents.core_announcing import Announcing
 from agents.core_auxiliary import Auxiliary
+from agents.core_expecting import Expecting
 from agents.core_facts import INTERVAL, Desk, Facts, Steps
 from agents.core_primary import Primary
 from agents.core_serving import Serving
+from agents.ctexpect import Expected
 from agents.ctnetlink import Entry
 from agents.outcomes import Outcome
-from agents.wire import control
+from agents.wire import control, peer
 from agents.wire.control_maps import Announce
 from agents.wire.errors import WireError
 from agents.wire.packet import parse_syn
@@ -36,6 +39,9 @@ class Core:
         self.serving = Serving(facts, self.desk)
         self.primary = Primary(facts, self.desk, self.serving)
         self.auxiliary = Auxiliary(facts, self.desk, self.serving)
+        self.announcing = Announcing(facts, self.desk)
+        self.expecting = Expecting(facts, self.desk)
+        self._from_app = facts.cluster.group, facts.unit, control.ETH_DST + control.ETH_SRC
         self._announce_at = now
         self._resync = 0
         self._lost = False
@@ -49,11 +55,19 @@ class Core:
         for frame in frames:
             try:
                 if frame[12:14] == _CONTROL:
-                    yield from self._control(control.parse(frame), now)
+                    yield from self._control(frame, now)
+                elif interface := self.facts.interface_of_helper.get(frame[6:12]):
+                    yield self.announcing.leaving(frame, interface, now)
                 else:
                     yield self._syn(frame, now)
             except WireError as error:
                 self.count(Outcome(error.reason))
+
+    def expected(self, events: Sequence[Expected], lost: bool, now: float) -> None:
+        """Expectations that came and went, before the frames that were read before them; `lost`:
+        more did.
+        """
+        self.announcing.events(events, lost, now)
 
     def destroyed(self, entries: Iterable[Entry], lost: bool, now: float) -> None:
         """Entries that conntrack destroyed; `lost`: more than it could tell."""
@@ -82,6 +96,7 @@ class Core:
     def tick(self, now: float) -> Iterator[Steps]:
         """What is due by the clock."""
         self.serving.settle(now)
+        self.announcing.tick(now)
         yield from self.primary.expire(now)
         if now >= self._announce_at:
             self._announce_at = now + INTERVAL
@@ -98,6 +113,7 @@ class Core:
     def deadline(self) -> float:
         """When `tick` or `take` have something to do next."""
         times = [self._announce_at, self.primary.next_expiry(), self.serving.next_end()]
+        times.append(self.announcing.next_ask())
         times.append(self._census_at if self._census else None)
         return min(time for time in times if time is not None)
 
@@ -133,8 +149,14 @@ class Core:
             raise WireError(Outcome.NOT_ADDRESSED)
         return self.auxiliary.arriving(syn, interface, now)
 
-    def _control(self, message: control.Message, now: float) -> Iterator[Steps]:
-        if (message.group, message.unit) != (self.facts.cluster.group, self.facts.unit):
+    def _control(self, frame: bytes, now: float) -> Iterator[Steps]:
+        message = control.parse(frame)
+        if message.kind in peer.KINDS:
+            yield from self._peer(message, frame[:12])
+            return
+        # What comes over the HA link has other addresses (the row `from_agents` of
+        # ryu_apps/core/pipeline.py): it isn't the app's word.
+        if (message.group, message.unit, frame[:12]) != self._from_app:
             raise WireError(Outcome.CONTROL_STRANGER)
         match message.kind:
             case control.DECIDED:
@@ -153,6 +175,22 @@ class Core:
                 self.count(Outcome.CENSUS)
             case _:
                 raise WireError(Outcome.CONTROL_KIND)
+
+    def _peer(self, message: control.Message, addresses: bytes) -> Iterator[Steps]:
+        facts, unit = self.facts, message.unit
+        if message.group != facts.cluster.group or unit not in facts.peers:
+            raise WireError(Outcome.CONTROL_STRANGER)
+        if addresses != facts.ha_macs[facts.unit] + facts.ha_macs[unit]:
+            raise WireError(Outcome.CONTROL_STRANGER)
+        if message.kind == control.EXPECT:
+            for ask in peer.asks(message):
+                yield self.expecting.expect(unit, ask)
+        elif message.kind == control.EXPECTED:
+            for answered in peer.answers(message):
+                yield self.announcing.answered(answered.ask_id, answered.answer)
+        else:
+            for record in peer.withdrawn(message):
+                yield self.expecting.withdraw(record)
 
     def _counting(self) -> bool:
         return self.serving.counting or bool(self._census)

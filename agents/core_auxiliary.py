@@ -11,6 +11,7 @@ from collections.abc import Generator
 
 from agents.core_facts import Desk, Facts, Steps
 from agents.core_serving import Serving
+from agents.ctexpect import PERMANENT, GetExpectation, Unexpect
 from agents.ctnetlink import (
     CLOSE,
     CONFIRMED,
@@ -28,6 +29,7 @@ from agents.outcomes import Outcome
 from agents.wire import syndata
 from agents.wire.errors import WireError
 from agents.wire.packet import Syn, cut_data
+from agents.wire.peer import Expectation
 from agents.wire.syndata import SynData
 
 SYN_SENT_TIMEOUT = 120  # seconds, the kernel's own
@@ -79,6 +81,8 @@ class Auxiliary:
             outcome, result = Outcome.MASTER_MISSING, (yield Create(entry))
         if result:
             return Outcome.CREATE_REFUSED
+        if data.master:
+            yield from self._come_true(entry)
         self._serving.add(entry.orig, now)
         self._desk.frames.append(cut_data(syn.frame, length))
         return outcome
@@ -100,6 +104,14 @@ class Auxiliary:
             return Outcome.SYN_WITHOUT_DATA
         self._desk.frames.append(syn.frame)
         return Outcome.PASSED
+
+    def _come_true(self, entry: Entry) -> Generator[Request, Result, None]:
+        """What this kernel expected is there, and its entry made without asking: as when a packet
+        meets an expectation, that goes (nf_ct_find_expectation()).
+        """
+        expectation = yield GetExpectation(entry.orig)
+        if isinstance(expectation, Expectation) and not expectation.flags & PERMANENT:
+            yield Unexpect(entry.orig)
 
     def _replace(self, entry: Entry, now: float) -> Generator[Request, Result, Result]:
         """Whatever has either tuple goes: the primary's conntrack, which has both, is right."""

@@ -5,11 +5,13 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
 from agents.config import Cluster
-from agents.ctnetlink import Request, Result
+from agents.ctnetlink import Entry, Request, Result
 from agents.outcomes import Outcome
 from agents.wire.control import Offer
 from agents.wire.control_maps import State
 from agents.wire.labels import balanced, interface_of, with_unit
+from agents.wire.peer import Link
+from agents.wire.ports import helper_mac
 
 # What is done about one frame, decision or entry: it asks for one thing of conntrack at a time, is
 # sent what came of it, and ends with its outcome. Whoever runs many puts their requests together.
@@ -24,7 +26,7 @@ class Facts:
     """What doesn't change while the agent runs.
 
     `mtus` (bytes of IP) are by interface index, and so are the MACs of `peers`, the other units by
-    id. `boot` (u32) is random.
+    id; `ha_macs` are those of all units. `boot` (u32) is random.
     """
 
     cluster: Cluster
@@ -35,13 +37,19 @@ class Facts:
     own_macs: Mapping[int, bytes]
     interface_of_own: Mapping[bytes, int]
     virtual_macs: Mapping[int, bytes]
+    interface_of_helper: Mapping[bytes, int]
     peers: Mapping[int, Mapping[int, bytes]]
+    ha_macs: Mapping[int, bytes]
     own_labels: tuple[bytes, bytes]
 
-    def selected(self, labels: bytes) -> bool:
-        """Whether sessions with these labels are ones to balance: forwarded, and chosen."""
-        chosen = self.cluster.balance == "all" or balanced(labels)
-        return chosen and 1 <= interface_of(labels) <= len(self.own_macs)
+    def selected(self, entry: Entry) -> bool:
+        """Whether the session is one to balance: forwarded, and chosen or expected by another."""
+        chosen = self.cluster.balance == "all" or balanced(entry.labels) or bool(entry.master)
+        return chosen and 1 <= interface_of(entry.labels) <= len(self.own_macs)
+
+    def link(self, peer: int) -> Link:
+        """From this unit to that one, over the HA link."""
+        return Link(self.cluster.group, self.unit, self.ha_macs[self.unit], self.ha_macs[peer])
 
 
 def facts_of(
@@ -64,7 +72,9 @@ def facts_of(
         own_macs=own,
         interface_of_own={mac: index for index, mac in own.items()},
         virtual_macs={i.index: i.virtual_mac for i in cluster.interfaces},
+        interface_of_helper={helper_mac(i.index): i.index for i in cluster.interfaces},
         peers={other: by_index for other, by_index in macs.items() if other != unit},
+        ha_macs={u.id: u.ha_mac for u in cluster.units},
         own_labels=with_unit(unit),
     )
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from agents.core_facts import Desk, Facts, Steps
 from agents.core_serving import Serving
+from agents.ctexpect import GetExpectation
 from agents.ctnetlink import (
     ASSURED,
     CONFIRMED,
@@ -26,10 +27,11 @@ from agents.ctnetlink import (
     Update,
 )
 from agents.outcomes import Outcome
-from agents.wire import syndata
+from agents.wire import control, syndata
 from agents.wire.control import Offer, Session
 from agents.wire.labels import SIZE, interface_of, unit_of, with_unit
 from agents.wire.packet import Syn, append_data, as_client_sent, inverse, readdress
+from agents.wire.peer import Expectation
 from agents.wire.syndata import SynData
 
 MAX_PENDING = 8192
@@ -41,6 +43,11 @@ MAX_RELEASED = 8192
 # doesn't see those that aren't.
 LASTING = 0x7FFFFFFF
 RELEASED_TIME = 30.0  # seconds that an offer released without a decision is remembered
+# Helpers of sessions that any unit can serve: what they announce, and the entry, is all that there
+# is to tell. Others keep more in their kernel than ctnetlink shows: pptp the keys of its GRE calls
+# (nf_ct_gre_keymap_add()), h323 expectations of several classes, sip permanent ones that change
+# without an event (refresh_signalling_expectation()). Their sessions are the primary's.
+RELOCATABLE = frozenset({"ftp", "irc"})
 
 
 class Offered(NamedTuple):
@@ -70,7 +77,7 @@ class Primary:
 
     def leaving(self, syn: Syn, out_interface: int, now: float) -> Steps:
         """A SYN left the kernel by that interface."""
-        facts, desk = self._facts, self._desk
+        desk = self._desk
         reply = inverse(syn.tuple12)
         entry = yield Get(reply)
         if not isinstance(entry, Entry) or entry.reply != reply:
@@ -84,15 +91,11 @@ class Primary:
         offered = Offered(syn.frame, entry, interface, out_interface, now)
         if not desk.app_decides(now):
             return (yield from self._without_app(offered, Outcome.RELEASED_ALONE))
-        if not known and entry.master:
-            # The talk: "expected connections (like FTP Data) will use master connection's cnodeid".
-            master = yield Get(entry.master)
-            known = unit_of(master.labels) if isinstance(master, Entry) else 0
-            if known == facts.unit:
-                return (yield from self._release(syn.frame, entry, Outcome.RELEASED_KNOWN))
         if len(self.pending) >= MAX_PENDING:
             return (yield from self._without_app(offered, Outcome.RELEASED_FULL))
-        self._offer(self.pending, offered, known if known in facts.peers else 0)
+        if known and (yield from self._announced(entry)):
+            return (yield from self._reopen(offered))
+        self._offer(self.pending, offered, known or (yield from self._unit_of_master(entry)))
         return Outcome.OFFERED
 
     def decided(self, offer_id: int, unit: int, now: float) -> Steps:
@@ -148,19 +151,43 @@ class Primary:
     def _not_to_offer(self, syn: Syn, entry: Entry, interface: int, known: int) -> Outcome | None:
         """Why this unit serves the session without asking; None if it is to be offered."""
         facts = self._facts
-        if known == facts.unit:
-            return Outcome.RELEASED_KNOWN
-        if interface not in facts.own_macs:
-            return Outcome.RELEASED_LOCAL
-        if not facts.selected(entry.labels):
-            return Outcome.RELEASED_UNSELECTED
-        if entry.helper:
-            # Only the kernel that sees its packets expects what they announce (FTP data), and what
-            # is expected comes to the primary first.
-            return Outcome.RELEASED_HELPER
-        if syn.total_length + _data_size(entry) > facts.mtus[interface]:
-            return Outcome.RELEASED_TOO_LARGE
-        return None
+        reasons = (
+            (known == facts.unit, Outcome.RELEASED_KNOWN),
+            (interface not in facts.own_macs, Outcome.RELEASED_LOCAL),
+            (not facts.selected(entry), Outcome.RELEASED_UNSELECTED),
+            (entry.helper and entry.helper not in RELOCATABLE, Outcome.RELEASED_HELPER),
+            (
+                syn.total_length + _data_size(entry) > facts.mtus.get(interface, 0),
+                Outcome.RELEASED_TOO_LARGE,
+            ),
+        )
+        return next((outcome for holds, outcome in reasons if holds), None)
+
+    def _announced(self, entry: Entry) -> Generator[Request, Result, bool]:
+        """Whether a new session with this entry's tuple has been announced."""
+        return isinstance((yield GetExpectation(entry.orig)), Expectation)
+
+    def _reopen(self, offered: Offered) -> Steps:
+        """The SYN met the entry of a session before it, as that of an auxiliary's stays until its
+        end is told, and was taken for one of its packets. Without the entry the kernel sees what it
+        is: translated, marked and routed as was announced.
+        """
+        orig, own = offered.entry.orig, self._facts.own_macs[offered.interface]
+        yield Delete(orig)
+        syn = as_client_sent(offered.frame, orig)
+        self._desk.frames.append(readdress(syn, own, control.ETH_SRC))
+        return Outcome.REOPENED
+
+    def _unit_of_master(self, entry: Entry) -> Generator[Request, Result, int]:
+        """The talk: "expected connections (like FTP Data) will use master connection's cnodeid".
+
+        This unit if the master is gone; 0 if there never was one. The app hears of those of this
+        unit, too: it may know another session by their tuple.
+        """
+        if not entry.master:
+            return 0
+        master = yield Get(entry.master)
+        return unit_of(master.labels) if isinstance(master, Entry) else self._facts.unit
 
     def _offer(self, shelf: dict[int, Offered], offered: Offered, known: int) -> None:
         offer_id, entry = self._next_id, offered.entry
@@ -193,7 +220,7 @@ class Primary:
     def _hand_over(self, offered: Offered, unit: int, outcome: Outcome) -> Steps:
         """An auxiliary serves the session: it gets the SYN as the client sent it, and SYN data."""
         facts, entry, interface = self._facts, offered.entry, offered.interface
-        labels, mask = with_unit(unit)
+        labels, mask = with_unit(unit, helper=bool(entry.helper))
         # No more packets of the session come to this kernel, but any may: see docs/adr/0005.
         status = entry.status | SEEN_REPLY | ASSURED
         result = yield Update(entry.orig, labels, mask, status, LASTING)

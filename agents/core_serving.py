@@ -83,7 +83,7 @@ class Serving:
         everyone = self._desk.role() == "primary"
         for entry in entries:
             unit = unit_of(entry.labels)
-            if not self._facts.selected(entry.labels):
+            if not self._facts.selected(entry):
                 continue
             if unit == own:
                 # What was destroyed while the dump went on may yet come in a piece of it.

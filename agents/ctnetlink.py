@@ -1,20 +1,32 @@
-"""Conntrack entries as values, and the ctnetlink messages that carry them. No sockets.
+"""Conntrack entries as values, and the ctnetlink messages that carry them; with the messages of
+`agents.ctexpect`, all that is asked of connection tracking. No sockets.
 
 What the talk does in the kernel (`ip_nat_setup_info`, a field of its own in struct nfct: slides
 "Packet Flow", "ipt_LB.ko") the kernel offers to user space: it is declared in
 include/uapi/linux/netfilter/nfnetlink_conntrack.h and done by net/netfilter/nf_conntrack_netlink.c,
 which is where the facts below are from. TCP over IPv4 in the default zone only; any other entry is
 read as None. Messages are packed from templates, in the order in which the kernel writes them.
-
-Netlink's own numbers are in the host's byte order, those of conntrack in the network's.
 """
 
-import errno
 import struct
-from collections.abc import Iterator
 from typing import NamedTuple
 
+from agents import ctexpect
+from agents.ctexpect import ExpectationRequest, GetExpectation
+from agents.nfnetlink import (
+    ACK,
+    CREATE,
+    DUMP,
+    EXCL,
+    HEAD_SIZE,
+    REQUEST,
+    Message,
+    attribute,
+    header,
+    message,
+)
 from agents.wire.packet import inverse
+from agents.wire.peer import Expectation
 
 # The state of a TCP connection (enum tcp_conntrack).
 SYN_SENT, ESTABLISHED, TIME_WAIT, CLOSE = 1, 3, 7, 8
@@ -81,59 +93,45 @@ class Delete(NamedTuple):
     orig: bytes
 
 
-Request = Get | Create | Update | Delete
-# What became of a request: the entry asked for, or an errno, 0 for success.
-Result = Entry | int
+Request = Get | Create | Update | Delete | ExpectationRequest
+# What became of a request: what was asked for, or an errno, 0 for success.
+Result = Entry | Expectation | int
 
-NLMSG_ERROR, NLMSG_DONE = 2, 3
 _NEW, _GET, _DELETE = 0x0100, 0x0101, 0x0102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_…
-_REQUEST, _ACK, _DUMP, _EXCL, _CREATE = 0x001, 0x004, 0x300, 0x200, 0x400
-_NESTED = 0x8000
 _KIND = 0x3FFF
 
 _STATUS, _PROTOINFO, _HELP, _NAT_SRC, _TIMEOUT, _MARK = 3, 4, 5, 6, 7, 8
 _NAT_DST, _MASTER, _ZONE, _LABELS, _LABELS_MASK = 13, 14, 18, 22, 23
 
 
-def _header(kind: int, length: int, nested: bool = False) -> bytes:
-    """A netlink attribute's first four bytes; `length` is that of its value."""
-    return struct.pack("=HH", 4 + length, kind | (_NESTED if nested else 0))
-
-
-def _attribute(kind: int, value: bytes, nested: bool = False) -> bytes:
-    return _header(kind, len(value), nested) + value + bytes(-len(value) % 4)
-
-
-_NFGEN = bytes((2, 0, 0, 0))  # AF_INET, NFNETLINK_V0, no resource
-_HEAD = struct.Struct("=IHHII4s")  # nlmsghdr, nfgenmsg
 _TUPLE = struct.Struct("12s4s4s4s16s2s6s2s2x")
-_IP_HEAD = _header(1, 16, True) + _header(1, 4)  # CTA_TUPLE_IP, CTA_IP_V4_SRC
-_DST_HEAD = _header(2, 4)  # CTA_IP_V4_DST
+_IP_HEAD = header(1, 16, True) + header(1, 4)  # CTA_TUPLE_IP, CTA_IP_V4_SRC
+_DST_HEAD = header(2, 4)  # CTA_IP_V4_DST
 # CTA_TUPLE_PROTO, CTA_PROTO_NUM, CTA_PROTO_SRC_PORT
-_TCP_HEAD = _header(2, 24, True) + _attribute(1, b"\x06") + _header(2, 2)
-_DPORT_HEAD = b"\0\0" + _header(3, 2)  # CTA_PROTO_DST_PORT
-_ORIG_HEAD = _header(1, 48, True) + _IP_HEAD
-_REPLY_HEAD = _header(2, 48, True) + _IP_HEAD
-_MASTER_HEAD = _header(_MASTER, 48, True) + _IP_HEAD
+_TCP_HEAD = header(2, 24, True) + attribute(1, b"\x06") + header(2, 2)
+_DPORT_HEAD = b"\0\0" + header(3, 2)  # CTA_PROTO_DST_PORT
+_ORIG_HEAD = header(1, 48, True) + _IP_HEAD
+_REPLY_HEAD = header(2, 48, True) + _IP_HEAD
+_MASTER_HEAD = header(_MASTER, 48, True) + _IP_HEAD
 _NAT = struct.Struct("8s4s4s4s8s2s6s2s2x")
-_NAT_VALUES = (_header(2, 4), _header(3, 16, True) + _header(1, 2), b"\0\0" + _header(2, 2))
-_SRC_HEAD = _header(_NAT_SRC, 36, True) + _header(1, 4)
-_DST_NAT_HEAD = _header(_NAT_DST, 36, True) + _header(1, 4)
+_NAT_VALUES = (header(2, 4), header(3, 16, True) + header(1, 2), b"\0\0" + header(2, 2))
+_SRC_HEAD = header(_NAT_SRC, 36, True) + header(1, 4)
+_DST_NAT_HEAD = header(_NAT_DST, 36, True) + header(1, 4)
 
 _NUMBERS = struct.Struct("!4sI4sI4sI")  # status, timeout, mark
-_STATUS_HEAD, _TIMEOUT_HEAD, _MARK_HEAD = (_header(kind, 4) for kind in (_STATUS, _TIMEOUT, _MARK))
-_LABELS_HEAD, _MASK_HEAD = _header(_LABELS, 16), _header(_LABELS_MASK, 16)
-_ENTRY_SIZE = _HEAD.size + 2 * _TUPLE.size
+_STATUS_HEAD, _TIMEOUT_HEAD, _MARK_HEAD = (header(kind, 4) for kind in (_STATUS, _TIMEOUT, _MARK))
+_LABELS_HEAD, _MASK_HEAD = header(_LABELS, 16), header(_LABELS_MASK, 16)
+_ENTRY_SIZE = HEAD_SIZE + 2 * _TUPLE.size
 _PARSED = struct.Struct("=20x" + _TUPLE.format * 2)
 _HEADS = (_ORIG_HEAD, _REPLY_HEAD, _TCP_HEAD, _TCP_HEAD)
 
 
 def _tcp(state: int, liberal: bool) -> bytes:
     """CTA_PROTOINFO of a TCP state; flags (struct nf_ct_tcp_flags: value, mask) for both ways."""
-    tcp = _attribute(1, bytes((state,)))
+    tcp = attribute(1, bytes((state,)))
     if liberal:
-        tcp += _attribute(4, bytes((LIBERAL, LIBERAL))) + _attribute(5, bytes((LIBERAL, LIBERAL)))
-    return _attribute(_PROTOINFO, _attribute(1, tcp, True), True)
+        tcp += attribute(4, bytes((LIBERAL, LIBERAL))) + attribute(5, bytes((LIBERAL, LIBERAL)))
+    return attribute(_PROTOINFO, attribute(1, tcp, True), True)
 
 
 _TCP_INFO = {(state, how): _tcp(state, how) for state in range(10) for how in (False, True)}
@@ -141,56 +139,35 @@ _TCP_INFO = {(state, how): _tcp(state, how) for state in range(10) for how in (F
 
 def pack(request: Request, seq: int, ack: bool = True) -> bytes:
     """One netlink message. Without `ack` the kernel tells only errors and, of a Get, the entry."""
-    flags = _REQUEST | _ACK if ack else _REQUEST
+    flags = REQUEST | ACK if ack else REQUEST
     match request:
         case Get(tuple12):
             # Either attribute is looked up in both directions (nf_conntrack_find_get()).
-            return _message(_GET, flags, seq, _pack_tuple(_ORIG_HEAD, tuple12))
+            return message(_GET, flags, seq, _pack_tuple(_ORIG_HEAD, tuple12))
         case Create(entry, liberal):
-            return _message(_NEW, flags | _CREATE | _EXCL, seq, _pack_entry(entry, liberal))
+            return message(_NEW, flags | CREATE | EXCL, seq, _pack_entry(entry, liberal))
         case Update(orig, labels, mask, status, timeout):
             body = _pack_tuple(_ORIG_HEAD, orig) + _LABELS_HEAD + labels + _MASK_HEAD + mask
             if status:
                 body += struct.pack("!4sI4sI", _STATUS_HEAD, status, _TIMEOUT_HEAD, timeout)
                 body += _TCP_INFO[ESTABLISHED, True]
-            return _message(_NEW, flags, seq, body)
+            return message(_NEW, flags, seq, body)
         case Delete(orig):
-            return _message(_DELETE, flags, seq, _pack_tuple(_ORIG_HEAD, orig))
+            return message(_DELETE, flags, seq, _pack_tuple(_ORIG_HEAD, orig))
+        case _:
+            return ctexpect.pack(request, seq, ack)
+
+
+def parse_answer(request: Request, data: bytes, found: Message) -> Entry | Expectation | None:
+    """What was asked for, in a message that isn't an error; None if that can't be read."""
+    if type(request) is GetExpectation:
+        return ctexpect.parse_expectation(data, found.start, found.end)
+    return parse_entry(data, found.start, found.end)
 
 
 def pack_dump(seq: int) -> bytes:
     """The request for all entries of IPv4."""
-    return _message(_GET, _REQUEST | _DUMP, seq, b"")
-
-
-class Message(NamedTuple):
-    """A netlink message as it lies in a buffer: `start` to `end`, header included."""
-
-    kind: int
-    seq: int
-    pid: int
-    start: int
-    end: int
-
-
-def messages(data: bytes) -> Iterator[Message]:
-    """The messages of one datagram. What is cut short at its end is left out."""
-    start, size = 0, len(data)
-    while size - start >= 16:
-        length, kind, _, seq, pid = struct.unpack_from("=IHHII", data, start)
-        end = start + length
-        if length < 16 or end > size:
-            return
-        yield Message(kind, seq, pid, start, end)
-        start += length + 3 & ~3
-
-
-def parse_error(data: bytes, message: Message) -> int:
-    """The errno of an NLMSG_ERROR or NLMSG_DONE, 0 for success; EPROTO if it has none."""
-    if message.end - message.start < 20:
-        return errno.EPROTO
-    code: int = struct.unpack_from("=i", data, message.start + 16)[0]
-    return -code
+    return message(_GET, REQUEST | DUMP, seq, b"")
 
 
 def parse_entry(data: bytes, start: int, end: int) -> Entry | None:
@@ -240,10 +217,6 @@ def parse_entry(data: bytes, start: int, end: int) -> Entry | None:
     )  # fmt: skip
 
 
-def _message(kind: int, flags: int, seq: int, body: bytes) -> bytes:
-    return _HEAD.pack(_HEAD.size + len(body), kind, flags, seq, 0, _NFGEN) + body
-
-
 def _pack_tuple(head: bytes, t: bytes) -> bytes:
     return _TUPLE.pack(head, t[:4], _DST_HEAD, t[4:8], _TCP_HEAD, t[8:10], _DPORT_HEAD, t[10:])
 
@@ -280,7 +253,7 @@ def _pack_entry(entry: Entry, liberal: bool) -> bytes:
     body += _TCP_INFO[entry.state, liberal] + _LABELS_HEAD + entry.labels
     if entry.helper:
         name = entry.helper.encode("ascii", "replace") + b"\0"
-        body += _attribute(_HELP, _attribute(1, name), True)
+        body += attribute(_HELP, attribute(1, name), True)
     if entry.master:
         body += _pack_tuple(_MASTER_HEAD, entry.master)
     return body

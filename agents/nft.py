@@ -9,30 +9,47 @@ bridge's and the agent's business. Loading a text again replaces its table in on
 from collections.abc import Iterable
 
 from agents.config import Cluster
-from agents.wire.labels import INTERFACE_BIT
-from agents.wire.ports import SYNOD_NAME, mac_text
+from agents.wire.labels import HELPER_BIT, INTERFACE_BIT
+from agents.wire.ports import SYNOD_NAME, helper_mac, mac_text
 
 # Connection tracking is at -200 (NF_IP_PRI_CONNTRACK), mangle at -150: the first place where there
 # is an entry.
 _JUST_AFTER_CONNTRACK = -199
 
+# Behind everything of the user's; the connection is confirmed at INT_MAX.
+_LAST = 2147483646
+
 _SYN = "tcp flags & (fin | syn | rst | ack) == syn"
+# Not a SYN or RST, and of the bytes after the TCP header there is a first.
+_DATA = "tcp flags & (syn | rst) == 0 @ih,0,8 >= 0"
+# The priority of a packet (a queueing discipline's class) that may announce a connection: the one
+# field of it that the egress hook can match on and that a rule before it can set without the
+# packet, its mark or its entry being changed.
+_ANNOUNCING = "5359:0001"
 
 
 def inet_rules(cluster: Cluster) -> str:
     """The table `inet synod`.
 
-    - A new connection gets a label that says which interface it came in by. (A label: the mark is
-      the user's.)
+    - A new connection gets a label that says which interface it came in by, one that another
+      connection has announced, too. (A label: the mark is the user's.)
     - A SYN handed over by the primary (known by its source, a virtual MAC) finds the entry that the
       agent made, and takes the entry's mark as its own: the talk's "copy mark information to
       skb->mark and nfct->mark".
+    - A packet with data of a session that an auxiliary serves with a helper (the label `helper`)
+      is marked for `egress`, below, to be shown to the agent.
     - TCP that connection tracking calls invalid is not forwarded: it would leave untranslated.
     - Empty nat chains: a network namespace translates only once a nat chain is registered in it
       (nf_nat_register_fn()), and an auxiliary may have no nat rule of the user's.
     """
     labels = [
         f'iifname "{each.name}" ct state new '
+        f'ct label set {INTERFACE_BIT + each.index} comment "in-{each.index}"'
+        for each in cluster.interfaces
+    ]
+    # Of what is related, ICMP errors are not the beginning of anything.
+    labels += [
+        f'iifname "{each.name}" ct state related {_SYN} '
         f'ct label set {INTERFACE_BIT + each.index} comment "in-{each.index}"'
         for each in cluster.interfaces
     ]
@@ -54,6 +71,10 @@ def inet_rules(cluster: Cluster) -> str:
             ),
             "translate_in": ("type nat hook prerouting priority -101", []),
             "translate_out": ("type nat hook postrouting priority 99", []),
+            "announcing": (
+                f"type filter hook postrouting priority {_LAST}",
+                [f"ct label {HELPER_BIT} {_DATA} meta priority set {_ANNOUNCING}"],
+            ),
         },
     )
 
@@ -65,20 +86,31 @@ def nic_rules(nics: Iterable[str]) -> str:
     (__netif_receive_skb_core()). With the kernel's datapath this would be wrong: the hook also
     comes before the bridge (rx_handler), which would get nothing.
     """
-    return _ingress("synod", nics)
+    return _table("netdev", {"ingress": (_on("ingress", nics), ["counter drop"])}, "synod")
 
 
-def agent_port_rules() -> str:
-    """The table `netdev synod0`: nor is what the bridge gives the agent, whose packet socket is
-    bound to ETH_P_ALL, and so comes before the hook, too.
+def agent_port_rules(cluster: Cluster) -> str:
+    """The table `netdev synod0`: what the bridge gives the agent isn't for the kernel, either; the
+    agent's packet socket is bound to ETH_P_ALL, and so comes before the hook, too.
+
+    And the other way: by a helper MAC as its source the bridge knows a packet for the agent.
     """
-    return _ingress("synod0", [SYNOD_NAME])
+    names = [each.name for each in cluster.interfaces]
+    readdress = [
+        f'oifname "{each.name}" meta priority {_ANNOUNCING} '
+        f"ether saddr set {mac_text(helper_mac(each.index))}"
+        for each in cluster.interfaces
+    ]
+    chains = {
+        "ingress": (_on("ingress", [SYNOD_NAME]), ["counter drop"]),
+        "egress": (_on("egress", names), readdress),
+    }
+    return _table("netdev", chains, "synod0")
 
 
-def _ingress(table: str, devices: Iterable[str]) -> str:
+def _on(hook: str, devices: Iterable[str]) -> str:
     listed = ", ".join(f'"{device}"' for device in devices)
-    hook = f"type filter hook ingress devices = {{ {listed} }} priority 0"
-    return _table("netdev", {"ingress": (hook, ["counter drop"])}, table)
+    return f"type filter hook {hook} devices = {{ {listed} }} priority 0"
 
 
 def _table(family: str, chains: dict[str, tuple[str, list[str]]], name: str = "synod") -> str:

@@ -13,13 +13,15 @@ class Outcome(StrEnum):
     OFFERED = "offered"
     RELEASED_ALONE = "released_alone"  # the app is silent
     RELEASED_FULL = "released_full"  # too many offers wait for decisions
-    RELEASED_HELPER = "released_helper"  # what it will expect, this kernel must expect
+    RELEASED_HELPER = "released_helper"  # only this kernel can follow what it announces
     RELEASED_KNOWN = "released_known"  # this unit serves the session already
     RELEASED_LOCAL = "released_local"  # from this unit itself: it came in by no interface
     RELEASED_TOO_LARGE = "released_too_large"  # with SYN data it would exceed the MTU
     RELEASED_UNDECIDED = "released_undecided"  # offered, and not decided in time
     RELEASED_UNSELECTED = "released_unselected"  # the user's rules didn't choose it
     RELEASED_UNTRACKED = "released_untracked"  # conntrack has no entry for it
+
+    REOPENED = "reopened"  # it was announced: back to the kernel, without the entry that it had
 
     # A decision of the app's.
     SERVED = "served"  # by this unit
@@ -45,6 +47,27 @@ class Outcome(StrEnum):
     NOT_AUXILIARY = "not_auxiliary"
     CREATE_REFUSED = "create_refused"  # the kernel makes no such entry
 
+    # A packet of a session with a helper that left an auxiliary's kernel.
+    HELPER_PASSED = "helper_passed"  # it announces nothing
+    HELPER_HELD = "helper_held"  # it announces a connection, or is behind one that does
+    HELPER_UNREAD = "helper_unread"  # passed, unread: a fragment
+    HELPER_DOUBTED = "helper_doubted"  # dropped: events were lost, it may announce something
+    HELPER_FULL = "helper_full"  # dropped: too many are held
+
+    # What such a packet announced, at the auxiliary; then at the primary.
+    ANNOUNCED = "announced"  # the primary expects it: the packet goes
+    ANNOUNCED_TAKEN = "announced_taken"  # another session announced it: to be announced otherwise
+    ANNOUNCED_REFUSED = "announced_refused"  # the primary can't expect it: the packet goes
+    ANNOUNCED_UNHEARD = "announced_unheard"  # the primary doesn't answer: the packet goes
+    ANNOUNCED_LATE = "announced_late"  # an answer that nobody waits for any more
+    EXPECTED = "expected"
+    EXPECT_TAKEN = "expect_taken"  # another session announced it
+    EXPECT_NO_MASTER = "expect_no_master"  # no such session of that unit's
+    EXPECT_REFUSED = "expect_refused"  # the kernel makes no such expectation
+    EXPECT_NOT_PRIMARY = "expect_not_primary"
+    WITHDRAWN = "withdrawn"  # expected no more
+    WITHDRAW_UNKNOWN = "withdraw_unknown"  # not expected any more
+
     # The end of a session.
     ENDED = "ended"
     ENDED_REUSED = "ended_reused"  # its successor is there already
@@ -57,7 +80,7 @@ class Outcome(StrEnum):
     STATE = "state"
     CENSUS = "census"
     NOT_ADDRESSED = "not_addressed"  # neither from this unit's kernel nor handed over to it
-    CONTROL_STRANGER = "control_stranger"  # of another group or unit
+    CONTROL_STRANGER = "control_stranger"  # of another group or unit, or by another way
     WRITE_FAILED = "write_failed"
 
     # agents.wire.packet
@@ -92,6 +115,7 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.RELEASED_LOCAL,
     Outcome.RELEASED_TOO_LARGE,
     Outcome.RELEASED_UNSELECTED,
+    Outcome.REOPENED,
     Outcome.SERVED,
     Outcome.HANDED_OVER,
     Outcome.HANDED_OVER_ALONE,
@@ -99,6 +123,14 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.RETRANSMITTED,
     Outcome.REPLACED,
     Outcome.PASSED,
+    Outcome.HELPER_PASSED,
+    Outcome.HELPER_HELD,
+    Outcome.ANNOUNCED,
+    Outcome.ANNOUNCED_TAKEN,
+    Outcome.EXPECTED,
+    Outcome.EXPECT_TAKEN,
+    Outcome.WITHDRAWN,
+    Outcome.WITHDRAW_UNKNOWN,
     Outcome.ENDED,
     Outcome.ENDED_REUSED,
     Outcome.FORGOTTEN,

@@ -2,7 +2,7 @@
 
 The agent writes frames of the local experimental EtherType 0x88B5 to `synod0`; the bridge hands
 them to the app as packet-ins, and the app answers by packet-outs to the same port. They never leave
-the bridge.
+the bridge. (Frames of the same form that agents send each other do: `agents.wire.peer`.)
 
      0                   1                   2                   3
      0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -30,6 +30,7 @@ padding behind it is ignored.
     17 DECIDED           8-byte records                app to agent
     18 FORGET            24-byte records               app to agent
     19 CENSUS_REQUEST    none                          app to agent
+    32 and above         those of agents.wire.peer     agent to agent
 
     OFFER      offer_id u32 | known_unit u8 | in_interface u8 | out_interface u8 | flags u8
                | orig 12 | reply 12
@@ -62,6 +63,7 @@ MAX_BODY = 1488  # header and body fill an Ethernet MTU of 1500
 
 ANNOUNCE, OFFER, ENDED, CENSUS = 1, 2, 3, 4
 STATE, DECIDED, FORGET, CENSUS_REQUEST = 16, 17, 18, 19
+EXPECT, EXPECTED, WITHDRAW = 32, 33, 34
 KINDS = {
     ANNOUNCE: "announce",
     OFFER: "offer",
@@ -71,6 +73,9 @@ KINDS = {
     DECIDED: "decided",
     FORGET: "forget",
     CENSUS_REQUEST: "census_request",
+    EXPECT: "expect",
+    EXPECTED: "expected",
+    WITHDRAW: "withdraw",
 }
 LAST = 1  # flag: the last frame of a census
 
@@ -79,6 +84,9 @@ OFFER_FORMAT = struct.Struct("!IBBBB12s12s")
 DECIDED_FORMAT = struct.Struct("!IB3x")
 SESSION_FORMAT = struct.Struct("!12s12s")
 CENSUS_FORMAT = struct.Struct("!12s12sB3x")
+EXPECT_FORMAT = struct.Struct("!IBBBB12s12s6s6s24s")
+EXPECTED_FORMAT = struct.Struct("!IB3x")
+WITHDRAW_FORMAT = struct.Struct("!12s12sB3x")
 
 _RECORD_SIZES = {
     ANNOUNCE: 1,
@@ -89,6 +97,9 @@ _RECORD_SIZES = {
     DECIDED: DECIDED_FORMAT.size,
     FORGET: SESSION_FORMAT.size,
     CENSUS_REQUEST: 0,
+    EXPECT: EXPECT_FORMAT.size,
+    EXPECTED: EXPECTED_FORMAT.size,
+    WITHDRAW: WITHDRAW_FORMAT.size,
 }
 
 
@@ -167,7 +178,7 @@ def parse(frame: bytes) -> Message:
 
 def offers(message: Message) -> list[Offer]:
     """Records of an OFFER; WireError control_kind, control_value."""
-    found = list(map(Offer._make, OFFER_FORMAT.iter_unpack(_body(message, OFFER))))
+    found = list(map(Offer._make, OFFER_FORMAT.iter_unpack(body_of(message, OFFER))))
     for offer in found:
         if (
             offer.known_unit > ports.MAX_UNITS
@@ -180,31 +191,31 @@ def offers(message: Message) -> list[Offer]:
 
 def decided(message: Message) -> list[Decided]:
     """Records of a DECIDED; WireError control_kind, control_value."""
-    found = list(map(Decided._make, DECIDED_FORMAT.iter_unpack(_body(message, DECIDED))))
+    found = list(map(Decided._make, DECIDED_FORMAT.iter_unpack(body_of(message, DECIDED))))
     _check_units(found)
     return found
 
 
 def ended(message: Message) -> list[Session]:
     """Records of an ENDED; WireError control_kind."""
-    return list(map(Session._make, SESSION_FORMAT.iter_unpack(_body(message, ENDED))))
+    return list(map(Session._make, SESSION_FORMAT.iter_unpack(body_of(message, ENDED))))
 
 
 def forgotten(message: Message) -> list[Session]:
     """Records of a FORGET; WireError control_kind."""
-    return list(map(Session._make, SESSION_FORMAT.iter_unpack(_body(message, FORGET))))
+    return list(map(Session._make, SESSION_FORMAT.iter_unpack(body_of(message, FORGET))))
 
 
 def census(message: Message) -> list[Counted]:
     """Records of one frame of a CENSUS; WireError control_kind, control_value."""
-    found = list(map(Counted._make, CENSUS_FORMAT.iter_unpack(_body(message, CENSUS))))
+    found = list(map(Counted._make, CENSUS_FORMAT.iter_unpack(body_of(message, CENSUS))))
     _check_units(found)
     return found
 
 
 def announce(message: Message) -> Announce:
     """The map of an ANNOUNCE; WireError control_kind, control_body, control_field."""
-    told = control_maps.unpack_announce(_body(message, ANNOUNCE))
+    told = control_maps.unpack_announce(body_of(message, ANNOUNCE))
     if (told.unit, told.group) != (message.unit, message.group):
         raise WireError("control_field", "unit or group is not that of the header")
     return told
@@ -212,27 +223,27 @@ def announce(message: Message) -> Announce:
 
 def state(message: Message) -> State:
     """The map of a STATE; WireError control_kind, control_body, control_field."""
-    return control_maps.unpack_state(_body(message, STATE))
+    return control_maps.unpack_state(body_of(message, STATE))
 
 
 def offer_frames(group: int, unit: int, records: Iterable[Offer]) -> list[bytes]:
     """OFFER frames of these records, as few as hold them (none of none)."""
-    return _frames(OFFER, group, unit, OFFER_FORMAT, records)
+    return frames(OFFER, group, unit, OFFER_FORMAT, records)
 
 
 def decided_frames(group: int, unit: int, records: Iterable[Decided]) -> list[bytes]:
     """DECIDED frames of these records, as few as hold them (none of none)."""
-    return _frames(DECIDED, group, unit, DECIDED_FORMAT, records)
+    return frames(DECIDED, group, unit, DECIDED_FORMAT, records)
 
 
 def ended_frames(group: int, unit: int, records: Iterable[Session]) -> list[bytes]:
     """ENDED frames of these records, as few as hold them (none of none)."""
-    return _frames(ENDED, group, unit, SESSION_FORMAT, records)
+    return frames(ENDED, group, unit, SESSION_FORMAT, records)
 
 
 def forget_frames(group: int, unit: int, records: Iterable[Session]) -> list[bytes]:
     """FORGET frames of these records, as few as hold them (none of none)."""
-    return _frames(FORGET, group, unit, SESSION_FORMAT, records)
+    return frames(FORGET, group, unit, SESSION_FORMAT, records)
 
 
 def census_frames(group: int, unit: int, token: int, records: Iterable[Counted]) -> list[bytes]:
@@ -240,7 +251,7 @@ def census_frames(group: int, unit: int, token: int, records: Iterable[Counted])
 
     There is always a last: an empty census is one frame of no records.
     """
-    found = _frames(CENSUS, group, unit, CENSUS_FORMAT, records, token=token)
+    found = frames(CENSUS, group, unit, CENSUS_FORMAT, records, token=token)
     if not found:
         return [_frame(CENSUS, group, unit, 0, b"", flags=LAST, token=token)]
     last = bytearray(found[-1])
@@ -285,7 +296,7 @@ def _frame(
     return HEADER.pack(*head) + body
 
 
-def _frames(
+def frames(
     kind: int,
     group: int,
     unit: int,
@@ -294,13 +305,15 @@ def _frames(
     *,
     token: int = 0,
 ) -> list[bytes]:
+    """Frames of packed records of one kind, as few as hold them (none of none)."""
     packed = [layout.pack(*record) for record in records]
     room = MAX_BODY // layout.size
     parts = (packed[start : start + room] for start in range(0, len(packed), room))
     return [_frame(kind, group, unit, len(part), b"".join(part), token=token) for part in parts]
 
 
-def _body(message: Message, kind: int) -> bytes:
+def body_of(message: Message, kind: int) -> bytes:
+    """The body of a message of that kind; WireError control_kind if it is of another."""
     if message.kind != kind:
         raise WireError("control_kind", f"{KINDS[message.kind]}, not {KINDS[kind]}")
     return message.body

@@ -1,15 +1,16 @@
 """Conntrack labels: which unit serves a connection, which interface it came in by, whether it is to
-be balanced.
+be balanced, whether another unit than the primary reads what it announces.
 
 A conntrack entry has 128 label bits. They hold what the talk keeps in a `__u8 cnodeid` of its own
 in struct nfct: a label needs no kernel patch, is listed by `conntrack -L --label unit-6`, and
 leaves the mark to the user.
 
-    bit      127          82  81  80           65  64            1  0
-             +--------------+---+---------------+---------------+--+
-             |  the user's  | b | in-16 .. in-1 | unit-64 .. -1 |  |
-             +--------------+---+---------------+---------------+--+
-                              '- balance                          '- the user's
+    bit      127      83  82  81  80           65  64            1  0
+             +----------+---+---+---------------+---------------+--+
+             |          | h | b | in-16 .. in-1 | unit-64 .. -1 |  |
+             +----------+---+---+---------------+---------------+--+
+        the user's -'     |   '- balance                          '- the user's
+                          '- helper
 
 On the wire (CTA_LABELS) they are 16 bytes, the kernel's bitmap of unsigned longs as it lies in
 memory: on a little-endian machine bit n is bit n%8 of byte n//8. Synod runs on such machines only.
@@ -24,11 +25,12 @@ SIZE = 16
 UNIT_BIT = 0  # unit-N is bit UNIT_BIT + N
 INTERFACE_BIT = 64  # in-I is bit INTERFACE_BIT + I
 BALANCE_BIT = 81
+HELPER_BIT = 82
 
 _UNITS = sum(1 << (UNIT_BIT + unit) for unit in range(1, MAX_UNITS + 1))
 _INTERFACES = sum(1 << (INTERFACE_BIT + index) for index in range(1, MAX_INTERFACES + 1))
 
-UNIT_MASK = _UNITS.to_bytes(SIZE, "little")
+UNIT_MASK = (_UNITS | 1 << HELPER_BIT).to_bytes(SIZE, "little")
 
 
 def unit_of(labels: bytes) -> int:
@@ -49,28 +51,28 @@ def balanced(labels: bytes) -> bool:
     return bool(int.from_bytes(labels, "little") >> BALANCE_BIT & 1)
 
 
-def with_unit(unit: int) -> tuple[bytes, bytes]:
+def with_unit(unit: int, helper: bool = False) -> tuple[bytes, bytes]:
     """CTA_LABELS and CTA_LABELS_MASK (16 bytes each) that make `unit` (1…64) the only unit label of
-    an entry.
+    an entry, and the label `helper` what it is to be.
 
     The kernel clears the bits of the mask, then flips those of the labels
-    (nf_connlabels_replace());
-    all others stay.
+    (nf_connlabels_replace()); all others stay.
     """
     if not 1 <= unit <= MAX_UNITS:
         raise ValueError(f"unit {unit} is not in 1 to {MAX_UNITS}")
-    return (1 << (UNIT_BIT + unit)).to_bytes(SIZE, "little"), UNIT_MASK
+    bits = 1 << (UNIT_BIT + unit) | helper << HELPER_BIT
+    return bits.to_bytes(SIZE, "little"), UNIT_MASK
 
 
 def connlabel_conf(interface_names: Iterable[str]) -> str:
     """Text of connlabel.conf, by which `nft` (from /etc) and `conntrack` (from /etc/xtables) know
     the labels by name.
     """
-    lines = ["# Synod's conntrack labels: bit, name. Bits 0 and 82 to 127 are free for your own."]
+    lines = ["# Synod's conntrack labels: bit, name. Bits 0 and 83 to 127 are free for your own."]
     lines += [f"{UNIT_BIT + unit} unit-{unit}" for unit in range(1, MAX_UNITS + 1)]
     lines += [f"# in-{index}: came in by {name}" for index, name in enumerate(interface_names, 1)]
     lines += [f"{INTERFACE_BIT + index} in-{index}" for index in range(1, MAX_INTERFACES + 1)]
-    lines += [f"{BALANCE_BIT} balance", ""]
+    lines += [f"{BALANCE_BIT} balance", f"{HELPER_BIT} helper", ""]
     return "\n".join(lines)
 
 

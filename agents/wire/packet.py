@@ -101,6 +101,23 @@ def parse_syn(frame: bytes) -> Syn:
     )
 
 
+def segment_tuple(frame: bytes) -> bytes:
+    """tuple12 of a TCP segment over IPv4. WireError truncated, not_ipv4, fragment, not_tcp."""
+    if len(frame) < _HEADERS.size:
+        raise WireError("truncated")
+    _, _, ethertype, version_ihl, _, fragment, _, protocol, addresses = _HEADERS.unpack_from(frame)
+    if ethertype != _IPV4:
+        raise WireError("not_ipv4")
+    if fragment & _FRAGMENT:
+        raise WireError("fragment")
+    if protocol != _TCP:
+        raise WireError("not_tcp")
+    tcp = ETHERNET + (version_ihl & 15) * 4
+    if len(frame) < tcp + 20:
+        raise WireError("truncated")
+    return bytes(addresses + frame[tcp : tcp + 4])
+
+
 def as_client_sent(frame: bytes, orig: bytes) -> bytes:
     """The SYN as it was before this unit's kernel forwarded it: addresses and ports of `orig`
     (tuple12), TTL one higher.

@@ -15,9 +15,12 @@ another for it.
     virtual MAC        02:53:59:GG:00:II
     physical MAC       02:53:59:GG:UU:II
     MAC of the HA port 02:53:59:GG:UU:00
+    helper MAC         02:53:59:00:01:II
 
 02 makes them locally administered (IEEE 802, clause 8), so none can meet a manufacturer's. Group 0
-is no cluster's: its addresses are those of the control frames (`agents.wire.control`).
+is no cluster's: its addresses never leave a bridge. They are those of the control frames
+(`agents.wire.control`), and the helper MACs: by one of them as its source the kernel shows its
+bridge that a packet, on its way out by that interface, may announce a connection (`agents.nft`).
 """
 
 import re
@@ -83,6 +86,11 @@ def physical_mac(group: int, unit: int, interface: int) -> bytes:
 def ha_mac(group: int, unit: int) -> bytes:
     """Generated MAC (6 bytes) of a unit's kernel port of the HA link."""
     return _mac(group, _checked("unit", unit, MAX_UNITS), 0)
+
+
+def helper_mac(interface: int) -> bytes:
+    """Helper MAC (6 bytes) of an interface, the same on every unit."""
+    return bytes((0x02, 0x53, 0x59, 0, 1, _checked("interface", interface, MAX_INTERFACES)))
 
 
 def mac_bytes(text: str) -> bytes:

@@ -129,6 +129,10 @@ def _op(opcode: int) -> Fields:
 ROWS: tuple[Row, ...] = (
     # -- classify: the agent and the HA link
     _row("agent", C, 70, ALWAYS, ONCE, FROM_SYNOD | {"eth_type": CONTROL}, Output(CONTROLLER)),
+    _row("to_agents", C, 80, EITHER, ONCE,
+         FROM_SYNOD | {"eth_type": CONTROL, "eth_src": Its.HA}, Output(ports.HA_NIC)),
+    _row("from_agents", C, 60, EITHER, ONCE,
+         FROM_HA | {"eth_type": CONTROL, "eth_dst": Its.HA}, Output(ports.SYNOD)),
     _row("ha_routed_request", C, 60, EITHER, ONCE, FROM_HA | _op(201), Goto(A)),
     _row("ha_routed_reply", C, 60, EITHER, ONCE, FROM_HA | _op(202), Goto(A)),
     _row("ha_in", C, 50, ALWAYS, ONCE, FROM_HA, Output(ports.HA_KERNEL)),
@@ -151,9 +155,11 @@ ROWS: tuple[Row, ...] = (
     _row("kernel_arp", C, 60, EITHER, INTERFACES, FROM_KERNEL | IS_ARP, KNOW_INTERFACE, Goto(A)),
     _row("divert", C, 50, DIVERTING, INTERFACES, FROM_KERNEL | SYN, Output(ports.SYNOD)),
     _row("kernel_ip", C, 30, EITHER, INTERFACES, FROM_KERNEL | IP, KNOW_INTERFACE, Goto(E)),
-    _row("release", C, 50, PRIMARY, INTERFACES, FROM_SYNOD | IP | {"eth_src": Its.PHYSICAL},
+    _row("announcing", C, 60, AUXILIARY, INTERFACES, FROM_KERNEL | IP | {"eth_src": Its.HELPER},
+         Output(ports.SYNOD)),
+    _row("release", C, 50, EITHER, INTERFACES, FROM_SYNOD | IP | {"eth_src": Its.PHYSICAL},
          KNOW_INTERFACE, Goto(E)),
-    _row("admit", C, 50, AUXILIARY, INTERFACES, FROM_SYNOD | IP | TO_ME, To(Its.KERNEL)),
+    _row("admit", C, 50, EITHER, INTERFACES, FROM_SYNOD | IP | TO_ME, To(Its.KERNEL)),
     # -- classify: the rest
     _row("drop_ipv6", C, 10, ALWAYS, ONCE, {"eth_type": IPV6}),
     _row("drop_unexpected", C, 0, ALWAYS, ONCE, {}),

@@ -40,6 +40,7 @@ class Its(Enum):
     KERNEL = auto()
     VIRTUAL = auto()  # the interface's virtual MAC
     PHYSICAL = auto()  # this unit's physical MAC of the interface
+    HELPER = auto()  # the interface's helper MAC
     UNIT = auto()
     SERVING = auto()  # where that unit's sessions are served now
     PEER = auto()  # that unit's physical MAC of the interface
@@ -114,6 +115,7 @@ def _of(interface: Interface, macs: tuple[bytes, ...]) -> Symbols:
         Its.KERNEL: ports.kernel_port(interface.index),
         Its.VIRTUAL: interface.virtual_mac,
         Its.PHYSICAL: macs[interface.index - 1],
+        Its.HELPER: ports.helper_mac(interface.index),
     }
 
 

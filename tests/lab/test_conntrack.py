@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from agents import ctnetlink
-from agents.conntrack import MAX_REQUESTS, Conntrack, Destroyed, Dump
+from agents.conntrack import MAX_REQUESTS, Conntrack, Dump, Events, destroyed
 from agents.core_primary import LASTING
 from agents.ctnetlink import (
     ASSURED,
@@ -93,7 +93,7 @@ class Wall:
     firewall: Namespace
     server: Namespace
     conntrack: Conntrack
-    destroyed: Destroyed
+    destroyed: Events[Entry]
     seen: list[tuple[str, int]] = field(default_factory=list)
     ports: Iterator[int] = field(default_factory=lambda: itertools.count(20000))
 
@@ -120,7 +120,7 @@ class Wall:
         return sock
 
     def ended(self) -> list[Entry]:
-        return self.destroyed.read().entries
+        return self.destroyed.read().events
 
 
 @pytest.fixture(scope="module")
@@ -143,10 +143,10 @@ def stack() -> Iterator[Wall]:
         firewall.rules(CONTRARY)
         with firewall.entered():
             conntrack = Conntrack()
-            destroyed = Destroyed(ignore=conntrack.pid)
+            ends = destroyed(ignore=conntrack.pid)
         closing.callback(conntrack.close)
-        closing.callback(destroyed.close)
-        wall = Wall(client, firewall, server, conntrack, destroyed)
+        closing.callback(ends.close)
+        wall = Wall(client, firewall, server, conntrack, ends)
         for port in (HTTP, FTP):
             closing.enter_context(echo_server(server, port, wall.seen))
         yield wall
@@ -530,9 +530,9 @@ def test_entries_older_than_their_listener(setting: int, told: bool) -> None:
             with socket.create_connection(("127.0.0.1", 1234)) as sock:
                 orig = tuple12("127.0.0.1", "127.0.0.1", sock.getsockname()[1], 1234)
                 conntrack = Conntrack()
-                late = Destroyed(ignore=0)
+                late = destroyed(ignore=0)
                 assert conntrack.transact([Delete(orig)]) == [0]
-                found = [entry.orig for entry in late.read().entries]
+                found = [entry.orig for entry in late.read().events]
             listener.close()
         assert found == ([orig] if told else [])
         conntrack.close()
@@ -541,7 +541,7 @@ def test_entries_older_than_their_listener(setting: int, told: bool) -> None:
 
 def test_lost_events_are_noticed(wall: Wall) -> None:
     with wall.firewall.entered():
-        small = Destroyed(ignore=0)
+        small = destroyed(ignore=0)
     small._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     origs = [wall.orig() for _ in range(100)]
     wall.conntrack.transact([Create(entry_of(orig)) for orig in origs])
@@ -549,7 +549,7 @@ def test_lost_events_are_noticed(wall: Wall) -> None:
     ended = small.read()
     small.close()
     assert ended.lost
-    assert len(ended.entries) < 100
+    assert len(ended.events) < 100
 
 
 def test_a_dump_has_every_entry_and_comes_in_pieces(wall: Wall) -> None:

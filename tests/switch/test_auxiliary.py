@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.wire import control, ports, routed_arp
+from agents.wire import control, peer, ports, routed_arp
 from ryu_apps.core.arp import RoutedArp
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.pipeline import desired
@@ -101,9 +101,29 @@ def test_an_auxiliary_takes_nothing_from_anybody_but_the_primary(unit: UnitBridg
     wait(lambda: dropped(unit, "drop_unexpected") == before + len(strangers), "all are counted")
 
 
-def test_the_agent_sends_to_its_own_kernel_only(unit: UnitBridge) -> None:
-    for target in (SERVER_MAC, VIRTUAL[INT], PRIMARY.macs[0]):
-        assert unit.pass_through("synod", frames.tcp(PHYSICAL[INT], target, ORIG)) == {}
+@pytest.mark.parametrize("index", [INT, EXT])
+def test_what_may_announce_goes_to_the_agent_and_nowhere_else(unit: UnitBridge, index: int) -> None:
+    for flags in (ACK, SYN, FIN):
+        frame = frames.tcp(ports.helper_mac(index), SERVER_MAC, ORIG, flags, b"227 Entering")
+        assert unit.pass_through(f"kernel{index}", frame) == {"synod": [frame]}
+
+
+def test_a_helper_mac_means_nothing_outside(unit: UnitBridge) -> None:
+    for target in (PHYSICAL[INT], VIRTUAL[INT]):
+        frame = frames.tcp(ports.helper_mac(INT), target, ORIG, ACK)
+        assert unit.pass_through("nic1", frame) == {}
+
+
+@pytest.mark.parametrize("index", [INT, EXT])
+def test_what_the_agent_lets_go_leaves_as_it_is(unit: UnitBridge, index: int) -> None:
+    for target in (SERVER_MAC, VIRTUAL[index], PRIMARY.macs[index - 1]):
+        frame = frames.tcp(PHYSICAL[index], target, ORIG, ACK, b"227 Entering Passive Mode")
+        assert unit.pass_through("synod", frame) == {f"nic{index}": [frame]}
+
+
+def test_an_agent_sends_as_nobody_else(unit: UnitBridge) -> None:
+    for source in (CLIENT_MAC, PRIMARY.macs[0], VIRTUAL[INT], ports.helper_mac(INT)):
+        assert unit.pass_through("synod", frames.tcp(source, SERVER_MAC, ORIG, ACK)) == {}
 
 
 def test_the_agent_is_heard_by_the_app(unit: UnitBridge) -> None:
@@ -111,6 +131,49 @@ def test_the_agent_is_heard_by_the_app(unit: UnitBridge) -> None:
     frame = control.census_request_frame(1, 2, 5)
     assert unit.pass_through("synod", frame) == {}
     assert unit.openflow.take_packet_in() == frame
+
+
+# -- other agents
+
+
+def test_what_agents_tell_each_other_crosses_the_ha_link_and_the_app_never_hears_it(
+    unit: UnitBridge,
+) -> None:
+    assert unit.openflow
+    to, back = (
+        peer.Link(1, 2, ME.ha_mac, PRIMARY.ha_mac),
+        peer.Link(1, 1, PRIMARY.ha_mac, ME.ha_mac),
+    )
+    (asked,) = peer.withdraw_frames(to, [peer.Withdrawn(ORIG, ORIG, 6)])
+    (answered,) = peer.expected_frames(back, [peer.Answered(1, peer.Answer.TAKEN)])
+    assert unit.pass_through("synod", asked) == {"ha-nic": [asked]}
+    assert unit.pass_through("ha-nic", answered) == {"synod": [answered]}
+    unit.openflow.barrier()
+    assert unit.openflow.packet_ins == []
+
+
+def test_what_is_for_another_agent_is_not_for_this_one(unit: UnitBridge) -> None:
+    """It is the kernel's, as all of the HA link, and nothing there reads it."""
+    (frame,) = peer.withdraw_frames(
+        peer.Link(1, 1, PRIMARY.ha_mac, LAB.unit(3).ha_mac), [peer.Withdrawn(ORIG, ORIG, 6)]
+    )
+    assert unit.pass_through("ha-nic", frame) == {"ha": [frame]}
+
+
+def test_no_agent_is_heard_from_outside(unit: UnitBridge) -> None:
+    before = dropped(unit, "drop_unexpected")
+    told = [
+        peer.withdraw_frames(peer.Link(1, 1, src, dst), [peer.Withdrawn(ORIG, ORIG, 6)])[0]
+        for src, dst in (
+            (PRIMARY.ha_mac, ME.ha_mac),
+            (VIRTUAL[INT], PHYSICAL[INT]),
+            (control.ETH_SRC, control.ETH_DST),
+        )
+    ]
+    for frame in told:
+        assert unit.pass_through("nic1", frame) == {}
+        assert unit.pass_through("kernel1", frame) == {}
+    wait(lambda: dropped(unit, "drop_unexpected") == before + 2 * len(told), "all are counted")
 
 
 # -- ARP
@@ -232,3 +295,11 @@ def test_without_a_role_nothing_passes_but_the_agent_and_the_ha_link(fresh: Unit
     told = control.census_request_frame(1, 3, 5)
     assert fresh.pass_through("synod", told) == {}
     assert fresh.openflow.take_packet_in() == told
+
+
+def test_without_a_role_no_agent_is_asked(fresh: UnitBridge) -> None:
+    here = LAB.unit(3).ha_mac
+    (frame,) = peer.withdraw_frames(
+        peer.Link(1, 1, PRIMARY.ha_mac, here), [peer.Withdrawn(ORIG, ORIG, 6)]
+    )
+    assert fresh.pass_through("ha-nic", frame) == {"ha": [frame]}

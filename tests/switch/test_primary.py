@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from agents.wire import control, ports, routed_arp
+from agents.wire import control, peer, ports, routed_arp
 from ryu_apps.core import events
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.flows import Flow
@@ -295,6 +295,25 @@ def test_an_agent_sends_as_nobody_else(unit: UnitBridge) -> None:
         assert unit.pass_through("synod", frames.tcp(source, SERVER_MAC, session(1)[0])) == {}
 
 
+@pytest.mark.parametrize("diverting", [True, False])
+def test_a_syn_that_is_to_be_seen_anew_goes_to_the_kernel(
+    unit: UnitBridge, diverting: bool
+) -> None:
+    unit.become(Role.PRIMARY, 1, diverting=diverting)
+    for index in (INT, EXT):
+        frame = frames.tcp(control.ETH_SRC, PHYSICAL[index], session(1)[0])
+        assert unit.pass_through("synod", frame) == {f"kernel{index}": [frame]}
+    unit.become(Role.PRIMARY, 1, diverting=True)
+
+
+def test_at_the_primary_nothing_waits_for_the_agent(unit: UnitBridge) -> None:
+    """Its own kernel expects what its own sessions announce."""
+    frame = frames.tcp(ports.helper_mac(EXT), SERVER_MAC, session(1)[0], ACK, b"227 Entering")
+    assert unit.pass_through("kernel2", frame) == {
+        "nic2": [readdressed(frame, SERVER_MAC, VIRTUAL[EXT])]
+    }
+
+
 def test_a_gateway_alone_diverts_nothing(unit: UnitBridge) -> None:
     unit.become(Role.PRIMARY, 1)
     frame = frames.tcp(PHYSICAL[EXT], SERVER_MAC, session(1)[0])
@@ -315,6 +334,22 @@ def test_the_agent_is_heard_by_the_app_and_by_nobody_else(unit: UnitBridge) -> N
     assert unit.openflow.take_packet_in() == frame
     assert unit.pass_through("nic1", frame) == {}
     assert unit.pass_through("kernel1", frame) == {}
+
+
+def test_what_agents_tell_each_other_crosses_the_ha_link_and_the_app_never_hears_it(
+    unit: UnitBridge,
+) -> None:
+    assert unit.openflow
+    other = LAB.unit(2).ha_mac
+    to, back = peer.Link(1, 1, ME.ha_mac, other), peer.Link(1, 2, other, ME.ha_mac)
+    (told,) = peer.expected_frames(to, [peer.Answered(1, peer.Answer.EXPECTED)])
+    (asked,) = peer.withdraw_frames(back, [peer.Withdrawn(*session(1), 6)])
+    assert unit.pass_through("synod", told) == {"ha-nic": [told]}
+    assert unit.pass_through("ha-nic", asked) == {"synod": [asked]}
+    assert unit.pass_through("nic1", asked) == {}
+    assert unit.pass_through("kernel1", told) == {}
+    unit.openflow.barrier()
+    assert unit.openflow.packet_ins == []
 
 
 def test_the_app_is_heard_by_the_agent(unit: UnitBridge) -> None:
@@ -395,6 +430,7 @@ def test_no_port_ever_sees_anothers_source(
     """Whatever goes in: what leaves by a NIC has that interface's virtual MAC as its source."""
     orig, reply = served_by
     macs = [CLIENT_MAC, SERVER_MAC, *PHYSICAL.values(), *VIRTUAL.values(), LAB.unit(2).macs[0]]
+    macs += map(ports.helper_mac, VIRTUAL)
     for port in ("nic1", "nic2", "kernel1", "kernel2", "synod"):
         for source in macs:
             for target in (VIRTUAL[INT], VIRTUAL[EXT], CLIENT_MAC, LAB.unit(2).macs[0]):

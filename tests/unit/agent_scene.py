@@ -3,16 +3,30 @@
 The kernel is played by scripts: what the core asks, and what it is answered, step by step.
 """
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agents.config import parse
 from agents.core import Core
 from agents.core_facts import Steps, facts_of
-from agents.ctnetlink import CONFIRMED, SYN_SENT, Entry, Request, Result
+from agents.core_primary import LASTING
+from agents.ctexpect import GetExpectation
+from agents.ctnetlink import (
+    ASSURED,
+    CONFIRMED,
+    SEEN_REPLY,
+    SYN_SENT,
+    Entry,
+    Get,
+    Request,
+    Result,
+    Update,
+)
 from agents.outcomes import Outcome
-from agents.wire import control
+from agents.wire import control, peer
 from agents.wire.control_maps import State
+from agents.wire.labels import with_unit
 from agents.wire.packet import inverse, readdress, tuple12
 from tests.unit.wire_frames import syn
 
@@ -53,6 +67,9 @@ BOOT = 0xFFFFFFFF  # the first offer's id; the second's is 0
 ORIG = tuple12("10.1.0.10", "203.0.113.10", 40000, 80)
 REPLY = tuple12("203.0.113.10", "203.0.113.1", 80, 1025)
 NEXT_HOP = bytes.fromhex("02aabbccddee")
+# A session with a helper, of which other sessions come.
+MASTER = tuple12("10.1.0.10", "203.0.113.10", 39999, 21)
+MASTER_REPLY = tuple12("203.0.113.10", "203.0.113.1", 21, 1021)
 
 
 def labels(*bits: int) -> bytes:
@@ -69,6 +86,21 @@ def entry(orig: bytes = ORIG, reply: bytes = REPLY, *bits: int, **fields: object
     """An entry as the primary's kernel makes it: a SYN that came in by `int`."""
     made = Entry(orig, reply, CONFIRMED, SYN_SENT, 120, 5, labels(from_interface(INT), *bits))
     return made._replace(**fields)  # type: ignore[arg-type]
+
+
+OWN = Update(ORIG, *with_unit(1))
+FOUND = (Get(REPLY), entry())
+UNANNOUNCED = (GetExpectation(ORIG), errno.ENOENT)
+
+
+def known_to_be(unit: int) -> tuple[tuple[Get, Entry], tuple[GetExpectation, int]]:
+    """The entry of a session that has that unit already; no other has announced its like."""
+    return (Get(REPLY), entry(ORIG, REPLY, unit)), UNANNOUNCED
+
+
+def frozen(unit: int, status: int = CONFIRMED, *, helper: bool = False) -> Update:
+    """What is done to the entry of a session that goes to another unit."""
+    return Update(ORIG, *with_unit(unit, helper), status | SEEN_REPLY | ASSURED, LASTING)
 
 
 @dataclass
@@ -113,6 +145,12 @@ class Scene:
         assert [message.kind for message in messages] == [kind_wanted] * len(messages)
         return messages
 
+    def answered(self) -> list[peer.Answered]:
+        """What this primary answers to an auxiliary that asked."""
+        return [
+            each for message in self.written(control.EXPECTED) for each in peer.answers(message)
+        ]
+
     def count(self, outcome: Outcome) -> int:
         return self.core.desk.counters[outcome]
 
@@ -120,6 +158,10 @@ class Scene:
         """A SYN as this unit's kernel sends it out by `ext`."""
         frame = syn(inverse(reply), ttl=63, **fields)  # type: ignore[arg-type]
         return readdress(frame, NEXT_HOP, self.core.facts.own_macs[EXT])
+
+    def heard(self, *frames: bytes) -> list[Outcome]:
+        """What becomes of frames that need nothing of the kernel."""
+        return run(self.given(*frames))
 
     def offer(self, *script: tuple[Request, Result], **fields: object) -> control.Offer:
         """Have a SYN offered, and return the record that the app gets."""
@@ -134,6 +176,25 @@ class Scene:
         record = control.Decided(offer_id, unit)
         (steps,) = self.given(*control.decided_frames(GROUP, self.unit, [record]))
         return drive(steps, *script)
+
+
+def link(sender: int, receiver: int, group: int = GROUP) -> peer.Link:
+    """Between the agents of two units of CLUSTER."""
+    macs = (CLUSTER.unit(sender).ha_mac, CLUSTER.unit(receiver).ha_mac)
+    return peer.Link(group, sender, *macs)
+
+
+def expectation(port: int = 50000, master: bytes = MASTER, **fields: object) -> peer.Expectation:
+    """What `PORT` makes a kernel expect: the server comes back, and is translated to the client."""
+    made = peer.Expectation(
+        master,
+        tuple12("203.0.113.10", "203.0.113.1", 0, port),
+        b"\xff\xff\xff\xff\0\0",
+        function="nat-follow-master",
+        direction=1,
+        nat=bytes(4) + (50000).to_bytes(2),
+    )
+    return made._replace(**fields)  # type: ignore[arg-type]
 
 
 def kind(frame: bytes) -> int:

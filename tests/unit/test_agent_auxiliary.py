@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agents.agent import advance
 from agents.core_auxiliary import SYN_SENT_TIMEOUT
+from agents.ctexpect import PERMANENT, GetExpectation, Unexpect
 from agents.ctnetlink import (
     CLOSE,
     CONFIRMED,
@@ -28,18 +29,19 @@ from tests.unit.agent_scene import (
     CLUSTER,
     EXT,
     INT,
+    MASTER,
     ORIG,
     REPLY,
     Scene,
     drive,
     entry,
+    expectation,
     from_interface,
     labels,
     run,
 )
 from tests.unit.wire_frames import syn
 
-MASTER = tuple12("10.1.0.10", "203.0.113.10", 39999, 21)
 LABELS = labels(from_interface(INT), 2)
 DATA = syndata.SynData(2, 1, INT, 0xCAFE, LABELS, REPLY)
 
@@ -158,11 +160,30 @@ def test_a_full_table_drops_the_syn() -> None:
 
 
 EXPECTED_FTP = DATA._replace(helper="ftp", master=MASTER)
+UNEXPECTED = (GetExpectation(ORIG), errno.ENOENT)
 
 
 def test_helper_and_master_go_into_the_entry() -> None:
     script = (Create(made(EXPECTED_FTP)), 0)
-    assert handed(auxiliary(), script, data=EXPECTED_FTP) == Outcome.INJECTED
+    assert handed(auxiliary(), script, UNEXPECTED, data=EXPECTED_FTP) == Outcome.INJECTED
+
+
+@pytest.mark.parametrize("flags", [0, PERMANENT, PERMANENT | 2, 2])
+def test_what_this_kernel_expected_has_come_and_comes_but_once(flags: int) -> None:
+    """Unless it is permanent, as a packet that met it would have ended it."""
+    present = (GetExpectation(ORIG), expectation(flags=flags))
+    script: list[tuple[object, object]] = [(Create(made(EXPECTED_FTP)), 0), present]
+    if not flags & PERMANENT:
+        script.append((Unexpect(ORIG), 0))
+    scene = auxiliary()
+    assert handed(scene, *script, data=EXPECTED_FTP) == Outcome.INJECTED
+    assert scene.frames() == [arriving(b"")]
+    assert ORIG in scene.core.serving.sessions
+
+
+def test_a_session_that_nothing_announced_ends_no_expectation() -> None:
+    data = DATA._replace(helper="ftp")
+    assert handed(auxiliary(), (Create(made(data)), 0), data=data) == Outcome.INJECTED
 
 
 @pytest.mark.parametrize(
@@ -179,13 +200,15 @@ def test_a_session_is_served_without_a_helper_or_master_that_is_not_there(
     results: tuple[int, ...], outcome: Outcome
 ) -> None:
     without = made(EXPECTED_FTP)
-    script = []
+    script: list[tuple[object, object]] = []
     for result in results:
         script.append((Create(without), result))
         if result == errno.EOPNOTSUPP:
             without = without._replace(helper="")
         elif result == errno.ENOENT:
             without = without._replace(master=b"")
+    if outcome != Outcome.CREATE_REFUSED:
+        script.append(UNEXPECTED)
     assert handed(auxiliary(), *script, data=EXPECTED_FTP) == outcome
 
 

@@ -220,3 +220,24 @@ class TestRules:
     def test_there_are_nat_chains_whatever_the_user_has(self, cluster: Cluster) -> None:
         assert "type nat hook prerouting" in self.inet(cluster)
         assert "type nat hook postrouting" in self.inet(cluster)
+
+    def test_announced_connections_have_the_label_of_their_interface_too(
+        self, cluster: Cluster
+    ) -> None:
+        related = [line for line in self.inet(cluster).splitlines() if "state related" in line]
+        assert [line.split()[1] for line in related] == ['"int"', '"ext"']
+        assert all("== syn ct label set 6" in line for line in related)
+
+    def test_what_may_announce_is_marked_last_and_leaves_with_a_helper_mac(
+        self, cluster: Cluster
+    ) -> None:
+        found = commands(steps(cluster), "nft")
+        (port,) = [each.stdin for each in found if "table netdev synod0 {" in each.stdin]
+        priority = "5359:0001"
+        assert "hook postrouting priority 2147483646" in self.inet(cluster)
+        assert f"meta priority set {priority}" in self.inet(cluster)
+        assert 'hook egress devices = { "int", "ext" }' in port
+        for index, name in enumerate(("int", "ext"), 1):
+            assert (
+                f'oifname "{name}" meta priority {priority} ether saddr set 02:53:59:00:01:0{index}'
+            ) in port

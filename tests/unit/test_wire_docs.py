@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from agents.wire import control, labels, ports, routed_arp, syndata
+from agents.wire import control, labels, peer, ports, routed_arp, syndata
 from agents.wire.packet import tuple12
 
 DOCS = Path(__file__).parents[2] / "docs" / "wire"
@@ -24,6 +24,19 @@ def test_syn_data() -> None:
 def test_control() -> None:
     frames = control.ended_frames(1, 2, [control.Session(ORIG, REPLY)])
     assert [shown("control.md")] == frames
+
+
+def test_peer() -> None:
+    expectation = peer.Expectation(
+        tuple12("10.1.0.10", "203.0.113.10", 40000, 21),
+        tuple12("203.0.113.10", "203.0.113.1", 0, 50000),
+        b"\xff\xff\xff\xff\0\0",
+        function="nat-follow-master",
+        direction=1,
+        nat=bytes(4) + (50000).to_bytes(2),
+    )
+    link = peer.Link(1, 2, ports.ha_mac(1, 2), ports.ha_mac(1, 1))
+    assert [shown("peer.md")] == peer.expect_frames(link, [peer.Ask(7, expectation)])
 
 
 def test_routed_arp() -> None:

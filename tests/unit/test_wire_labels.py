@@ -27,14 +27,14 @@ def test_labels_as_the_kernel_dumped_them() -> None:
 
 @given(units, interfaces, st.booleans())
 def test_each_label_is_read_whatever_the_others(unit: int, index: int, balance: bool) -> None:
-    found = bits(0, unit, 64 + index, *([81] if balance else []), 82, 127)
+    found = bits(0, unit, 64 + index, *([81] if balance else []), 82, 83, 127)
     assert labels.unit_of(found) == unit
     assert labels.interface_of(found) == index
     assert labels.balanced(found) is balance
 
 
 def test_no_label_is_zero() -> None:
-    for found in (bytes(16), b"", bits(0, 82, 127)):
+    for found in (bytes(16), b"", bits(0, 82, 83, 127)):
         assert labels.unit_of(found) == 0
         assert labels.interface_of(found) == 0
         assert not labels.balanced(found)
@@ -47,14 +47,22 @@ def test_any_bytes_are_read(found: bytes) -> None:
     assert labels.balanced(found) in (True, False)
 
 
-@given(any_labels, units)
-def test_with_unit_replaces_the_unit_and_nothing_else(before: bytes, unit: int) -> None:
-    value, mask = labels.with_unit(unit)
+@given(any_labels, units, st.booleans())
+def test_with_unit_replaces_unit_and_helper_and_nothing_else(
+    before: bytes, unit: int, helper: bool
+) -> None:
+    value, mask = labels.with_unit(unit, helper)
     after = bytes((b & ~m & 0xFF) ^ v for b, m, v in zip(before, mask, value, strict=True))
     assert labels.unit_of(after) == unit
+    assert (after[10] >> 2 & 1) == helper  # bit 82
     others = ~int.from_bytes(mask, "little")
     assert int.from_bytes(after, "little") & others == int.from_bytes(before, "little") & others
-    assert mask == labels.UNIT_MASK == bits(*range(1, 65))
+    assert mask == labels.UNIT_MASK == bits(*range(1, 65), 82)
+
+
+def test_a_session_has_no_helper_unless_it_is_said() -> None:
+    assert labels.with_unit(2) == (bits(2), labels.UNIT_MASK)
+    assert labels.with_unit(2, helper=True) == (bits(2, labels.HELPER_BIT), labels.UNIT_MASK)
 
 
 @pytest.mark.parametrize("unit", [0, 65])
@@ -70,7 +78,7 @@ def test_connlabel_conf_names_each_bit_once() -> None:
     names = {name: int(bit) for bit, name in lines}
     wanted = {f"unit-{unit}": unit for unit in range(1, 65)}
     wanted |= {f"in-{index}": 64 + index for index in range(1, 17)}
-    assert names == wanted | {"balance": 81}
-    assert len(lines) == len(set(names.values())) == 81
+    assert names == wanted | {"balance": 81, "helper": 82}
+    assert len(lines) == len(set(names.values())) == 82
     assert "# in-1: came in by int\n" in text
     assert "# in-2: came in by ext\n" in text

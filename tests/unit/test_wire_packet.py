@@ -173,6 +173,51 @@ def test_readdress(dst: bytes, src: bytes) -> None:
     assert packet.readdress(syn(), dst, src) == dst + src + syn()[12:]
 
 
+@settings(deadline=None)
+@given(
+    st.builds(
+        syn,
+        tuples,
+        flags=st.sampled_from(["S", "SA", "A", "PA", "F", "R"]),
+        payload=st.binary(max_size=60),
+        ip_options=st.sampled_from([b"", b"\x94\x04\x00\x00"]),
+    )
+)
+def test_the_tuple_of_any_segment(frame: bytes) -> None:
+    found = Ether(frame)
+    ends = f"{found[IP].src}:{found[TCP].sport} > {found[IP].dst}:{found[TCP].dport}"
+    assert packet.tuple_text(packet.segment_tuple(frame)) == ends
+    assert packet.segment_tuple(frame + b"padding") == packet.segment_tuple(frame)
+
+
+@given(junk | st.builds(patched, st.just(syn(flags="PA", options=())), st.integers(0, 53), u8))
+def test_any_bytes_have_a_tuple_or_are_refused(frame: bytes) -> None:
+    try:
+        seen = str(len(packet.segment_tuple(frame)))
+    except WireError as error:
+        seen = error.reason
+    assert seen in {"12", "truncated", "not_ipv4", "fragment", "not_tcp"}
+
+
+@pytest.mark.parametrize(
+    ("frame", "why"),
+    [
+        (b"", "truncated"),
+        (syn()[:33], "truncated"),
+        (patched(syn(), 12, 0x86, 0xDD), "not_ipv4"),
+        (patched(syn(), 20, 0x20, 0), "fragment"),
+        (patched(syn(), 20, 0, 1), "fragment"),
+        (patched(syn(), 23, 17), "not_tcp"),
+        (syn(options=())[:53], "truncated"),
+        (patched(syn(options=()), 14, 0x46), "truncated"),
+    ],
+)
+def test_what_has_no_ports_to_read_is_named(frame: bytes, why: str) -> None:
+    with pytest.raises(WireError) as caught:
+        packet.segment_tuple(frame)
+    assert caught.value.reason == why
+
+
 @given(addresses, addresses, u16, u16)
 def test_tuples(src: bytes, dst: bytes, sport: int, dport: int) -> None:
     text = [".".join(map(str, address)) for address in (src, dst)]

@@ -55,10 +55,11 @@ def test_macs_as_documented() -> None:
     assert ports.mac_text(ports.virtual_mac(1, 2)) == "02:53:59:01:00:02"
     assert ports.mac_text(ports.physical_mac(255, 64, 16)) == "02:53:59:ff:40:10"
     assert ports.mac_text(ports.ha_mac(16, 3)) == "02:53:59:10:03:00"
+    assert ports.mac_text(ports.helper_mac(16)) == "02:53:59:00:01:10"
 
 
 def test_no_two_generated_macs_are_the_same() -> None:
-    every = [control.ETH_DST, control.ETH_SRC]
+    every = [control.ETH_DST, control.ETH_SRC, *map(ports.helper_mac, range(1, 17))]
     for group in (1, 2, 255):
         every += [ports.virtual_mac(group, i) for i in range(1, 17)]
         every += [ports.ha_mac(group, unit) for unit in range(1, 65)]
@@ -104,6 +105,7 @@ def test_numbers_out_of_range_are_refused(number: int) -> None:
         lambda: ports.physical_mac(1, number, 1),
         lambda: ports.physical_mac(1, 1, number),
         lambda: ports.ha_mac(1, number),
+        lambda: ports.helper_mac(number),
     ):
         with pytest.raises(ValueError, match=f"{number} is not in 1 to"):
             make()

@@ -1,0 +1,179 @@
+"""What agents tell each other over the HA link: connections that are to be expected.
+
+An auxiliary's kernel reads what a session with a helper announces (FTP's `227 Entering Passive
+Mode`), and the connection that follows comes to the primary. So the auxiliary's agent tells the
+primary's ahead of it. The talk has the primary's own kernel read along ("call of helper->help
+function is added to track the related connections", slide "ipt_LB.ko"); docs/adr/0015 says why not
+here.
+
+The frames are control frames (`agents.wire.control`) in their header, with kinds of their own and
+the MAC addresses of the two units' HA ports; `unit` is the unit that sends.
+
+    kind            records                        direction
+    32 EXPECT       68 bytes                       auxiliary to primary
+    33 EXPECTED     8 bytes                        primary to auxiliary
+    34 WITHDRAW     28 bytes                       auxiliary to primary
+
+    EXPECT     ask_id u32 | protocol u8 | direction u8 | flags u8 | translated u8
+               | master 12 | tuple 12 | mask 6 | nat 6 | function 24
+    EXPECTED   ask_id u32 | answer u8 | 0 u8 * 3
+    WITHDRAW   master 12 | tuple 12 | protocol u8 | 0 u8 * 3
+
+Tuples are those of `agents.wire.packet`; `mask` and `nat` are an address and a port; `function` is
+ASCII, filled up with zeros.
+"""
+
+import struct
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from agents.wire import control
+from agents.wire.errors import WireError
+
+KINDS = frozenset({control.EXPECT, control.EXPECTED, control.WITHDRAW})
+
+_TCP, _UDP = 6, 17
+_FUNCTION_SIZE = 23  # characters; a zero follows
+
+
+class Expectation(NamedTuple):
+    """A connection that another one has announced, and what is to be done with it when it comes.
+
+    `master` is the orig tuple12 of the connection that announced it; `tuple12` is what its first
+    packet carries on arrival, of whose source the bits of `mask` count (4 bytes of address, 2 of
+    port). `protocol` is 6 (TCP) or 17 (UDP), `flags` (u8) the kernel's NF_CT_EXPECT_…. `function`
+    names what the kernel does with it then (at most 23 characters, "" for nothing); `nat` (4 bytes
+    of address, 2 of port; b"" for none) and `direction` (0 as the master's, 1 the other) are that
+    function's.
+    """
+
+    master: bytes
+    tuple12: bytes
+    mask: bytes
+    protocol: int = _TCP
+    flags: int = 0
+    function: str = ""
+    direction: int = 0
+    nat: bytes = b""
+
+
+class Ask(NamedTuple):
+    """One record of EXPECT; `ask_id` (u32) comes back with the answer."""
+
+    ask_id: int
+    expectation: Expectation
+
+
+class Answer(IntEnum):
+    """What became of an expectation at the primary."""
+
+    EXPECTED = 0
+    TAKEN = 1  # another connection's is in the way
+    NO_MASTER = 2  # the primary knows no such session, or not as one of the unit that asks
+    REFUSED = 3  # its kernel makes no such expectation
+
+
+class Answered(NamedTuple):
+    """One record of EXPECTED."""
+
+    ask_id: int
+    answer: Answer
+
+
+class Withdrawn(NamedTuple):
+    """One record of WITHDRAW: the expectation is no more, if it is still that master's."""
+
+    master: bytes
+    tuple12: bytes
+    protocol: int
+
+
+def asks(message: control.Message) -> list[Ask]:
+    """Records of an EXPECT; WireError control_kind, control_value."""
+    found = []
+    for record in control.EXPECT_FORMAT.iter_unpack(control.body_of(message, control.EXPECT)):
+        ask_id, protocol, direction, flags, translated, master, tuple12, mask, nat, name = record
+        function = name.rstrip(b"\0")
+        if direction > 1 or translated > 1 or not _printable(function):
+            raise WireError("control_value", f"{record}")
+        if not translated and nat != bytes(6):
+            raise WireError("control_value", f"nat {nat.hex()} of none")
+        _check_protocol(protocol)
+        expectation = Expectation(
+            master, tuple12, mask, protocol, flags,
+            function.decode("ascii"), direction, nat if translated else b"",
+        )  # fmt: skip
+        found.append(Ask(ask_id, expectation))
+    return found
+
+
+def answers(message: control.Message) -> list[Answered]:
+    """Records of an EXPECTED; WireError control_kind, control_value."""
+    records = control.EXPECTED_FORMAT.iter_unpack(control.body_of(message, control.EXPECTED))
+    try:
+        return [Answered(ask_id, Answer(answer)) for ask_id, answer in records]
+    except ValueError as error:
+        raise WireError("control_value", str(error)) from error
+
+
+def withdrawn(message: control.Message) -> list[Withdrawn]:
+    """Records of a WITHDRAW; WireError control_kind, control_value."""
+    body = control.body_of(message, control.WITHDRAW)
+    found = list(map(Withdrawn._make, control.WITHDRAW_FORMAT.iter_unpack(body)))
+    for record in found:
+        _check_protocol(record.protocol)
+    return found
+
+
+class Link(NamedTuple):
+    """Between whom a frame goes: the group, the unit that sends, and both HA MACs (6 bytes)."""
+
+    group: int
+    unit: int
+    src: bytes
+    dst: bytes
+
+
+def expect_frames(link: Link, records: Iterable[Ask]) -> list[bytes]:
+    """EXPECT frames of these records. ValueError if a function's name is longer than 23."""
+    return _frames(link, control.EXPECT, control.EXPECT_FORMAT, map(_ask_fields, records))
+
+
+def expected_frames(link: Link, records: Iterable[Answered]) -> list[bytes]:
+    """EXPECTED frames of these records."""
+    return _frames(link, control.EXPECTED, control.EXPECTED_FORMAT, records)
+
+
+def withdraw_frames(link: Link, records: Iterable[Withdrawn]) -> list[bytes]:
+    """WITHDRAW frames of these records."""
+    return _frames(link, control.WITHDRAW, control.WITHDRAW_FORMAT, records)
+
+
+def _ask_fields(ask: Ask) -> tuple[Any, ...]:
+    master, tuple12, mask, protocol, flags, function, direction, nat = ask.expectation
+    name = function.encode("ascii")
+    if len(name) > _FUNCTION_SIZE:
+        raise ValueError(f"function {function!r} has more than {_FUNCTION_SIZE} characters")
+    return (
+        ask.ask_id, protocol, direction, flags, bool(nat),
+        master, tuple12, mask, nat or bytes(6), name,
+    )  # fmt: skip
+
+
+def _frames(
+    link: Link, kind: int, layout: struct.Struct, records: Iterable[tuple[Any, ...]]
+) -> list[bytes]:
+    return [
+        link.dst + link.src + frame[12:]
+        for frame in control.frames(kind, link.group, link.unit, layout, records)
+    ]
+
+
+def _check_protocol(protocol: int) -> None:
+    if protocol not in (_TCP, _UDP):
+        raise WireError("control_value", f"protocol {protocol}")
+
+
+def _printable(name: bytes) -> bool:
+    return len(name) <= _FUNCTION_SIZE and all(0x20 < byte < 0x7F for byte in name)

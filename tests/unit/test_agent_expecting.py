@@ -1,0 +1,183 @@
+"""The primary's agent: what other units' sessions announce, and whose word it takes."""
+
+import errno
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.ctexpect import Expect, GetExpectation, Unexpect
+from agents.ctnetlink import Entry, Get
+from agents.outcomes import Outcome
+from agents.wire import control, peer
+from agents.wire.control_maps import State
+from agents.wire.packet import readdress, tuple12
+from agents.wire.peer import Answer, Answered, Ask, Withdrawn
+from tests.unit.agent_scene import (
+    CLUSTER,
+    GROUP,
+    MASTER,
+    MASTER_REPLY,
+    Scene,
+    drive,
+    entry,
+    expectation,
+    link,
+)
+
+ASKED = expectation()
+FOUND = (Get(MASTER), entry(MASTER, MASTER_REPLY, 2, helper="ftp"))
+PRESENT = GetExpectation(ASKED.tuple12)
+OTHER = tuple12("10.1.0.11", "203.0.113.10", 40001, 21)
+
+
+def ask(scene: Scene, *script: tuple[object, object], unit: int = 2, of: object = ASKED) -> Outcome:
+    """A unit's agent asks this one."""
+    record = Ask(7, of)  # type: ignore[arg-type]
+    (steps,) = scene.given(*peer.expect_frames(link(unit, scene.unit), [record]))
+    return drive(steps, *script)  # type: ignore[arg-type]
+
+
+def test_the_kernel_is_made_to_expect_what_was_announced() -> None:
+    scene = Scene().told()
+    assert ask(scene, FOUND, (Expect(ASKED), 0)) == Outcome.EXPECTED
+    (frame,) = scene.frames()
+    assert frame[:12] == CLUSTER.unit(2).ha_mac + CLUSTER.unit(1).ha_mac
+    message = control.parse(frame)
+    assert (message.group, message.unit) == (GROUP, 1)
+    assert peer.answers(message) == [Answered(7, Answer.EXPECTED)]
+
+
+@pytest.mark.parametrize(
+    ("found", "unit"),
+    [
+        (errno.ENOENT, 2),
+        (entry(MASTER_REPLY, MASTER, 2), 2),  # another's, that has the tuple the other way round
+        (entry(MASTER, MASTER_REPLY, 3), 2),  # another unit's
+        (entry(MASTER, MASTER_REPLY, 2), 3),
+        (entry(MASTER, MASTER_REPLY, 1), 2),  # this unit's
+        (entry(MASTER, MASTER_REPLY), 2),  # nobody's yet
+    ],
+)
+def test_a_master_must_be_a_session_of_the_unit_that_asks(found: Entry | int, unit: int) -> None:
+    scene = Scene().told()
+    assert ask(scene, (Get(MASTER), found), unit=unit) == Outcome.EXPECT_NO_MASTER
+    assert scene.answered() == [Answered(7, Answer.NO_MASTER)]
+
+
+@pytest.mark.parametrize("problem", [errno.EEXIST, errno.EBUSY])
+@pytest.mark.parametrize(
+    ("present", "outcome", "answer"),
+    [
+        (ASKED, Outcome.EXPECTED, Answer.EXPECTED),  # asked again
+        (expectation(master=OTHER), Outcome.EXPECT_TAKEN, Answer.TAKEN),
+        (expectation(nat=bytes(6)), Outcome.EXPECT_TAKEN, Answer.TAKEN),
+        (errno.ENOENT, Outcome.EXPECT_TAKEN, Answer.TAKEN),  # one of a wider mask
+    ],
+)
+def test_what_is_expected_for_another_session_is_taken(
+    problem: int, present: object, outcome: Outcome, answer: Answer
+) -> None:
+    scene = Scene().told()
+    assert ask(scene, FOUND, (Expect(ASKED), problem), (PRESENT, present)) == outcome
+    assert scene.answered() == [Answered(7, answer)]
+
+
+@pytest.mark.parametrize("problem", [errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT, errno.ENOMEM])
+def test_what_the_kernel_refuses_is_refused(problem: int) -> None:
+    scene = Scene().told()
+    assert ask(scene, FOUND, (Expect(ASKED), problem)) == Outcome.EXPECT_REFUSED
+    assert scene.answered() == [Answered(7, Answer.REFUSED)]
+
+
+def test_each_record_is_answered_to_the_unit_that_asked() -> None:
+    scene = Scene().told()
+    udp = expectation(50001, protocol=17)
+    frames = peer.expect_frames(link(3, 1), [Ask(1, ASKED), Ask(2, udp)])
+    first, second = scene.given(*frames)
+    master = (Get(MASTER), entry(MASTER, MASTER_REPLY, 3))
+    script = (master, (Expect(udp), errno.EEXIST), (GetExpectation(udp.tuple12, 17), ASKED))
+    assert drive(second, *script) == Outcome.EXPECT_TAKEN
+    assert drive(first, master, (Expect(ASKED), 0)) == Outcome.EXPECTED
+    frames = scene.frames()
+    assert {frame[:6] for frame in frames} == {CLUSTER.unit(3).ha_mac}
+    answers = [each for frame in frames for each in peer.answers(control.parse(frame))]
+    assert answers == [Answered(2, Answer.TAKEN), Answered(1, Answer.EXPECTED)]
+
+
+@pytest.mark.parametrize("role", ["auxiliary", "none"])
+def test_only_a_primary_answers(role: str) -> None:
+    scene = Scene(unit=3).told(role)
+    assert ask(scene) == Outcome.EXPECT_NOT_PRIMARY
+    assert scene.frames() == []
+
+
+# -- what is withdrawn
+
+
+def withdraw(*script: tuple[object, object], protocol: int = 6) -> Outcome:
+    scene = Scene().told()
+    record = Withdrawn(MASTER, ASKED.tuple12, protocol)
+    (steps,) = scene.given(*peer.withdraw_frames(link(2, 1), [record]))
+    outcome = drive(steps, *script)  # type: ignore[arg-type]
+    assert scene.frames() == []
+    return outcome
+
+
+@pytest.mark.parametrize("protocol", [6, 17])
+@pytest.mark.parametrize("result", [0, errno.ENOENT])
+def test_what_is_withdrawn_is_expected_no_more(protocol: int, result: int) -> None:
+    present = (GetExpectation(ASKED.tuple12, protocol), ASKED)
+    removed = (Unexpect(ASKED.tuple12, protocol), result)
+    assert withdraw(present, removed, protocol=protocol) == Outcome.WITHDRAWN
+
+
+@pytest.mark.parametrize("present", [errno.ENOENT, errno.EPROTO, expectation(master=OTHER)])
+def test_what_has_come_or_is_anothers_stays_as_it_is(present: object) -> None:
+    assert withdraw((PRESENT, present)) == Outcome.WITHDRAW_UNKNOWN
+
+
+# -- whose word is taken
+
+
+def asking(sender: int = 2, receiver: int = 1, group: int = GROUP) -> bytes:
+    return peer.expect_frames(link(sender, receiver, group), [Ask(7, ASKED)])[0]
+
+
+ME, PEER = CLUSTER.unit(1).ha_mac, CLUSTER.unit(2).ha_mac
+STATE = control.state_frame(GROUP, 1, State(1, "auxiliary", 2, True))
+FORGET = control.forget_frames(GROUP, 1, [control.Session(MASTER, MASTER_REPLY)])[0]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        asking(group=GROUP + 1),
+        asking(receiver=3),  # for another unit
+        readdress(asking(), ME, CLUSTER.unit(3).ha_mac),  # in another's name
+        readdress(asking(), PEER, ME),
+        readdress(asking(), control.ETH_DST, control.ETH_SRC),
+        asking(sender=3)[:17] + b"\x04" + asking(sender=3)[18:],  # a unit that isn't configured
+        asking(sender=3)[:17] + b"\x01" + asking(sender=3)[18:],  # this unit itself
+        readdress(peer.expected_frames(link(2, 1), [Answered(1, Answer.TAKEN)])[0], PEER, ME),
+        peer.withdraw_frames(link(2, 3), [Withdrawn(MASTER, ASKED.tuple12, 6)])[0],
+        # The app's word doesn't come over the HA link.
+        readdress(STATE, ME, PEER),
+        readdress(STATE, ME, control.ETH_SRC),
+        readdress(FORGET, ME, PEER),
+    ],
+)
+def test_strangers_are_not_heeded(frame: bytes) -> None:
+    scene = Scene().told()
+    assert scene.given(frame) == []
+    assert scene.count(Outcome.CONTROL_STRANGER) == 1
+    assert scene.core.desk.role() == "primary"
+
+
+@given(st.binary(max_size=150), st.sampled_from(sorted(peer.KINDS)), st.integers(0, 3))
+def test_arbitrary_bodies_of_other_agents_raise_nothing(junk: bytes, kind: int, count: int) -> None:
+    scene = Scene().told()
+    head = (ME, PEER, control.ETHERTYPE, 1, kind, GROUP, 2, count, 0, 0)
+    steps = scene.given(control.HEADER.pack(*head) + junk)
+    refused = scene.count(Outcome.CONTROL_VALUE) + scene.count(Outcome.CONTROL_TRUNCATED)
+    assert len(steps) == (0 if refused else count)

@@ -1,0 +1,203 @@
+"""An auxiliary's agent that is not answered, or not asked: time, roles, bounds, withdrawals."""
+
+import pytest
+
+from agents import core_announcing
+from agents.core_announcing import AGAIN, DOUBT, PATIENCE
+from agents.core_facts import INTERVAL
+from agents.ctexpect import Expected
+from agents.ctnetlink import Get
+from agents.outcomes import Outcome
+from agents.wire import control
+from agents.wire.control_maps import State
+from agents.wire.peer import Answer, Ask, Withdrawn
+from tests.unit.agent_scene import (
+    GROUP,
+    MASTER,
+    REPLY,
+    Scene,
+    entry,
+    expectation,
+)
+from tests.unit.announcing_scene import (
+    FIRST,
+    FOUND,
+    OTHER,
+    OTHER_REPLY,
+    SECOND,
+    answer,
+    auxiliary,
+    holding,
+    later,
+    packet,
+    passed,
+    sent,
+    told,
+    written,
+)
+
+# -- the primary is silent, unknown, or this unit
+
+
+def test_it_asks_again_and_in_the_end_lets_the_packet_go() -> None:
+    scene = holding()
+    began = scene.now
+    asked = 0
+    while (due := scene.core.announcing.next_ask()) is not None:
+        assert due <= min(scene.now + AGAIN, began + PATIENCE + 0.001)
+        later(scene, due - scene.now - 0.001)
+        assert written(scene) == ([], [], [])
+        later(scene, 0.001)
+        packets, asks, _ = written(scene)
+        if asks:
+            assert (packets, asks) == ([], [Ask(FIRST, expectation())])
+            asked += 1
+    assert packets == [sent()]
+    assert asked == round(PATIENCE / AGAIN) - 1
+    assert scene.now - began == pytest.approx(PATIENCE)
+    assert scene.count(Outcome.ANNOUNCED_UNHEARD) == 1
+    assert answer(scene, FIRST, Answer.EXPECTED) == Outcome.ANNOUNCED_LATE
+
+
+def test_the_agent_wakes_up_to_ask_again() -> None:
+    scene = auxiliary()
+    assert scene.core.deadline() == scene.now + INTERVAL
+    told(scene, expectation())
+    assert scene.core.deadline() == scene.now + AGAIN
+    first = scene.now
+    scene.now += AGAIN / 2
+    told(scene, expectation(50001))
+    assert scene.core.deadline() == first + AGAIN
+
+
+@pytest.mark.parametrize(
+    ("role", "primary"), [("none", 0), ("auxiliary", 0), ("auxiliary", 2), ("auxiliary", 9)]
+)
+def test_without_a_primary_nobody_is_asked(role: str, primary: int) -> None:
+    scene = Scene(unit=2)
+    state = control.state_frame(GROUP, 2, State(1, role, primary, False))
+    assert scene.given(state) == []
+    told(scene, expectation())
+    assert passed(scene, packet(), FOUND) == Outcome.HELPER_HELD
+    told(scene, expectation(50001, OTHER), made=False)
+    assert written(scene) == ([], [], [])
+    later(scene, PATIENCE)
+    assert written(scene) == ([sent()], [], [])
+
+
+def test_before_the_app_is_heard_nobody_is_asked() -> None:
+    scene = Scene(unit=2)
+    told(scene, expectation())
+    assert written(scene) == ([], [], [])
+    scene.told("auxiliary")
+    later(scene, AGAIN)
+    assert written(scene) == ([], [Ask(FIRST, expectation())], [])
+
+
+def test_a_unit_that_becomes_the_primary_needs_nobody() -> None:
+    scene = holding()
+    scene.told("primary")
+    later(scene, 0)
+    assert written(scene) == ([sent()], [], [])
+    assert scene.count(Outcome.ANNOUNCED_UNHEARD) == 1
+    assert scene.core.announcing.next_ask() is None
+
+
+def test_a_primary_asks_nobody() -> None:
+    scene = Scene(unit=1).told("primary")
+    told(scene, expectation(), lost=True)
+    told(scene, expectation(), made=False)
+    assert scene.frames() == []
+    assert scene.count(Outcome.EVENTS_LOST) == 0
+
+
+# -- what is expected no more
+
+
+def test_what_the_kernel_no_more_expects_is_withdrawn() -> None:
+    scene = holding()
+    answer(scene, FIRST, Answer.EXPECTED)
+    written(scene)
+    told(scene, expectation(), expectation(50001, protocol=17), made=False)
+    gone = [Withdrawn(*each[:2], each.protocol) for each in (expectation(), expectation(50001))]
+    assert written(scene) == ([], [], [gone[0], gone[1]._replace(protocol=17)])
+
+
+def test_nothing_waits_for_what_is_expected_no_more() -> None:
+    scene = holding(expectation(), expectation(50001))
+    told(scene, expectation(), made=False)
+    assert written(scene) == ([], [], [Withdrawn(MASTER, expectation().tuple12, 6)])
+    later(scene, AGAIN)
+    assert written(scene) == ([], [Ask(SECOND, expectation(50001))], [])
+    told(scene, expectation(50001), made=False)
+    assert written(scene) == ([sent()], [], [Withdrawn(MASTER, expectation(50001).tuple12, 6)])
+    assert answer(scene, SECOND, Answer.TAKEN) == Outcome.ANNOUNCED_LATE
+
+
+def test_another_sessions_announcement_of_the_same_waits_on() -> None:
+    """Two sessions can't have announced the same at one time. One after the other they can."""
+    scene = holding()
+    told(scene, expectation(master=OTHER), made=False)
+    assert written(scene) == ([], [], [Withdrawn(OTHER, expectation().tuple12, 6)])
+    assert answer(scene, FIRST, Answer.EXPECTED) == Outcome.ANNOUNCED
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_of_what_came_and_went_the_last_counts(made: bool) -> None:
+    """The kernel removes an expectation that is announced again, and makes it anew."""
+    scene = auxiliary()
+    before, after = Expected(not made, expectation()), Expected(made, expectation(nat=bytes(6)))
+    scene.core.expected([before, after], False, scene.now)
+    packets, asks, withdrawn = written(scene)
+    assert packets == []
+    assert asks == ([Ask(FIRST, expectation(nat=bytes(6)))] if made else [])
+    assert withdrawn == ([] if made else [Withdrawn(MASTER, expectation().tuple12, 6)])
+
+
+# -- bounds, and events that were lost
+
+
+def test_packets_held_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_announcing, "MAX_HELD", 2)
+    scene = holding()
+    told(scene, expectation(50001, OTHER))
+    script = (Get(OTHER_REPLY), entry(OTHER, OTHER_REPLY, 2))
+    assert passed(scene, packet(1, OTHER_REPLY), script) == Outcome.HELPER_HELD
+    assert passed(scene, packet(2), FOUND) == Outcome.HELPER_FULL
+    script = (Get(REPLY), entry())
+    assert passed(scene, packet(3, REPLY), script) == Outcome.HELPER_PASSED
+    written(scene)
+    answer(scene, FIRST, Answer.EXPECTED)
+    answer(scene, SECOND, Answer.EXPECTED)
+    assert written(scene) == ([sent(), sent(1, OTHER_REPLY)], [], [])
+
+
+def test_after_lost_events_any_packet_may_be_an_announcement() -> None:
+    """What is dropped TCP sends again, and the kernel reads it again."""
+    scene = auxiliary()
+    told(scene, lost=True)
+    assert scene.count(Outcome.EVENTS_LOST) == 1
+    scene.now += DOUBT - 0.001
+    assert passed(scene, packet()) == Outcome.HELPER_DOUBTED
+    scene.now += 0.001
+    assert passed(scene, packet()) == Outcome.HELPER_PASSED
+    assert written(scene) == ([sent()], [], [])
+
+
+def test_what_is_too_much_to_ask_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_announcing, "MAX_ASKED", 1)
+    scene = auxiliary()
+    told(scene, expectation(), expectation(50001, OTHER))
+    assert written(scene) == ([], [Ask(FIRST, expectation())], [])
+    assert passed(scene, packet(1, OTHER_REPLY)) == Outcome.HELPER_DOUBTED
+    answer(scene, FIRST, Answer.EXPECTED)
+    scene.now += AGAIN
+    assert passed(scene, packet(1, OTHER_REPLY)) == Outcome.HELPER_PASSED
+
+
+def test_doubt_is_not_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_announcing, "MAX_ASKED", 0)
+    scene = auxiliary()
+    told(scene, expectation(), lost=True)
+    scene.now += DOUBT - 0.001
+    assert passed(scene, packet()) == Outcome.HELPER_DOUBTED

@@ -1,0 +1,217 @@
+"""Netlink messages: framing and attributes, and the expectations in them."""
+
+import errno
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents import ctexpect, ctnetlink
+from agents.ctexpect import Expect, Expected, GetExpectation, Unexpect
+from agents.ctnetlink import Create, Entry, Get
+from agents.nfnetlink import (
+    HEAD_SIZE,
+    NLMSG_ERROR,
+    Message,
+    attribute,
+    attributes,
+    message,
+    messages,
+    parse_error,
+)
+from agents.wire.packet import inverse, tuple12
+from agents.wire.peer import Expectation
+from tests.unit.test_wire_peer import expectations
+from tests.unit.wire_frames import junk, tuples, u16, u32
+
+kinds = st.integers(1, 0x3FFF)
+MASTER = tuple12("10.1.0.10", "203.0.113.10", 39999, 21)
+# What `227 Entering Passive Mode` makes a kernel expect, without its translation.
+PLAIN = Expectation(MASTER, tuple12("10.1.0.10", "203.0.113.10", 0, 50000), b"\xff" * 4 + b"\0\0")
+FULL = PLAIN._replace(
+    flags=1, function="nat-follow-master", direction=1, nat=bytes((10, 1, 0, 10)) + b"\xc3\x50"
+)
+
+
+# -- framing
+
+
+@given(st.lists(st.tuples(kinds, u16, u32, st.binary(max_size=40).map(lambda b: b[: len(b) & ~3]))))
+def test_messages_come_back_from_one_datagram(sent: list[tuple[int, int, int, bytes]]) -> None:
+    data = b"".join(message(*each) for each in sent)
+    found = list(messages(data))
+    assert [(each.kind, each.seq, each.pid) for each in found] == [
+        (kind, seq, 0) for kind, _, seq, _ in sent
+    ]
+    assert [data[each.start + HEAD_SIZE : each.end] for each in found] == [
+        body for *_, body in sent
+    ]
+
+
+@given(st.integers(0, 59))
+def test_a_message_cut_short_is_left_out(length: int) -> None:
+    data = message(1, 0, 1, bytes(8)) + message(2, 0, 2, bytes(12))
+    wanted = [] if length < 28 else [1]
+    assert [each.kind for each in messages(data[:length])] == wanted
+
+
+@pytest.mark.parametrize("length", [0, 15])
+def test_a_message_shorter_than_its_header_ends_the_reading(length: int) -> None:
+    bad = struct.pack("=IHHII", length, 9, 0, 0, 0)
+    assert [each.kind for each in messages(message(1, 0, 1, b"") + bad)] == [1]
+
+
+def error_message(code: int) -> bytes:
+    return struct.pack("=IHHIIi", 36, NLMSG_ERROR, 0, 7, 0, code) + bytes(16)
+
+
+@pytest.mark.parametrize("code", [0, errno.ENOENT, errno.EEXIST])
+def test_the_errno_of_an_error(code: int) -> None:
+    data = b"...." * 3 + error_message(-code)
+    assert parse_error(data, Message(NLMSG_ERROR, 7, 0, 12, 48)) == code
+
+
+def test_an_error_without_an_errno() -> None:
+    data = error_message(-errno.ENOENT)
+    assert parse_error(data, Message(NLMSG_ERROR, 7, 0, 0, 19)) == errno.EPROTO
+
+
+@given(st.dictionaries(kinds, st.binary(max_size=20)), st.booleans())
+def test_attributes_come_back(sent: dict[int, bytes], nested: bool) -> None:
+    data = b"".join(attribute(kind, value, nested) for kind, value in sent.items())
+    assert len(data) % 4 == 0
+    assert attributes(data) == sent
+
+
+def test_the_last_attribute_of_a_kind_counts() -> None:
+    assert attributes(attribute(3, b"a") + attribute(3, b"b")) == {3: b"b"}
+
+
+@pytest.mark.parametrize("rest", [b"\5\0\2", b"\3\0\2\0", b"\0\0\2\0abcd", b"\x09\0\2\0abcd"])
+def test_attributes_end_at_the_first_that_is_cut_short(rest: bytes) -> None:
+    assert attributes(attribute(1, b"value") + rest) == {1: b"value"}
+
+
+@given(junk)
+def test_any_bytes_are_read(data: bytes) -> None:
+    for found in messages(data):
+        assert 0 <= found.start < found.end <= len(data)
+        parse_error(data, found)
+        ctexpect.parse_event(data, found)
+        ctnetlink.parse_entry(data, found.start, found.end)
+    ctexpect.parse_expectation(data, 0, len(data))
+    assert len(attributes(data)) <= len(data) // 4
+
+
+# -- expectations
+
+
+def packed(expectation: Expectation) -> bytes:
+    return ctexpect.pack(Expect(expectation), 5)
+
+
+def read(data: bytes) -> Expectation | None:
+    (found,) = messages(data)
+    return ctexpect.parse_expectation(data, found.start, found.end)
+
+
+@given(expectations)
+def test_what_is_asked_for_is_what_would_be_told(expectation: Expectation) -> None:
+    """Requests and answers have the same attributes."""
+    if not expectation.nat:
+        expectation = expectation._replace(direction=0)
+    assert read(packed(expectation)) == expectation
+
+
+def test_an_expectation_in_bytes() -> None:
+    """As `struct nlattr` has them: length, kind; bit 15 of a kind for what is nested."""
+    t = bytes.fromhex
+    addresses = t("1400 0180 0800 0100 {} 0800 0200 {}".format("0a01000a", "cb00710a"))
+    master = t("3400 0180") + addresses + t("1c00 0280 0500 0100 06 000000")
+    master += t("0600 0200 9c3f 0000 0600 0300 0015 0000")
+    expected = t("3400 0280") + addresses + t("1c00 0280 0500 0100 06 000000")
+    expected += t("0600 0200 0000 0000 0600 0300 c350 0000")
+    mask = t("3400 0380 1400 0180 0800 0100 ffffffff 0800 0200 ffffffff")
+    mask += t("1c00 0280 0500 0100 06 000000 0600 0200 0000 0000 0600 0300 ffff 0000")
+    flags = t("0800 0800 00000001")
+    nat = t(
+        "4000 0a80 0800 0100 00000001 3400 0280 1400 0180 0800 0100 0a01000a 0800 0200 00000000"
+    )
+    nat += t("1c00 0280 0500 0100 06 000000 0600 0200 c350 0000 0600 0300 0000 0000")
+    function = t("1600 0b00") + b"nat-follow-master\0\0\0"
+    body = master + expected + mask + flags + nat + function
+    # NFNL_SUBSYS_CTNETLINK_EXP, IPCTNL_MSG_EXP_NEW; REQUEST, ACK, EXCL, CREATE; seq 5
+    head = struct.pack("=IHHII", 20 + len(body), 0x0200, 0x0605, 5, 0) + t("02 00 0000")
+    assert packed(FULL) == head + body
+
+
+@pytest.mark.parametrize(("request_", "kind"), [(GetExpectation, 0x0201), (Unexpect, 0x0202)])
+@given(t=tuples, protocol=st.sampled_from([6, 17]), ack=st.booleans())
+def test_asked_for_and_removed_by_its_tuple(
+    request_: type[GetExpectation | Unexpect], kind: int, t: bytes, protocol: int, ack: bool
+) -> None:
+    data = ctnetlink.pack(request_(t, protocol), 9, ack)
+    (found,) = messages(data)
+    assert (found.kind, found.seq) == (kind, 9)
+    assert struct.unpack_from("=H", data, 6) == (5 if ack else 1,)
+    whole = data[HEAD_SIZE:]
+    assert packed(PLAIN._replace(tuple12=t, protocol=protocol)).find(whole) > 0
+
+
+@pytest.mark.parametrize(("kind", "made"), [(0x0200, True), (0x0202, False)])
+def test_events_tell_what_was_made_and_what_goes(kind: int, made: bool) -> None:
+    data = message(kind, 0, 0, packed(FULL)[HEAD_SIZE:])
+    (found,) = messages(data)
+    assert ctexpect.parse_event(data, found) == Expected(made, FULL)
+
+
+def test_an_answer_is_read_as_what_was_asked_for() -> None:
+    data = packed(FULL)
+    (found,) = messages(data)
+    assert ctnetlink.parse_answer(GetExpectation(FULL.tuple12), data, found) == FULL
+    entry = ctnetlink.pack(Create(Entry(MASTER, inverse(MASTER), helper="ftp")), 5)
+    (found,) = messages(entry)
+    read = ctnetlink.parse_answer(Get(MASTER), entry, found)
+    assert isinstance(read, Entry)
+    assert (read.orig, read.reply, read.helper) == (MASTER, inverse(MASTER), "ftp")
+
+
+def without(*gone: int) -> bytes:
+    return b"".join(
+        attribute(kind, value, kind in {1, 2, 3, 10})
+        for kind, value in attributes(packed(FULL)[HEAD_SIZE:]).items()
+        if kind not in gone
+    )
+
+
+MASTER_OF_UDP = ctexpect.pack(Unexpect(MASTER, 17), 1)[HEAD_SIZE + 4 :]
+SIX = attribute(1, attribute(3, bytes(16)) + attribute(4, bytes(16)), nested=True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        without(1),
+        without(2),
+        without(3),
+        without() + attribute(1, MASTER_OF_UDP, nested=True),
+        without() + attribute(2, SIX, nested=True),
+        without() + attribute(7, b"\0\1"),  # CTA_EXPECT_ZONE
+        without() + attribute(9, b"\0\0\0\1"),  # CTA_EXPECT_CLASS
+    ],
+)
+def test_expectations_of_another_kind_are_none(body: bytes) -> None:
+    data = message(0x0200, 0, 0, body)
+    (found,) = messages(data)
+    assert read(data) is None
+    assert ctexpect.parse_event(data, found) is None
+
+
+def test_the_first_class_is_the_one_of_zero() -> None:
+    assert read(message(0x0200, 0, 0, without() + attribute(9, bytes(4)))) == FULL
+
+
+def test_what_isnt_told_is_zero() -> None:
+    assert read(message(0x0200, 0, 0, without(8, 10, 11))) == PLAIN
