@@ -93,6 +93,7 @@ anon_root={prefix}/pages
 secure_chroot_dir={prefix}/empty
 write_enable=YES
 anon_upload_enable=YES
+anon_mkdir_write_enable=YES
 anon_umask=022
 pasv_enable=YES
 port_enable=YES

@@ -113,9 +113,28 @@ def _enter(stack: ExitStack, tmp: pytest.TempPathFactory, units: int, how: dict[
     world = World(lab, units, tmp.mktemp("captures"))
     stack.callback(world.stop)
     world.until(world.healthy, lambda: f"not all units joined: {world.situation()}", timeout=30)
-    for name, seconds in TIMEOUTS.items():
-        world.sysctl(f"net.netfilter.nf_conntrack_tcp_timeout_{name}", seconds)
+    world.timeouts(**TIMEOUTS)
     return world
+
+
+@pytest.fixture(scope="module")
+def _related(make_world: Callable[..., Any]) -> Any:
+    return make_world(3)
+
+
+@pytest.fixture
+def related_world(_related: Any) -> Any:
+    """A lab of three units of the module's own, with helpers and strict rules.
+
+    It keeps ended sessions as long as the kernel does, so that there is time to look at them.
+    """
+    from tests.lab.related import KEPT, RULES  # noqa: PLC0415
+
+    _related.stop()
+    _related.rules(RULES)
+    _related.timeouts(**KEPT)
+    _related.until(_related.healthy, lambda: f"not whole: {_related.situation()}", timeout=20)
+    return _related
 
 
 @pytest.fixture

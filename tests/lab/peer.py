@@ -222,12 +222,11 @@ def answer(peer: Peer, line: str) -> dict[str, Any]:
         return {"error": name_of(problem)}
 
 
-def main() -> None:
+def serve(peer: Peer) -> None:
     """Answers until standard input ends; every socket ends with the process."""
-    peer = Peer()
     for line in sys.stdin:
         print(json.dumps(answer(peer, line)), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    serve(Peer())

@@ -17,6 +17,7 @@ from typing import Any
 from topologies.lab import Lab
 from topologies.observe import Capture, Endpoints, Entry, entries, session_flows
 
+ROOT = Path(__file__).parents[2]
 CLIENT, SERVER, DMZ = "10.1.0.10", "203.0.113.10", "10.2.0.10"
 ADDRESSES = {"client": CLIENT, "server": SERVER, "dmz": DMZ}
 INSIDE, OUTSIDE = "10.1.0.1", "203.0.113.1"
@@ -42,13 +43,14 @@ class PeerError(OSError):
 
 
 class PeerProcess:
-    """The program of `peer.py` in one host."""
+    """The program of `peer.py`, or one that does more, in one host."""
 
-    def __init__(self, lab: Lab, host: str) -> None:
+    def __init__(self, lab: Lab, host: str, module: str = "tests.lab.peer") -> None:
         self.host = host
         self._process = lab.popen(
             host,
-            [sys.executable, str(Path(__file__).with_name("peer.py"))],
+            [sys.executable, "-m", module],
+            env={"PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -119,9 +121,9 @@ class World:
             self._peers[name]("serve", port=PORT)
         return self._peers[host]
 
-    def another_peer(self, host: str) -> PeerProcess:
+    def another_peer(self, host: str, module: str = "tests.lab.peer") -> PeerProcess:
         """One more, for what is to happen at the same time; ends with the others."""
-        peer = PeerProcess(self.lab, host)
+        peer = PeerProcess(self.lab, host, module)
         self._others.append(peer)
         return peer
 
@@ -159,6 +161,11 @@ class World:
         """Sets a kernel setting on every unit."""
         for unit in self.units:
             self.lab.run(f"u{unit}", ["sysctl", "-q", "-w", f"{setting}={value}"])
+
+    def timeouts(self, **seconds: int) -> None:
+        """How long every unit's kernel keeps connections that are in a state."""
+        for state, value in seconds.items():
+            self.sysctl(f"net.netfilter.nf_conntrack_tcp_timeout_{state}", value)
 
     def connect(
         self,

@@ -35,7 +35,7 @@ def test_ftp_is_anonymous_for_the_web_servers_files_in_every_mode() -> None:
     assert settings["anon_root"] == f"{PREFIX}/pages"
     assert settings["local_enable"] == "NO"
     wanted = {"listen", "anonymous_enable", "anon_upload_enable", "write_enable"}
-    wanted |= {"pasv_enable", "port_enable", "connect_from_port_20"}
+    wanted |= {"anon_mkdir_write_enable", "pasv_enable", "port_enable", "connect_from_port_20"}
     assert wanted == {name for name, value in settings.items() if value == "YES"}
 
 
