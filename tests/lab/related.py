@@ -110,20 +110,21 @@ def tracked(world: World, unit: int) -> dict[Endpoints, Tracked]:
     return found
 
 
-def families(world: World, known: Iterable[Endpoints] = ()) -> list[Family]:
-    """The families that the primary has but for those whose control session is known already."""
+def families(world: World) -> list[Family]:
+    """The families that the primary has."""
     entries = [entry for entry in tracked(world, 1).values() if entry.unit]
-    old = frozenset(known)
     return [
         Family(control, tuple(entry for entry in entries if entry.master == control.original))
         for control in entries
-        if control.helper and control.original not in old
+        if control.helper
     ]
 
 
-def controls(world: World) -> set[Endpoints]:
-    """The control sessions that the primary has."""
-    return {family.control.original for family in families(world)}
+def family_of(world: World, known: Iterable[Family]) -> Family:
+    """The one family that has come since."""
+    old = {family.control.original for family in known}
+    (new,) = (family for family in families(world) if family.control.original not in old)
+    return new
 
 
 def assert_together(world: World, found: Iterable[Family], *, over: bool = True) -> None:

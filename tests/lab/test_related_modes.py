@@ -13,9 +13,9 @@ from tests.lab.related import (
     QUIET,
     Family,
     assert_together,
-    controls,
     digest,
     families,
+    family_of,
     pages,
     write_random,
 )
@@ -32,15 +32,14 @@ def transfer(world: World, way: str, mode: str, folder: Path, seed: int) -> Fami
     name, up, down = f"{way}-{mode}-{seed}", folder / f"up{seed}", folder / f"down{seed}"
     offered = write_random(pages(world, server) / name, SIZE + seed, seed)
     given = write_random(up, SIZE - seed, -seed)
-    known = controls(world)
+    known = families(world)
     url, options = f"ftp://{address}", (*MODES[mode], *QUIET)
     download = (*options, "--output", str(down), f"{url}/{name}")
     upload = (*options, "--upload-file", str(up), f"{url}/incoming/{name}")
     world.lab.run(host, ["curl", *download, "--next", *upload])
     assert digest(down) == offered
     assert digest(pages(world, server) / "incoming" / name) == given
-    (family,) = families(world, known)
-    return family
+    return family_of(world, known)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -81,12 +80,12 @@ def test_a_mirror_of_many_files_in_one_control_session(
             f"file{number}": write_random(source / f"file{number}", 7001 * number, 100 + number)
             for number in range(1, 13)
         }
-        known = controls(world)
+        known = families(world)
         script = LFTP.format(passive=passive, name=name, there=there)
         world.lab.run("client", ["lftp", "-c", script], env={"HOME": str(tmp_path)})
         for folder in (there, incoming / name):
             assert {path.name: digest(path) for path in folder.iterdir()} == wanted
-        (family,) = families(world, known)
+        family = family_of(world, known)
         assert len(family.data) >= 2 * len(wanted)
         found.append(family)
     assert_together(world, found)
