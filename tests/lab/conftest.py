@@ -126,13 +126,13 @@ def _related(make_world: Callable[..., Any]) -> Any:
 def related_world(_related: Any) -> Any:
     """A lab of three units of the module's own, with helpers and strict rules.
 
-    It keeps ended sessions as long as the kernel does, so that there is time to look at them; those
-    of tests before are gone.
+    It keeps ended sessions as long as the kernel does, so that there is time to look at them. Those
+    of tests before are there, too: each client has a port of its own (`tests.lab.related.PORTS`).
     """
     from tests.lab.related import KEPT, RULES  # noqa: PLC0415
 
     _related.until(_related.healthy, lambda: f"not whole: {_related.situation()}", timeout=20)
-    _related.forget_sessions()
+    _related.stop()
     _related.rules(RULES)
     _related.timeouts(**KEPT)
     return _related

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.ctnetlink import CLOSE, EXPECTED, TIME_WAIT
-from tests.lab.world import ROOT, World
+from tests.lab.world import ADDRESSES, ROOT, SERVER, PeerProcess, World
 from topologies.observe import Endpoints
 
 # From inside, hosts go out by the cluster's address; from outside, it leads to a server inside.
@@ -47,17 +47,13 @@ table ip user {
 }
 """
 
+# Below those that kernels choose at random. Of hundreds so chosen two are the same one, and then
+# one entry in conntrack has been two sessions.
+PORTS = iter(range(10_000, 32_768))
+
 KEPT = {"last_ack": 120, "time_wait": 120, "close": 120}
 
-# How curl is told what to announce: PASV and EPSV the server's port, PORT and EPRT the client's.
-MODES = {
-    "PASV": ("--disable-epsv",),
-    "EPSV": (),
-    "PORT": ("--ftp-port", "-", "--disable-eprt"),
-    "EPRT": ("--ftp-port", "-"),
-}
-# Options behind the command's name, for each of its --next.
-QUIET = ("--silent", "--show-error", "--max-time", "60")
+MODES = ("PASV", "EPSV", "PORT", "EPRT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +76,7 @@ class Tracked:
     @property
     def over(self) -> bool:
         """Has it seen both sides' end?"""
-        return self.state in (TIME_WAIT, CLOSE)
+        return self.state in {TIME_WAIT, CLOSE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +90,27 @@ class Family:
     def unit(self) -> int:
         """Who serves the control session."""
         return self.control.unit
+
+
+def curl_options(mode: str, address: str, local: range) -> list[str]:
+    """What curl is told about one transfer: the client's own ports, and which port to announce,
+    PASV and EPSV the server's, PORT and EPRT one of the client's, whose address this is.
+    """
+    active = ["--ftp-port", f"{address}:{next(PORTS)}"]
+    how = {
+        "PASV": ["--disable-epsv"],
+        "EPSV": [],
+        "PORT": ["--disable-eprt", *active],
+        "EPRT": active,
+    }
+    quiet = ["--silent", "--show-error", "--max-time", "60"]
+    return [*quiet, "--local-port", f"{local[0]}-{local[-1]}", *how[mode]]
+
+
+def own_ports(count: int) -> range:
+    """Ports that no other client has had."""
+    ports = [next(PORTS) for _ in range(count)]
+    return range(ports[0], ports[-1] + 1)
 
 
 def tracked(world: World, unit: int) -> dict[Endpoints, Tracked]:
@@ -127,9 +144,9 @@ def family_of(world: World, known: Iterable[Family]) -> Family:
     return new
 
 
-def assert_together(world: World, found: Iterable[Family], *, over: bool = True) -> None:
+def assert_together(world: World, found: Iterable[Family]) -> None:
     """Each data session is its control session's unit's: the primary says so, and the unit's own
-    kernel, which has both, and the one as the other's master. `over`: it saw them end, too.
+    kernel, which has both, and the one as the other's master, and has seen it end.
     """
     found = list(found)
     strays = [
@@ -137,13 +154,20 @@ def assert_together(world: World, found: Iterable[Family], *, over: bool = True)
     ]
     assert not strays, f"{len(strays)} data sessions elsewhere: {strays[:3]}"
     for unit in {family.unit for family in found}:
-        own = tracked(world, unit)
-        for family in found:
-            if family.unit == unit:
-                _assert_own(own, family, over)
+        here = [family for family in found if family.unit == unit]
+        own = world.until(lambda unit=unit, here=here: _over(world, unit, here), "not over")
+        for family in here:
+            _assert_own(own, family)
 
 
-def _assert_own(own: dict[Endpoints, Tracked], family: Family, over: bool) -> None:
+def _over(world: World, unit: int, here: list[Family]) -> dict[Endpoints, Tracked]:
+    """A unit's entries, once it has seen all data sessions of these families end."""
+    own = tracked(world, unit)
+    data = [own.get(data.original) for family in here for data in family.data]
+    return own if all(entry and entry.over for entry in data) else {}
+
+
+def _assert_own(own: dict[Endpoints, Tracked], family: Family) -> None:
     control = own[family.control.original]
     assert control.reply == family.control.reply
     assert control.helper == family.control.helper
@@ -153,7 +177,6 @@ def _assert_own(own: dict[Endpoints, Tracked], family: Family, over: bool) -> No
         assert here.expected, here
         assert here.master == control.original
         assert here.reply == data.reply
-        assert here.over or not over, here
 
 
 def pages(world: World, host: str) -> Path:
@@ -171,3 +194,80 @@ def write_random(path: Path, size: int, seed: int) -> str:
 def digest(path: Path) -> str:
     """What is in a file; a word if there is none."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "no file"
+
+
+class FtpClient:
+    """A raw client of FTP in a host: a control session, and data sessions step by step."""
+
+    def __init__(self, peer: PeerProcess, address: str = SERVER, source: str = "") -> None:
+        self.peer = peer
+        opened = peer("login", address=address, source=source, sport=next(PORTS))
+        assert opened["reply"].startswith("200 "), opened
+        self.id: int = opened["id"]
+        self.address = address
+        self.original = Endpoints(source or ADDRESSES[peer.host], opened["port"], address, 21)
+
+    def passive(self, mode: str = "PASV") -> int:
+        """Has the server announce a port, which it returns."""
+        return int(self.peer("passive", id=self.id, mode=mode))
+
+    def active(self, mode: str = "PORT", port: int = 0) -> int:
+        """Announces a port and has the server's word that it knows; the listener's number."""
+        port = port or next(PORTS)
+        listener = self.peer("listen", port=port, source=self.original.source)
+        self.peer("announce", id=self.id, port=port, mode=mode)
+        self.expect("200 ")
+        return int(listener)
+
+    def ask(self, command: str) -> None:
+        """Sends a command; its replies are left unread."""
+        self.peer("send", id=self.id, text=f"{command}\r\n")
+
+    def expect(self, start: str) -> None:
+        """Reads a reply."""
+        reply = self.peer("reply", id=self.id)
+        assert reply.startswith(start), reply
+
+    def begin(self, mode: str, command: str, port: int = 0) -> int:
+        """A transfer up to where data may flow; the data socket's number. `port` is announced."""
+        if mode in {"PASV", "EPSV"}:
+            port = self.passive(mode)
+            data = self.peer("connect", address=self.address, port=port, greeted=False)["id"]
+            self.ask(command)
+        else:
+            listener = self.active(mode, port)
+            self.ask(command)
+            data = self.peer("accept", id=listener)["id"]
+            self.peer("close", id=listener)
+        self.expect("150 ")
+        return int(data)
+
+    def fetch(self, mode: str, name: str) -> str:
+        """A whole download; its digest."""
+        data = self.begin(mode, f"RETR {name}")
+        found = self.peer("take", id=data)["digest"]
+        self.peer("close", id=data)
+        self.expect("226 ")
+        return str(found)
+
+    def unit(self, world: World) -> int:
+        """Who serves the control session."""
+        entry = world.until(lambda: world.entry(self.original), f"no label on {self.original}")
+        return int(entry.unit)
+
+
+def raw_clients(world: World) -> dict[int, FtpClient]:
+    """A raw client's control session on each unit."""
+    peer = world.another_peer("client", "tests.lab.related_peer")
+    opened = [FtpClient(peer) for _ in world.units]
+    found = {client.unit(world): client for client in opened}
+    assert set(found) == set(world.units)
+    return found
+
+
+def expected(world: World, unit: int, master: Endpoints) -> list[str]:
+    """What a unit expects of a control session, as `conntrack -L expect` says it."""
+    where = f"master-src={master.source} master-dst={master.destination} "
+    where += f"sport={master.sport} dport={master.dport}"
+    listing = world.lab.run(f"u{unit}", ["conntrack", "-L", "expect"])
+    return [line for line in listing.stdout.splitlines() if where in line]

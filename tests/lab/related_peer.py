@@ -24,9 +24,9 @@ class RelatedPeer(Peer):
         super().__init__()
         self.taken: dict[int, tuple[int, Any]] = {}
 
-    def do_login(self, address: str, source: str = "") -> dict[str, Any]:
+    def do_login(self, address: str, source: str, sport: int) -> dict[str, Any]:
         """A control session of an anonymous user."""
-        opened = self.do_connect(address, FTP, source=source)
+        opened = self.do_connect(address, FTP, source=source, sport=sport)
         for line in ("USER anonymous", "PASS anonymous@", "TYPE I"):
             reply = self.do_talk(opened["id"], line + "\r")
         return {**opened, "reply": reply}
@@ -40,10 +40,9 @@ class RelatedPeer(Peer):
             return int(found[1])
         raise ConnectionError(reply)
 
-    def do_listen(self, port: int = 0, source: str = "") -> dict[str, int]:
+    def do_listen(self, port: int, source: str = "") -> int:
         """A port for data to come to."""
-        listener = socket.create_server((source, port))
-        return {"id": self.keep(listener), "port": listener.getsockname()[1]}
+        return self.keep(socket.create_server((source, port)))
 
     def do_announce(self, id: int, port: int, mode: str) -> None:
         """PORT or EPRT, with this end's own address; the answer is left unread."""

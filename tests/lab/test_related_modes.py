@@ -10,16 +10,17 @@ import pytest
 
 from tests.lab.related import (
     MODES,
-    QUIET,
     Family,
     assert_together,
+    curl_options,
     digest,
     families,
     family_of,
+    own_ports,
     pages,
     write_random,
 )
-from tests.lab.world import OUTSIDE, SERVER, World
+from tests.lab.world import ADDRESSES, OUTSIDE, SERVER, World
 
 # Who asks, which address, and whose server answers.
 WAYS = {"snat": ("client", SERVER, "server"), "dnat": ("server", OUTSIDE, "client")}
@@ -33,9 +34,10 @@ def transfer(world: World, way: str, mode: str, folder: Path, seed: int) -> Fami
     offered = write_random(pages(world, server) / name, SIZE + seed, seed)
     given = write_random(up, SIZE - seed, -seed)
     known = families(world)
-    url, options = f"ftp://{address}", (*MODES[mode], *QUIET)
-    download = (*options, "--output", str(down), f"{url}/{name}")
-    upload = (*options, "--upload-file", str(up), f"{url}/incoming/{name}")
+    url, local = f"ftp://{address}", own_ports(3)
+    first, then = (curl_options(mode, ADDRESSES[host], local) for _ in range(2))
+    download = [*first, "--output", str(down), f"{url}/{name}"]
+    upload = [*then, "--upload-file", str(up), f"{url}/incoming/{name}"]
     world.lab.run(host, ["curl", *download, "--next", *upload])
     assert digest(down) == offered
     assert digest(pages(world, server) / "incoming" / name) == given

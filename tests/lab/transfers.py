@@ -5,17 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.related import MODES, QUIET, digest, pages, write_random
+from tests.lab.related import MODES, curl_options, digest, own_ports, pages, write_random
 from tests.lab.world import CLIENT, SERVER, World
 
 SMALLEST, LARGEST = 2_000, 1_000_000  # bytes
-# Every transfer has ports of its own: one for the control session, one for data. Of two that a
-# kernel chooses at random within a minute, two of hundreds are the same one; then one entry in
-# conntrack has been two sessions, and a server can't connect from port 20 to where its end of the
-# last connection is in TIME_WAIT, whatever is between them.
-FIRST_PORT = 10_000
-
-_next_port = iter(range(FIRST_PORT, 32_768, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +33,9 @@ def _planned(served: Path, folder: Path, name: str, count: int) -> Iterator[Tran
     chance = random.Random(count)
     url = f"ftp://{SERVER}"
     for number in range(count):
-        mode = (*MODES,)[number % len(MODES)]
+        mode = MODES[number % len(MODES)]
         size = round(SMALLEST * (LARGEST / SMALLEST) ** chance.random())
-        port = next(_next_port)
-        options = f"--local-port {port}-{port + 1} {' '.join(MODES[mode])}"
-        if mode in {"PORT", "EPRT"}:
-            options = options.replace("--ftp-port -", f"--ftp-port {CLIENT}:{port + 1}")
+        options = " ".join(curl_options(mode, CLIENT, own_ports(2)))
         if number // len(MODES) % 2:
             source, arrives = folder / f"{number}", served.parent / "incoming" / f"{name}-{number}"
             options += f" --upload-file {source} {url}/incoming/{arrives.name}"
@@ -56,11 +46,14 @@ def _planned(served: Path, folder: Path, name: str, count: int) -> Iterator[Tran
 
 
 def run(world: World, transfers: list[Transfer], together: int) -> list[str]:
-    """Carries them out, so many at a time. What curl said of those that failed."""
-    said = "%{exitcode} %{url_effective} %{errormsg}\\n"
+    """Carries them out, so many at a time. What curl said of those that failed.
+
+    None may go as fast as it could: it would be over before as many others have begun.
+    """
+    said = ["--limit-rate", "400k", "--write-out", "%{exitcode} %{url_effective} %{errormsg}\\n"]
     done = world.lab.run(
         "client",
-        ["xargs", "-P", str(together), "-L", "1", "curl", *QUIET, "--write-out", said],
+        ["xargs", "-P", str(together), "-L", "1", "curl", *said],
         input="\n".join(transfer.options for transfer in transfers) + "\n",
         check=False,
         timeout=240,
