@@ -48,9 +48,11 @@ def _planned(served: Path, folder: Path, name: str, count: int) -> Iterator[Tran
 def run(world: World, transfers: list[Transfer], together: int) -> list[str]:
     """Carries them out, so many at a time. What curl said of those that failed.
 
-    None may go as fast as it could: it would be over before as many others have begun.
+    Of many, none may go as fast as it could: it would be over before as many others have begun.
     """
-    said = ["--limit-rate", "400k", "--write-out", "%{exitcode} %{url_effective} %{errormsg}\\n"]
+    said = ["--write-out", "%{exitcode} %{url_effective} %{errormsg}\\n"]
+    if together > 1:
+        said += ["--limit-rate", "400k"]
     done = world.lab.run(
         "client",
         ["xargs", "-P", str(together), "-L", "1", "curl", *said],
