@@ -85,18 +85,21 @@ class RelatedPeer(Peer):
         self.taken[id] = (size, found)
         return {"size": size, "digest": found.hexdigest()}
 
-    def do_give(self, id: int, size: int, seed: int) -> str:
-        """Sends so many random bytes, says that this was all, and waits for the other side's end;
-        their digest.
-        """
+    def do_offer(self, id: int, size: int, seed: int) -> str:
+        """Sends so many random bytes and says that this was all; their digest."""
         data = random.Random(seed).randbytes(size)
         sock = self.sockets[id]
         sock.settimeout(30)
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)
-        sock.recv(1)
-        self.do_close(id)
         return hashlib.sha256(data).hexdigest()
+
+    def do_give(self, id: int, size: int, seed: int) -> str:
+        """The same, up to the other side's end."""
+        digest = self.do_offer(id, size, seed)
+        self.sockets[id].recv(1)
+        self.do_close(id)
+        return digest
 
 
 if __name__ == "__main__":

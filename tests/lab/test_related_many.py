@@ -98,3 +98,16 @@ def test_a_thousand_transfers_on_three_units(
             *tables,
             sep="\n",
         )
+
+
+def test_only_the_control_session_has_to_be_selected(labelled: World, tmp_path: Path) -> None:
+    """Its data sessions follow, though no rule chooses them."""
+    labelled.forget_sessions()
+    labelled.rules(RULES + LABEL.replace("meta l4proto tcp", "tcp dport 21"))
+    transfers = plan(labelled, tmp_path / "selected", "selected", 12)
+    assert not run(labelled, transfers, 1)
+    assert not corrupted(transfers)
+    found = families(labelled)
+    assert [len(family.data) for family in found] == [1] * 12
+    assert {family.unit for family in found} == set(labelled.units)
+    assert_together(labelled, found)
