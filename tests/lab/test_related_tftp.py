@@ -42,7 +42,7 @@ def test_tftp_goes_through_the_primary_and_tcp_is_balanced_beside_it(
     tftp: World, tmp_path: Path
 ) -> None:
     wanted = write_random(pages(tftp, "server") / "boot", SIZE, 5)
-    fetch = ["curl", "--silent", "--show-error", "--max-time", "60", f"tftp://{SERVER}/boot"]
+    fetch = ["curl", "--silent", "--show-error", "--max-time", "20", f"tftp://{SERVER}/boot"]
     transfer = tftp.lab.popen("client", [*fetch, "--output", str(tmp_path / "boot")])
     beside = 0
     while transfer.poll() is None:
