@@ -32,8 +32,11 @@ _ETHERTYPE = 0x88B5
 _TELL, _ACK = b"T", b"A"
 _FTP = FTP.to_bytes(2)
 _SO_MARK, _SO_TIMESTAMPNS, _IPV4 = 36, 35, 0x0800
+_PORTS = {"bridge": _IPV4, "int": 0, "ext": 0, "ha": _ETHERTYPE}  # of release(), and what they read
+_FORK: Any = multiprocessing.get_context("fork")
 
-# What a control connection sends leaves by a program, as it leaves an auxiliary by its agent.
+# What a control connection sends leaves by a program, as it leaves an auxiliary by its agent. What
+# the program sends itself has the mark 21.
 DIVERSION = """
 table netdev diversion {
     chain int {
@@ -216,9 +219,6 @@ class _Programs(ExitStack):
         return logs
 
 
-_FORK: Any = multiprocessing.get_context("fork")
-
-
 def _copy_master(net: Net, session: Session) -> None:
     """The primary has an entry of the session, as it has of every one that it hands over."""
     with net.units[1].entered():
@@ -258,7 +258,8 @@ def diverted(wait: bool) -> Iterator[Way]:
         primary, unit = net.units
         unit.run("ip", "link", "add", "held", "type", "veth", "peer", "name", "bridge")
         for device in ("held", "bridge"):
-            # What a helper has changed comes with its checksum open.
+            # A packet that a helper has changed comes here with its checksum still to be filled in
+            # (measured); a device that says it does that would leave it so.
             unit.run("ethtool", "-K", device, "tx", "off")
             unit.run("ip", "link", "set", device, "up")
         unit.run("nft", "-f", "-", stdin=DIVERSION)
@@ -272,9 +273,6 @@ def diverted(wait: bool) -> Iterator[Way]:
         with contextlib.closing(Session(net)) as session:
             _copy_master(net, session)
             yield Way(net, session, expected, held)
-
-
-_PORTS = {"bridge": _IPV4, "int": 0, "ext": 0, "ha": _ETHERTYPE}
 
 
 @contextlib.contextmanager
