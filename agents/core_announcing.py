@@ -9,16 +9,25 @@ behind it. That makes it certain, where telling ahead would be a race (docs/adr/
 Nothing is lost by it: what is dropped here TCP sends again, and the kernel reads it again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agents.core_facts import Desk, Facts, Steps
 from agents.ctexpect import Expect, Expected, Unexpect
-from agents.ctnetlink import CONFIRMED, SYN_SENT, Create, Entry, Get
+from agents.ctnetlink import (
+    CONFIRMED,
+    SYN_SENT,
+    Create,
+    Entry,
+    Get,
+    Readjust,
+    Request,
+    Result,
+)
 from agents.outcomes import Outcome
 from agents.wire import peer
 from agents.wire.errors import WireError
-from agents.wire.packet import inverse, readdress, segment_tuple
+from agents.wire.packet import inverse, readdress, segment_tuple, sequence_of
 from agents.wire.peer import Answer, Ask, Expectation, Withdrawn
 
 MAX_HELD = 4096  # packets, of all sessions
@@ -169,13 +178,30 @@ class Announcing:
         entry that no packet can have (its source port is 0). TCP sends the announcement again, and
         the kernel finds the port in use (nf_nat_exp_find_port()).
         """
-        for ask_id in self._held.pop(expectation.master).asks:
+        hold = self._held.pop(expectation.master)
+        for ask_id in hold.asks:
             self._asked.pop(ask_id, None)
         yield Unexpect(expectation.tuple12, expectation.protocol)
         master = yield Get(expectation.master)
         if isinstance(master, Entry):
+            yield from _as_before(master, hold.frames)
             orig = expectation.tuple12[:8] + b"\0\0" + expectation.tuple12[10:]
             keeper = Entry(orig, inverse(orig), CONFIRMED, SYN_SENT, RESERVED, helper=master.helper)
             yield Create(keeper)
             yield Expect(expectation._replace(master=orig))
         return Outcome.ANNOUNCED_TAKEN
+
+
+def _as_before(master: Entry, frames: Iterable[bytes]) -> Generator[Request, Result, None]:
+    """For a packet that will never arrive the kernel may have made its stream longer or shorter.
+
+    It does so once for a sequence number (nf_ct_seqadj_set()): were that left, and the announcement
+    that takes its place had another length, all that follows would be numbered wrong. A packet
+    leaves with what was added before it.
+    """
+    for frame in frames:
+        reply = segment_tuple(frame) == inverse(master.orig)
+        added = master.adjusted_reply if reply else master.adjusted
+        if added and sequence_of(frame) == added.position + added.before & 0xFFFFFFFF:
+            yield Readjust(master.orig, reply, added._replace(after=added.before))
+            return

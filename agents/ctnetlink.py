@@ -9,7 +9,8 @@ read as None. Messages are packed from templates, in the order in which the kern
 """
 
 import struct
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from agents import ctexpect
 from agents.ctexpect import ExpectationRequest, GetExpectation
@@ -22,6 +23,7 @@ from agents.nfnetlink import (
     REQUEST,
     Message,
     attribute,
+    attributes,
     header,
     message,
 )
@@ -40,6 +42,16 @@ NO_LABELS = bytes(16)
 LIBERAL = 0x02 | 0x08  # IP_CT_TCP_FLAG_SACK_PERM | IP_CT_TCP_FLAG_BE_LIBERAL
 
 
+class Adjustment(NamedTuple):
+    """What a helper has added to one direction's stream by translating its text (struct
+    nf_ct_seqadj): bytes before and after sequence number `position`, which is the sender's.
+    """
+
+    position: int
+    before: int
+    after: int
+
+
 class Entry(NamedTuple):
     """One entry. `orig`, `reply` and `master` (orig of the master entry, or empty) are tuple12."""
 
@@ -52,6 +64,8 @@ class Entry(NamedTuple):
     labels: bytes = NO_LABELS
     helper: str = ""
     master: bytes = b""
+    adjusted: Adjustment | None = None
+    adjusted_reply: Adjustment | None = None
 
 
 class Get(NamedTuple):
@@ -87,13 +101,23 @@ class Update(NamedTuple):
     timeout: int = 0
 
 
+class Readjust(NamedTuple):
+    """Change what was added to a direction's stream (`reply`: not the original one) of the entry
+    with this orig tuple. ENOENT if there is none.
+    """
+
+    orig: bytes
+    reply: bool
+    adjustment: Adjustment
+
+
 class Delete(NamedTuple):
     """Remove the entry with this orig tuple."""
 
     orig: bytes
 
 
-Request = Get | Create | Update | Delete | ExpectationRequest
+Request = Get | Create | Update | Readjust | Delete | ExpectationRequest
 # What became of a request: what was asked for, or an errno, 0 for success.
 Result = Entry | Expectation | int
 
@@ -102,6 +126,7 @@ _KIND = 0x3FFF
 
 _STATUS, _PROTOINFO, _HELP, _NAT_SRC, _TIMEOUT, _MARK = 3, 4, 5, 6, 7, 8
 _NAT_DST, _MASTER, _ZONE, _LABELS, _LABELS_MASK = 13, 14, 18, 22, 23
+_SEQ_ADJ_ORIG, _SEQ_ADJ_REPLY = 15, 16
 
 
 _TUPLE = struct.Struct("12s4s4s4s16s2s6s2s2x")
@@ -152,6 +177,10 @@ def pack(request: Request, seq: int, ack: bool = True) -> bytes:
                 body += struct.pack("!4sI4sI", _STATUS_HEAD, status, _TIMEOUT_HEAD, timeout)
                 body += _TCP_INFO[ESTABLISHED, True]
             return message(_NEW, flags, seq, body)
+        case Readjust(orig, reply, adjustment):
+            kind = _SEQ_ADJ_REPLY if reply else _SEQ_ADJ_ORIG
+            body = _pack_tuple(_ORIG_HEAD, orig) + _pack_adjustment(kind, adjustment)
+            return message(_NEW, flags, seq, body)
         case Delete(orig):
             return message(_DELETE, flags, seq, _pack_tuple(_ORIG_HEAD, orig))
         case _:
@@ -184,48 +213,58 @@ def parse_entry(data: bytes, start: int, end: int) -> Entry | None:
     ) = _PARSED.unpack_from(data, start)  # fmt: skip
     if (orig_head, reply_head, tcp, rtcp) != _HEADS:
         return None
-    status = state = timeout = mark = 0
-    labels, helper, master = NO_LABELS, "", b""
+    fields: dict[str, Any] = {"status": 0}
     at = start + _ENTRY_SIZE
     while end - at >= 4:
         length, kind = struct.unpack_from("=HH", data, at)
         if length < 4 or at + length > end:
             return None
         kind &= _KIND
-        if kind == _LABELS:
-            labels = data[at + 4 : at + length]
-        elif kind == _STATUS:
-            status = int.from_bytes(data[at + 4 : at + length])
-        elif kind == _MARK:
-            mark = int.from_bytes(data[at + 4 : at + length])
-        elif kind == _TIMEOUT:
-            timeout = int.from_bytes(data[at + 4 : at + length])
-        elif kind == _PROTOINFO:
-            # CTA_PROTOINFO_TCP, then CTA_PROTOINFO_TCP_STATE first in it (tcp_to_nlattr()).
-            state = data[at + 12] if length > 12 else 0
-        elif kind == _HELP:
-            helper = data[at + 8 : at + length].partition(b"\0")[0].decode("ascii", "replace")
-        elif kind == _MASTER:
-            master = _parse_tuple(data[at : at + length])
+        if kind in _READERS:
+            name, read = _READERS[kind]
+            fields[name] = read(data[at + 4 : at + length])
         elif kind == _ZONE:
             return None
         at += length + 3 & ~3
-    return Entry(
-        src + dst + sport + dport,
-        rsrc + rdst + rsport + rdport,
-        status, state, timeout, mark, labels, helper, master,
-    )  # fmt: skip
+    return Entry(src + dst + sport + dport, rsrc + rdst + rsport + rdport, **fields)
+
+
+def _parse_name(value: bytes) -> str:
+    """Of CTA_HELP: CTA_HELP_NAME comes first in it (ctnetlink_dump_helpinfo())."""
+    return value[4:].partition(b"\0")[0].decode("ascii", "replace")
+
+
+def _parse_state(value: bytes) -> int:
+    """CTA_PROTOINFO_TCP, then CTA_PROTOINFO_TCP_STATE first in it (tcp_to_nlattr())."""
+    return value[8] if len(value) > 8 else 0
+
+
+def _parse_adjustment(data: bytes) -> Adjustment | None:
+    found = attributes(data)
+    parts = [found.get(kind, b"") for kind in (1, 2, 3)]  # CTA_SEQADJ_CORRECTION_POS, OFFSET_…
+    if any(len(part) != 4 for part in parts):
+        return None
+    return Adjustment(*struct.unpack("!Iii", b"".join(parts)))
+
+
+def _pack_adjustment(kind: int, adjustment: Adjustment) -> bytes:
+    position, before, after = adjustment
+    parts = (struct.pack("!I", position), struct.pack("!i", before), struct.pack("!i", after))
+    nested = b"".join(attribute(number, part) for number, part in enumerate(parts, 1))
+    return attribute(kind, nested, True)
 
 
 def _pack_tuple(head: bytes, t: bytes) -> bytes:
     return _TUPLE.pack(head, t[:4], _DST_HEAD, t[4:8], _TCP_HEAD, t[8:10], _DPORT_HEAD, t[10:])
 
 
-def _parse_tuple(data: bytes) -> bytes:
-    """tuple12 of a CTA_TUPLE_… attribute with its header; empty if it isn't of TCP over IPv4."""
-    if len(data) < _TUPLE.size - 2:
+def _parse_tuple(value: bytes) -> bytes:
+    """tuple12 of a CTA_TUPLE_… attribute; empty if it isn't of TCP over IPv4."""
+    if len(value) < _TUPLE.size - 6:
         return b""
-    _, src, _, dst, tcp, sport, _, dport = _TUPLE.unpack(data.ljust(_TUPLE.size, b"\0"))
+    # The template has the attribute's header, too, and its padding.
+    whole = bytes(4) + value.ljust(_TUPLE.size - 4, b"\0")
+    _, src, _, dst, tcp, sport, _, dport = _TUPLE.unpack(whole)
     return src + dst + sport + dport if tcp == _TCP_HEAD else b""
 
 
@@ -257,3 +296,16 @@ def _pack_entry(entry: Entry, liberal: bool) -> bytes:
     if entry.master:
         body += _pack_tuple(_MASTER_HEAD, entry.master)
     return body
+
+
+_READERS: dict[int, tuple[str, Callable[[bytes], Any]]] = {
+    _LABELS: ("labels", bytes),
+    _STATUS: ("status", int.from_bytes),
+    _MARK: ("mark", int.from_bytes),
+    _TIMEOUT: ("timeout", int.from_bytes),
+    _PROTOINFO: ("state", _parse_state),
+    _HELP: ("helper", _parse_name),
+    _MASTER: ("master", _parse_tuple),
+    _SEQ_ADJ_ORIG: ("adjusted", _parse_adjustment),
+    _SEQ_ADJ_REPLY: ("adjusted_reply", _parse_adjustment),
+}

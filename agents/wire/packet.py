@@ -118,6 +118,12 @@ def segment_tuple(frame: bytes) -> bytes:
     return bytes(addresses + frame[tcp : tcp + 4])
 
 
+def sequence_of(frame: bytes) -> int:
+    """Sequence number (u32) of a segment that `segment_tuple` accepts."""
+    tcp = ETHERNET + (frame[14] & 15) * 4
+    return int.from_bytes(frame[tcp + 4 : tcp + 8])
+
+
 def as_client_sent(frame: bytes, orig: bytes) -> bytes:
     """The SYN as it was before this unit's kernel forwarded it: addresses and ports of `orig`
     (tuple12), TTL one higher.

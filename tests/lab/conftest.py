@@ -73,6 +73,7 @@ def keep(world: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for source in (Path(world.lab.log_dir), world.folder):
         shutil.copytree(source, folder / source.name, dirs_exist_ok=True)
+    (folder / "status.txt").write_text(world.situation())
     dumps = {
         "flows": ["ovs-ofctl", "dump-flows", "br-synod"],
         "conntrack": ["conntrack", "-L", "-o", "labels"],
