@@ -6,7 +6,7 @@ and then calls `take()` for what is to be written.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from agents.core_announcing import Announcing
 from agents.core_auxiliary import Auxiliary
@@ -27,6 +27,7 @@ CENSUS_FRAMES = 16  # at a time: the bridge's queue to the agent's port isn't lo
 CENSUS_PAUSE = 0.002  # seconds between them
 RESYNC_PAUSE = 2.0  # seconds between two calls for a census, however much is lost
 _CONTROL = control.ETHERTYPE.to_bytes(2)
+_FROM_PRIMARY = (control.EXPECTED, control.CLEAR)
 _CAUSES_RESYNC = (control.CENSUS, control.ENDED)
 
 
@@ -49,6 +50,24 @@ class Core:
         self._dump = False
         self._census: deque[bytes] = deque()
         self._census_at = now
+
+        self._peers: dict[int, Callable[[control.Message, float], Iterator[Steps]]] = {
+            control.EXPECT: lambda message, _now: (
+                self.expecting.expect(message.unit, ask) for ask in peer.asks(message)
+            ),
+            control.EXPECTED: lambda message, _now: (
+                self.announcing.answered(*answered) for answered in peer.answers(message)
+            ),
+            control.WITHDRAW: lambda message, _now: (
+                self.expecting.withdraw(record) for record in peer.withdrawn(message)
+            ),
+            control.CLEAR: lambda message, now: (
+                self.auxiliary.clear(message.unit, clear, now) for clear in peer.clears(message)
+            ),
+            control.CLEARED: lambda message, _now: (
+                self.primary.cleared(clear_id) for clear_id in peer.cleared(message)
+            ),
+        }
 
     def frames(self, frames: Iterable[bytes], now: float) -> Iterator[Steps]:
         """Frames read from the agent's port. Garbage is counted, and no more."""
@@ -152,7 +171,7 @@ class Core:
     def _control(self, frame: bytes, now: float) -> Iterator[Steps]:
         message = control.parse(frame)
         if message.kind in peer.KINDS:
-            yield from self._peer(message, frame[:12])
+            yield from self._peer(message, frame[:12], now)
             return
         # What comes over the HA link has other addresses (the row `from_agents` of
         # ryu_apps/core/pipeline.py): it isn't the app's word.
@@ -176,21 +195,16 @@ class Core:
             case _:
                 raise WireError(Outcome.CONTROL_KIND)
 
-    def _peer(self, message: control.Message, addresses: bytes) -> Iterator[Steps]:
+    def _peer(self, message: control.Message, addresses: bytes, now: float) -> Iterator[Steps]:
         facts, unit = self.facts, message.unit
         if message.group != facts.cluster.group or unit not in facts.peers:
             raise WireError(Outcome.CONTROL_STRANGER)
         if addresses != facts.ha_macs[facts.unit] + facts.ha_macs[unit]:
             raise WireError(Outcome.CONTROL_STRANGER)
-        if message.kind == control.EXPECT:
-            for ask in peer.asks(message):
-                yield self.expecting.expect(unit, ask)
-        elif message.kind == control.EXPECTED:
-            for answered in peer.answers(message):
-                yield self.announcing.answered(answered.ask_id, answered.answer)
-        else:
-            for record in peer.withdrawn(message):
-                yield self.expecting.withdraw(record)
+        told = self.desk.told
+        if message.kind in _FROM_PRIMARY and unit != (told.primary if told else 0):
+            raise WireError(Outcome.CONTROL_STRANGER)
+        yield from self._peers[message.kind](message, now)
 
     def _counting(self) -> bool:
         return self.serving.counting or bool(self._census)

@@ -26,7 +26,7 @@ from agents.ctnetlink import (
     Result,
 )
 from agents.outcomes import Outcome
-from agents.wire import syndata
+from agents.wire import peer, syndata
 from agents.wire.errors import WireError
 from agents.wire.packet import Syn, cut_data
 from agents.wire.peer import Expectation
@@ -86,6 +86,16 @@ class Auxiliary:
         self._serving.add(entry.orig, now)
         self._desk.frames.append(cut_data(syn.frame, length))
         return outcome
+
+    def clear(self, unit: int, record: peer.Clear, now: float) -> Steps:
+        """Another session is to have the tuple of one that this unit served, and that is over."""
+        entry = yield Get(record.orig)
+        if isinstance(entry, Entry) and (entry.orig, entry.reply) == (record.orig, record.reply):
+            yield Delete(entry.orig)
+            self._serving.destroyed(entry.orig, entry.reply, now)
+        frames = peer.cleared_frames(self._facts.link(unit), [record.clear_id])
+        self._desk.frames += frames
+        return Outcome.CLEARED
 
     def _decision(self, syn: Syn, interface: int) -> tuple[SynData, int]:
         """The SYN data, and their length; WireError with the outcome if they aren't for us."""

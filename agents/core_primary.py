@@ -7,6 +7,7 @@ A SYN that comes here is never lost for want of a decision: without one, the pri
 """
 
 import errno
+import itertools
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from agents.ctnetlink import (
     Update,
 )
 from agents.outcomes import Outcome
-from agents.wire import control, syndata
+from agents.wire import control, peer, syndata
 from agents.wire.control import Offer, Session
 from agents.wire.labels import SIZE, interface_of, unit_of, with_unit
 from agents.wire.packet import Syn, append_data, as_client_sent, inverse, readdress
@@ -36,6 +37,7 @@ from agents.wire.syndata import SynData
 
 MAX_PENDING = 8192
 DECISION_TIME = 1.0  # seconds that an offer waits for its decision
+CLEAR_TIME = 0.2  # seconds that a SYN waits until another unit has forgotten its tuple
 MAX_RELEASED = 8192
 # Seconds that the entry of a handed-over session would live, were it not removed when the session
 # ends: the longest there is (the kernel makes INT_MAX jiffies of it, weeks: __nf_ct_set_timeout()).
@@ -74,6 +76,7 @@ class Primary:
         self._next_id = facts.boot  # so that a decision for the agent before this one finds nothing
         self.pending: dict[int, Offered] = {}
         self._released: dict[int, Offered] = {}
+        self._clearing: dict[int, Offered] = {}
 
     def leaving(self, syn: Syn, out_interface: int, now: float) -> Steps:
         """A SYN left the kernel by that interface."""
@@ -91,10 +94,10 @@ class Primary:
         offered = Offered(syn.frame, entry, interface, out_interface, now)
         if not desk.app_decides(now):
             return (yield from self._without_app(offered, Outcome.RELEASED_ALONE))
-        if len(self.pending) >= MAX_PENDING:
+        if len(self.pending) + len(self._clearing) >= MAX_PENDING:
             return (yield from self._without_app(offered, Outcome.RELEASED_FULL))
         if known and (yield from self._announced(entry)):
-            return (yield from self._reopen(offered))
+            return self._clear(offered, known)
         self._offer(self.pending, offered, known or (yield from self._unit_of_master(entry)))
         return Outcome.OFFERED
 
@@ -136,6 +139,12 @@ class Primary:
             del self.pending[offer_id]
             self._remember(offer_id, offered._replace(time=now))
             yield self._without_app(offered, Outcome.RELEASED_UNDECIDED)
+        while self._clearing:
+            clear_id, offered = next(iter(self._clearing.items()))
+            if now - offered.time < CLEAR_TIME:
+                break
+            del self._clearing[clear_id]
+            yield self._reopen(offered, Outcome.REOPENED_UNCLEARED)
         while self._released:
             offer_id, offered = next(iter(self._released.items()))
             if now - offered.time < RELEASED_TIME:
@@ -143,10 +152,14 @@ class Primary:
             del self._released[offer_id]
 
     def next_expiry(self) -> float | None:
-        """When the oldest offer will have waited for too long."""
-        for offered in self.pending.values():
-            return offered.time + DECISION_TIME
-        return None
+        """When the oldest SYN will have waited for too long."""
+        waiting = ((self.pending, DECISION_TIME), (self._clearing, CLEAR_TIME))
+        times = (
+            offered.time + longest
+            for shelf, longest in waiting
+            for offered in itertools.islice(shelf.values(), 1)
+        )
+        return min(times, default=None)
 
     def _not_to_offer(self, syn: Syn, entry: Entry, interface: int, known: int) -> Outcome | None:
         """Why this unit serves the session without asking; None if it is to be offered."""
@@ -167,16 +180,38 @@ class Primary:
         """Whether a new session with this entry's tuple has been announced."""
         return isinstance((yield GetExpectation(entry.orig)), Expectation)
 
-    def _reopen(self, offered: Offered) -> Steps:
+    def _clear(self, offered: Offered, unit: int) -> Outcome:
         """The SYN met the entry of a session before it, as that of an auxiliary's stays until its
-        end is told, and was taken for one of its packets. Without the entry the kernel sees what it
-        is: translated, marked and routed as was announced.
+        end is told, and was taken for one of its packets.
+
+        The auxiliary still has that entry, and for some moments packets of the new session may
+        come to it (a cached flow is followed until the switch has revalidated). It would translate
+        them to the old session's client, whose reset ends the new one. So it forgets first.
+        """
+        clear_id, entry = self._next_id, offered.entry
+        self._next_id = clear_id + 1 & 0xFFFFFFFF
+        self._clearing[clear_id] = offered
+        if unit in self._facts.peers:
+            record = peer.Clear(clear_id, entry.orig, entry.reply)
+            self._desk.frames += peer.clear_frames(self._facts.link(unit), [record])
+        return Outcome.REOPENING
+
+    def cleared(self, clear_id: int) -> Steps:
+        """That auxiliary has forgotten."""
+        offered = self._clearing.pop(clear_id, None)
+        if offered is None:
+            return Outcome.CLEARED_LATE
+        return (yield from self._reopen(offered, Outcome.REOPENED))
+
+    def _reopen(self, offered: Offered, outcome: Outcome) -> Steps:
+        """Without the old entry the kernel sees what the SYN is: translated, marked and routed as
+        was announced.
         """
         orig, own = offered.entry.orig, self._facts.own_macs[offered.interface]
         yield Delete(orig)
         syn = as_client_sent(offered.frame, orig)
         self._desk.frames.append(readdress(syn, own, control.ETH_SRC))
-        return Outcome.REOPENED
+        return outcome
 
     def _unit_of_master(self, entry: Entry) -> Generator[Request, Result, int]:
         """The talk: "expected connections (like FTP Data) will use master connection's cnodeid".

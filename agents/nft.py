@@ -39,6 +39,8 @@ def inet_rules(cluster: Cluster) -> str:
     - A packet with data of a session that an auxiliary serves with a helper (the label `helper`)
       is marked for `egress`, below, to be shown to the agent.
     - TCP that connection tracking calls invalid is not forwarded: it would leave untranslated.
+    - Nor does a unit answer it by a reset if it was handed over: of a session that this unit
+      doesn't know, another does.
     - Empty nat chains: a network namespace translates only once a nat chain is registered in it
       (nf_nat_register_fn()), and an auxiliary may have no nat rule of the user's.
     """
@@ -68,6 +70,14 @@ def inet_rules(cluster: Cluster) -> str:
             "forward": (
                 "type filter hook forward priority -1",
                 ["meta l4proto tcp ct state invalid counter drop"],
+            ),
+            "local": (
+                "type filter hook input priority -1",
+                [
+                    f'iifname "{each.name}" ether saddr {mac_text(each.virtual_mac)} '
+                    "meta l4proto tcp ct state invalid counter drop"
+                    for each in cluster.interfaces
+                ],
             ),
             "translate_in": ("type nat hook prerouting priority -101", []),
             "translate_out": ("type nat hook postrouting priority 99", []),

@@ -21,7 +21,10 @@ class Outcome(StrEnum):
     RELEASED_UNSELECTED = "released_unselected"  # the user's rules didn't choose it
     RELEASED_UNTRACKED = "released_untracked"  # conntrack has no entry for it
 
-    REOPENED = "reopened"  # it was announced: back to the kernel, without the entry that it had
+    REOPENING = "reopening"  # it was announced: the unit that served its tuple clears that first
+    REOPENED = "reopened"  # and back to the kernel it goes, without the entry that it had
+    REOPENED_UNCLEARED = "reopened_uncleared"  # that unit didn't answer
+    CLEARED_LATE = "cleared_late"  # an answer that nobody waits for any more
 
     # A decision of the app's.
     SERVED = "served"  # by this unit
@@ -46,6 +49,7 @@ class Outcome(StrEnum):
     OTHER_INTERFACE = "other_interface"  # its SYN data name another
     NOT_AUXILIARY = "not_auxiliary"
     CREATE_REFUSED = "create_refused"  # the kernel makes no such entry
+    CLEARED = "cleared"  # its entry is gone: another session is to have its tuple
 
     # A packet of a session with a helper that left an auxiliary's kernel.
     HELPER_PASSED = "helper_passed"  # it announces nothing
@@ -115,7 +119,9 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.RELEASED_LOCAL,
     Outcome.RELEASED_TOO_LARGE,
     Outcome.RELEASED_UNSELECTED,
+    Outcome.REOPENING,
     Outcome.REOPENED,
+    Outcome.CLEARED,
     Outcome.SERVED,
     Outcome.HANDED_OVER,
     Outcome.HANDED_OVER_ALONE,

@@ -63,7 +63,7 @@ MAX_BODY = 1488  # header and body fill an Ethernet MTU of 1500
 
 ANNOUNCE, OFFER, ENDED, CENSUS = 1, 2, 3, 4
 STATE, DECIDED, FORGET, CENSUS_REQUEST = 16, 17, 18, 19
-EXPECT, EXPECTED, WITHDRAW = 32, 33, 34
+EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED = 32, 33, 34, 35, 36
 KINDS = {
     ANNOUNCE: "announce",
     OFFER: "offer",
@@ -76,6 +76,8 @@ KINDS = {
     EXPECT: "expect",
     EXPECTED: "expected",
     WITHDRAW: "withdraw",
+    CLEAR: "clear",
+    CLEARED: "cleared",
 }
 LAST = 1  # flag: the last frame of a census
 
@@ -87,6 +89,8 @@ CENSUS_FORMAT = struct.Struct("!12s12sB3x")
 EXPECT_FORMAT = struct.Struct("!IBBBB12s12s6s6s24s")
 EXPECTED_FORMAT = struct.Struct("!IB3x")
 WITHDRAW_FORMAT = struct.Struct("!12s12sB3x")
+CLEAR_FORMAT = struct.Struct("!I12s12s")
+CLEARED_FORMAT = struct.Struct("!I")
 
 _RECORD_SIZES = {
     ANNOUNCE: 1,
@@ -100,6 +104,8 @@ _RECORD_SIZES = {
     EXPECT: EXPECT_FORMAT.size,
     EXPECTED: EXPECTED_FORMAT.size,
     WITHDRAW: WITHDRAW_FORMAT.size,
+    CLEAR: CLEAR_FORMAT.size,
+    CLEARED: CLEARED_FORMAT.size,
 }
 
 

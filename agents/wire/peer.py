@@ -13,11 +13,15 @@ the MAC addresses of the two units' HA ports; `unit` is the unit that sends.
     32 EXPECT       68 bytes                       auxiliary to primary
     33 EXPECTED     8 bytes                        primary to auxiliary
     34 WITHDRAW     28 bytes                       auxiliary to primary
+    35 CLEAR        28 bytes                       primary to auxiliary
+    36 CLEARED      4 bytes                        auxiliary to primary
 
     EXPECT     ask_id u32 | protocol u8 | direction u8 | flags u8 | translated u8
                | master 12 | tuple 12 | mask 6 | nat 6 | function 24
     EXPECTED   ask_id u32 | answer u8 | 0 u8 * 3
     WITHDRAW   master 12 | tuple 12 | protocol u8 | 0 u8 * 3
+    CLEAR      clear_id u32 | orig 12 | reply 12
+    CLEARED    clear_id u32
 
 Tuples are those of `agents.wire.packet`; `mask` and `nat` are an address and a port; `function` is
 ASCII, filled up with zeros.
@@ -31,7 +35,9 @@ from typing import Any, NamedTuple
 from agents.wire import control
 from agents.wire.errors import WireError
 
-KINDS = frozenset({control.EXPECT, control.EXPECTED, control.WITHDRAW})
+KINDS = frozenset(
+    {control.EXPECT, control.EXPECTED, control.WITHDRAW, control.CLEAR, control.CLEARED}
+)
 
 _TCP, _UDP = 6, 17
 _FUNCTION_SIZE = 23  # characters; a zero follows
@@ -89,6 +95,16 @@ class Withdrawn(NamedTuple):
     protocol: int
 
 
+class Clear(NamedTuple):
+    """One record of CLEAR: another session is about to have this one's tuple, which is over.
+    `clear_id` (u32) comes back when its entry is gone.
+    """
+
+    clear_id: int
+    orig: bytes
+    reply: bytes
+
+
 def asks(message: control.Message) -> list[Ask]:
     """Records of an EXPECT; WireError control_kind, control_value."""
     found = []
@@ -126,6 +142,18 @@ def withdrawn(message: control.Message) -> list[Withdrawn]:
     return found
 
 
+def clears(message: control.Message) -> list[Clear]:
+    """Records of a CLEAR; WireError control_kind."""
+    body = control.body_of(message, control.CLEAR)
+    return list(map(Clear._make, control.CLEAR_FORMAT.iter_unpack(body)))
+
+
+def cleared(message: control.Message) -> list[int]:
+    """The ids of a CLEARED; WireError control_kind."""
+    body = control.body_of(message, control.CLEARED)
+    return [clear_id for (clear_id,) in control.CLEARED_FORMAT.iter_unpack(body)]
+
+
 class Link(NamedTuple):
     """Between whom a frame goes: the group, the unit that sends, and both HA MACs (6 bytes)."""
 
@@ -148,6 +176,16 @@ def expected_frames(link: Link, records: Iterable[Answered]) -> list[bytes]:
 def withdraw_frames(link: Link, records: Iterable[Withdrawn]) -> list[bytes]:
     """WITHDRAW frames of these records."""
     return _frames(link, control.WITHDRAW, control.WITHDRAW_FORMAT, records)
+
+
+def clear_frames(link: Link, records: Iterable[Clear]) -> list[bytes]:
+    """CLEAR frames of these records."""
+    return _frames(link, control.CLEAR, control.CLEAR_FORMAT, records)
+
+
+def cleared_frames(link: Link, clear_ids: Iterable[int]) -> list[bytes]:
+    """CLEARED frames of these ids."""
+    return _frames(link, control.CLEARED, control.CLEARED_FORMAT, ((each,) for each in clear_ids))
 
 
 def _ask_fields(ask: Ask) -> tuple[Any, ...]:

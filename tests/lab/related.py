@@ -155,7 +155,7 @@ def assert_together(world: World, found: Iterable[Family]) -> None:
     assert not strays, f"{len(strays)} data sessions elsewhere: {strays[:3]}"
     for unit in {family.unit for family in found}:
         here = [family for family in found if family.unit == unit]
-        own = world.until(lambda unit=unit, here=here: _over(world, unit, here), "not over")
+        own = world.until(lambda unit=unit, here=here: _over(world, unit, here), "not over", 30)
         for family in here:
             _assert_own(own, family)
 

@@ -16,6 +16,9 @@ from tests.lab.world import CLIENT, PeerProcess, World
 OTHER = "10.1.0.11"
 SIZE, LARGE = 200_000, 24 << 20
 TIME_WAIT, SLACK = 4, 4.0  # seconds: the kernel's, and for everything that is ours
+# Short to write, in PORT (`4,1`) as in EPRT: what a kernel chooses in place of one is longer, so
+# that an announcement sent again is not as long as it was the first time.
+SHORT = iter(range(1025, 1100))
 PAIRS = pytest.mark.parametrize("units", [(1, 2), (2, 1), (2, 3), (3, 2)])
 
 
@@ -63,7 +66,7 @@ def store(client: FtpClient, port: int, name: str, seed: int) -> str:
 def test_both_at_once_get_their_own(
     related_world: World, peer: PeerProcess, units: tuple[int, int], mode: str
 ) -> None:
-    world, port = related_world, next(PORTS)
+    world, port = related_world, next(SHORT)
     clients = [
         client_on(world, peer, unit, source)
         for unit, source in zip(units, (CLIENT, OTHER), strict=True)

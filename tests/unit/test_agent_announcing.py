@@ -8,7 +8,16 @@ import pytest
 from agents.agent import advance
 from agents.core_announcing import PATIENCE, RESERVED
 from agents.ctexpect import Expect, Unexpect
-from agents.ctnetlink import CONFIRMED, SYN_SENT, Create, Entry, Get, Request
+from agents.ctnetlink import (
+    CONFIRMED,
+    SYN_SENT,
+    Adjustment,
+    Create,
+    Entry,
+    Get,
+    Readjust,
+    Request,
+)
 from agents.outcomes import Outcome
 from agents.wire import peer
 from agents.wire.packet import inverse
@@ -191,6 +200,29 @@ def test_a_reservation_that_is_there_already_will_do() -> None:
 def test_nothing_is_reserved_for_a_session_that_has_ended() -> None:
     scene = holding()
     script = ((Unexpect(ASKED.tuple12), 0), (Get(MASTER), errno.ENOENT))
+    assert answer(scene, FIRST, Answer.TAKEN, *script) == Outcome.ANNOUNCED_TAKEN
+
+
+@pytest.mark.parametrize("way", ["adjusted", "adjusted_reply"])
+@pytest.mark.parametrize("before", [0, -3, 7])
+def test_what_was_added_for_a_dropped_packet_is_taken_back(way: str, before: int) -> None:
+    """Else the packet that takes its place, if of another length, would be numbered wrong."""
+    reply = way == "adjusted_reply"
+    scene, received = auxiliary(), MASTER if reply else MASTER_REPLY
+    told(scene, ASKED)
+    assert passed(scene, packet(0, received), (Get(received), FOUND[1])) == Outcome.HELPER_HELD
+    position = 1 - before & 0xFFFFFFFF  # the packet's own number is 1 as it leaves
+    added = Adjustment(position, before, before + 2)
+    undo = (Readjust(MASTER, reply, Adjustment(position, before, before)), 0)
+    master = WITH_HELPER._replace(**{way: added})
+    script = ((Unexpect(ASKED.tuple12), 0), (Get(MASTER), master), undo, *RESERVATION)
+    assert answer(scene, FIRST, Answer.TAKEN, *script) == Outcome.ANNOUNCED_TAKEN
+
+
+def test_what_was_added_for_another_packet_stays() -> None:
+    scene = holding()
+    master = WITH_HELPER._replace(adjusted=Adjustment(900, 0, 2))
+    script = ((Unexpect(ASKED.tuple12), 0), (Get(MASTER), master), *RESERVATION)
     assert answer(scene, FIRST, Answer.TAKEN, *script) == Outcome.ANNOUNCED_TAKEN
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from agents import core_primary
 from agents.core_primary import LASTING
-from agents.ctexpect import GetExpectation
 from agents.ctnetlink import (
     ASSURED,
     CONFIRMED,
@@ -14,14 +13,13 @@ from agents.ctnetlink import (
     EXPECTED,
     SEEN_REPLY,
     Create,
-    Delete,
     Entry,
     Get,
 )
 from agents.outcomes import Outcome
 from agents.wire import control, syndata
 from agents.wire.labels import BALANCE_BIT, HELPER_BIT
-from agents.wire.packet import as_client_sent, inverse, parse_syn, readdress, tuple12
+from agents.wire.packet import as_client_sent, inverse, parse_syn, tuple12
 from tests.unit.agent_scene import (
     BOOT,
     CLUSTER,
@@ -37,7 +35,6 @@ from tests.unit.agent_scene import (
     Scene,
     drive,
     entry,
-    expectation,
     from_interface,
     frozen,
     known_to_be,
@@ -125,18 +122,6 @@ def test_a_helper_of_before_is_not_a_helper_of_now() -> None:
 
 
 # -- SYNs of sessions that were announced, and met an entry of another
-
-
-@pytest.mark.parametrize("result", [0, errno.ENOENT])
-def test_an_announced_session_is_seen_anew_without_the_entry_that_it_met(result: int) -> None:
-    scene = Scene().told()
-    (steps,) = scene.given(scene.leaving())
-    met = (Get(REPLY), entry(ORIG, REPLY, 2))
-    script = (met, (GetExpectation(ORIG), expectation()), (Delete(ORIG), result))
-    assert drive(steps, *script) == Outcome.REOPENED
-    own = CLUSTER.unit(1).macs[INT - 1]
-    again = readdress(as_client_sent(scene.leaving(), ORIG), own, control.ETH_SRC)
-    assert scene.frames() == [again]
 
 
 def test_what_this_unit_serves_itself_its_kernel_has_judged() -> None:

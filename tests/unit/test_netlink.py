@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agents import ctexpect, ctnetlink
 from agents.ctexpect import Expect, Expected, GetExpectation, Unexpect
-from agents.ctnetlink import Create, Entry, Get
+from agents.ctnetlink import Adjustment, Create, Entry, Get, Readjust
 from agents.nfnetlink import (
     HEAD_SIZE,
     NLMSG_ERROR,
@@ -215,3 +215,29 @@ def test_the_first_class_is_the_one_of_zero() -> None:
 
 def test_what_isnt_told_is_zero() -> None:
     assert read(message(0x0200, 0, 0, without(8, 10, 11))) == PLAIN
+
+
+# -- what a helper added to a stream
+
+ADJUSTED = Adjustment(0xFFFFFFF0, -3, 2)
+
+
+@pytest.mark.parametrize(("reply", "kind"), [(False, 15), (True, 16)])
+def test_what_was_added_is_read_as_it_is_written(reply: bool, kind: int) -> None:
+    data = ctnetlink.pack(Readjust(MASTER, reply, ADJUSTED), 1)
+    nested = bytes.fromhex("0800 0100 fffffff0  0800 0200 fffffffd  0800 0300 00000002")
+    assert data.endswith(struct.pack("=HH", 28, 0x8000 | kind) + nested)
+    entry = ctnetlink.pack(Create(Entry(MASTER, inverse(MASTER))), 1) + data[-28:]
+    found = ctnetlink.parse_entry(entry, 0, len(entry))
+    assert found is not None
+    assert (found.adjusted, found.adjusted_reply) == (
+        (None, ADJUSTED) if reply else (ADJUSTED, None)
+    )
+
+
+def test_what_cannot_be_read_of_it_is_none() -> None:
+    short = attribute(15, attribute(1, bytes(4)) + attribute(2, bytes(3)), True)
+    entry = ctnetlink.pack(Create(Entry(MASTER, inverse(MASTER))), 1) + short
+    found = ctnetlink.parse_entry(entry, 0, len(entry))
+    assert found is not None
+    assert found.adjusted is None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agents.wire import control, peer
 from agents.wire.errors import WireError
-from agents.wire.peer import Answer, Answered, Ask, Expectation, Link, Withdrawn
+from agents.wire.peer import Answer, Answered, Ask, Clear, Expectation, Link, Withdrawn
 from tests.unit.wire_frames import junk, macs, tuples, u8, u32, units
 
 protocols = st.sampled_from([6, 17])
@@ -30,6 +30,7 @@ expectations = st.builds(
 asks = st.builds(Ask, u32, expectations)
 answers = st.builds(Answered, u32, st.sampled_from(Answer))
 withdrawns = st.builds(Withdrawn, tuples, tuples, protocols)
+clears = st.builds(Clear, u32, tuples, tuples)
 
 US = Link(1, 2, b"src...", b"...dst")
 ASK = Ask(
@@ -39,10 +40,14 @@ ASK = Ask(
 EXPECT = peer.expect_frames(US, [ASK])[0]
 EXPECTED = peer.expected_frames(US, [Answered(7, Answer.TAKEN)])[0]
 WITHDRAW = peer.withdraw_frames(US, [Withdrawn(b"m" * 12, b"t" * 12, 6)])[0]
+CLEAR = peer.clear_frames(US, [Clear(9, b"o" * 12, b"r" * 12)])[0]
+CLEARED = peer.cleared_frames(US, [9])[0]
 READERS: dict[int, Callable[[control.Message], object]] = {
     control.EXPECT: peer.asks,
     control.EXPECTED: peer.answers,
     control.WITHDRAW: peer.withdrawn,
+    control.CLEAR: peer.clears,
+    control.CLEARED: peer.cleared,
 }
 BODY = control.HEADER.size
 REASONS = (
@@ -85,6 +90,11 @@ def test_the_frames_as_documented() -> None:
         + (b"m" * 12 + b"t" * 12 + b"\x06\0\0\0")
         == WITHDRAW
     )
+    assert (
+        head + bytes.fromhex("01 23 01 02  0001 00 00  00000000  00000009") + b"o" * 12 + b"r" * 12
+        == CLEAR
+    )
+    assert head + bytes.fromhex("01 24 01 02  0001 00 00  00000000  00000009") == CLEARED
 
 
 def test_what_is_said_of_nothing_is_zero() -> None:
@@ -107,6 +117,8 @@ def test_a_translation_to_zeros_is_one_all_the_same() -> None:
         (asks, peer.expect_frames, 68),
         (answers, peer.expected_frames, 8),
         (withdrawns, peer.withdraw_frames, 28),
+        (clears, peer.clear_frames, 28),
+        (u32, peer.cleared_frames, 4),
     ],
 )
 def test_records_come_back_in_as_few_frames_as_hold_them(records, make, size) -> None:  # type: ignore[no-untyped-def]
@@ -139,7 +151,7 @@ def test_any_body_gives_records_or_is_refused(kind: int, count: int, body: bytes
     assert seen in {str(count), "control_truncated", "control_value"}
 
 
-@given(st.sampled_from([EXPECT, EXPECTED, WITHDRAW]), st.integers(0), u8)
+@given(st.sampled_from([EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED]), st.integers(0), u8)
 def test_any_byte_changed_gives_the_same_value_or_a_reason(
     frame: bytes, offset: int, value: int
 ) -> None:
@@ -156,7 +168,7 @@ def test_any_byte_changed_gives_the_same_value_or_a_reason(
 
 
 @pytest.mark.parametrize("kind", sorted(READERS))
-@pytest.mark.parametrize("frame", [EXPECT, EXPECTED, WITHDRAW])
+@pytest.mark.parametrize("frame", [EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED])
 def test_a_reader_reads_its_own_kind(kind: int, frame: bytes) -> None:
     message = control.parse(frame)
     if message.kind == kind:
@@ -171,7 +183,7 @@ def test_no_kind_of_agents_is_the_apps() -> None:
     assert min(peer.KINDS) == 32
 
 
-@pytest.mark.parametrize("frame", [EXPECT, EXPECTED, WITHDRAW])
+@pytest.mark.parametrize("frame", [EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED])
 def test_a_body_cut_short_is_refused(frame: bytes) -> None:
     for length in range(BODY, len(frame)):
         with pytest.raises(WireError, match="control_truncated"):
