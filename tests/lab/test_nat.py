@@ -11,6 +11,9 @@ import pytest
 from tests.lab.world import CLIENT, NO_RULES, OUTSIDE, PORT, SERVER, World
 from topologies.observe import entries
 
+# A port that a session of another test had is translated as that was, as long as the entry lives.
+pytestmark = pytest.mark.usefixtures("_nothing_left")
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
