@@ -55,8 +55,8 @@ class Core:
             control.EXPECT: lambda message, _now: (
                 self.expecting.expect(message.unit, ask) for ask in peer.asks(message)
             ),
-            control.EXPECTED: lambda message, _now: (
-                self.announcing.answered(*answered) for answered in peer.answers(message)
+            control.EXPECTED: lambda message, now: (
+                self.announcing.answered(*answered, now) for answered in peer.answers(message)
             ),
             control.WITHDRAW: lambda message, _now: (
                 self.expecting.withdraw(record) for record in peer.withdrawn(message)

@@ -34,6 +34,9 @@ MAX_HELD = 4096  # packets, of all sessions
 MAX_ASKED = 4096
 AGAIN = 0.1  # seconds until an ask is repeated
 PATIENCE = 1.0  # seconds until the announcement goes without an answer
+# Seconds in which a session's packets are dropped, if what it announced was refused before that
+# packet came: the bridge may take longer than the primary's answer. TCP sends again after 0.2 s.
+SPOILED = 0.15
 DOUBT = 1.0  # seconds in which any packet may be an announcement, after events were lost
 RESERVED = 300  # seconds that a port stays reserved: as long as the kernel expects (its helpers)
 
@@ -68,6 +71,8 @@ class Announcing:
         self._held: dict[bytes, _Hold] = {}  # by the session's orig tuple
         self._looked_up = 0  # packets whose session is being looked up: none may overtake them
         self._doubt_until = float("-inf")
+        # Sessions whose announcement was refused before its packet came here, and until when.
+        self._spoiled: dict[bytes, float] = {}
 
     def events(self, events: Sequence[Expected], lost: bool, now: float) -> None:
         """What this unit's kernel began to expect, and what it no more does; to be told before the
@@ -90,7 +95,7 @@ class Announcing:
         out = readdress(frame, frame[:6], self._facts.own_macs[interface])
         if now < self._doubt_until:
             return Outcome.HELPER_DOUBTED
-        if self._held or self._looked_up:
+        if self._held or self._looked_up or self._spoiled:
             try:
                 tuple12 = segment_tuple(frame)
             except WireError:
@@ -100,6 +105,9 @@ class Announcing:
             entry = yield Get(inverse(tuple12))
             self._looked_up -= 1
             hold = self._held.get(entry.orig) if isinstance(entry, Entry) else None
+            if isinstance(entry, Entry) and now < self._spoiled.get(entry.orig, now):
+                yield from _as_before(entry, [frame])
+                return Outcome.HELPER_DOUBTED
             if hold:
                 if sum(len(each.frames) for each in self._held.values()) >= MAX_HELD:
                     return Outcome.HELPER_FULL
@@ -108,18 +116,19 @@ class Announcing:
         self._desk.frames.append(out)
         return Outcome.HELPER_PASSED
 
-    def answered(self, ask_id: int, answer: Answer) -> Steps:
+    def answered(self, ask_id: int, answer: Answer, now: float) -> Steps:
         """The primary's agent has done what it was asked, or has not."""
         asked = self._asked.pop(ask_id, None)
         if asked is None:
             return Outcome.ANNOUNCED_LATE
         if answer is Answer.TAKEN:
-            return (yield from self._give_way(asked.expectation))
+            return (yield from self._give_way(asked.expectation, now))
         self._settle(asked.expectation.master, ask_id)
         return _ENDS.get(answer, Outcome.ANNOUNCED_REFUSED)
 
     def tick(self, now: float) -> None:
         """Asks that wait for an answer: again, or no more."""
+        self._spoiled = {orig: until for orig, until in self._spoiled.items() if now < until}
         alone = self._desk.role() == "primary"
         for ask_id, asked in list(self._asked.items()):
             if alone or now - asked.since >= PATIENCE:
@@ -171,7 +180,7 @@ class Announcing:
             del self._held[master]
             self._desk.frames += hold.frames
 
-    def _give_way(self, expectation: Expectation) -> Steps:
+    def _give_way(self, expectation: Expectation, now: float) -> Steps:
         """The primary expects the same for another session: this one must announce another port.
 
         The announcement is dropped, and what it named is reserved here by an expectation of an
@@ -179,6 +188,8 @@ class Announcing:
         the kernel finds the port in use (nf_nat_exp_find_port()).
         """
         hold = self._held.pop(expectation.master)
+        if not hold.frames:
+            self._spoiled[expectation.master] = now + SPOILED
         for ask_id in hold.asks:
             self._asked.pop(ask_id, None)
         yield Unexpect(expectation.tuple12, expectation.protocol)

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from agents.agent import advance
-from agents.core_announcing import PATIENCE, RESERVED
+from agents.core_announcing import PATIENCE, RESERVED, SPOILED
 from agents.ctexpect import Expect, Unexpect
 from agents.ctnetlink import (
     CONFIRMED,
@@ -239,3 +239,19 @@ def test_an_answer_that_nobody_waits_for() -> None:
     for said in Answer:
         assert answer(scene, 5, said) == Outcome.ANNOUNCED_LATE
     assert written(scene) == ([], [], [])
+
+
+def test_a_packet_that_comes_after_the_refusal_of_what_it_announces_is_dropped() -> None:
+    """The bridge may take longer with it than the primary with its answer."""
+    scene = auxiliary()
+    told(scene, ASKED)
+    script = ((Unexpect(ASKED.tuple12), 0), (Get(MASTER), WITH_HELPER), *RESERVATION)
+    assert answer(scene, FIRST, Answer.TAKEN, *script) == Outcome.ANNOUNCED_TAKEN
+    added = Adjustment(1, 0, 2)
+    undo = (Readjust(MASTER, False, Adjustment(1, 0, 0)), 0)
+    found = (FOUND[0], FOUND[1]._replace(adjusted=added))
+    assert passed(scene, packet(), found, undo) == Outcome.HELPER_DOUBTED
+    other = (Get(OTHER_REPLY), entry(OTHER, OTHER_REPLY, 2))
+    assert passed(scene, packet(1, OTHER_REPLY), other) == Outcome.HELPER_PASSED
+    later(scene, SPOILED)
+    assert passed(scene, packet(2)) == Outcome.HELPER_PASSED
