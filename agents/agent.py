@@ -16,6 +16,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from agents import __version__
 from agents.config import Cluster
@@ -134,9 +135,8 @@ class Agent:
         ended, announced = self._destroyed.read(), self._expected.read()
         core.destroyed(ended.events, ended.lost, now)
         core.expected(announced.events, announced.lost or announced.waiting, now)
-        if self._dump:
-            self._read_dump(self._dump, now)
-        self._advance(itertools.chain(core.frames(frames, now), core.tick(now)))
+        dumped = self._read_dump(self._dump, now) if self._dump else ()
+        self._advance(itertools.chain(dumped, core.frames(frames, now), core.tick(now)))
         self._write(now)
         self._report(now)
         return len(frames)
@@ -153,17 +153,17 @@ class Agent:
             self._dump = Dump()
             self._poll.register(self._dump, select.POLLIN)
 
-    def _read_dump(self, dump: Dump, now: float) -> None:
+    def _read_dump(self, dump: Dump, now: float) -> Iterable[Steps]:
         try:
             entries, last = dump.read()
         except OSError as problem:
-            LOG.warning("census failed: %s", problem)
+            LOG.warning("dump failed: %s", problem)
             self.core.undumped()
-            last = True
-        else:
-            self.core.dumped(entries, last, now)
+            self._end_dump()
+            return ()
         if last:
             self._end_dump()
+        return self.core.dumped(entries, last, _established(), now)
 
     def _end_dump(self) -> None:
         if self._dump:
@@ -185,6 +185,11 @@ class Agent:
                 if grown:
                     LOG.warning("%s count=%d", outcome, grown)
             self._reported = now, Counter(desk.counters)
+
+
+def _established() -> int:
+    """Seconds that an established session may be idle; of this process's network namespace."""
+    return int(Path("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established").read_text())
 
 
 def _mtus(cluster: Cluster) -> dict[int, int]:

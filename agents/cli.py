@@ -1,32 +1,21 @@
-"""`synod`: make a host a unit, run its agent, check the cluster's file, ask the app how the cluster
-is.
+"""`synod`: make a host a unit, run its agent, check the cluster's file, ask and order the app.
 
 A thin shell: each command loads the configuration, calls one function and turns what it raises into
 a message and an exit code: 0 done, 1 failed, 2 used or configured wrongly (and nothing was
 touched).
 """
 
-import json
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from agents import bringup, provision
+from agents import bringup, cli_cluster, provision
+from agents.cli_output import MISUSED, err, fail, out
 from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
 
 DEFAULT_CONFIG = Path(DEFAULT_PATH)
-DEFAULT_URL = "http://127.0.0.1:8080"
-
-FAILED, MISUSED = 1, 2
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,6 +33,8 @@ app = typer.Typer(
     [bold]Where the app runs[/bold] (ryu-manager ryu_apps.load_balancer):
 
         synod status
+        synod drain 2 --deadline 10m
+        synod undrain 2
 
     Exit codes: 0 done, 1 failed, 2 used or configured wrongly.""",
 )
@@ -51,6 +42,8 @@ unit_app = typer.Typer(no_args_is_help=True, help="Make this host a unit, and wh
 config_app = typer.Typer(no_args_is_help=True, help="The cluster's file.")
 app.add_typer(unit_app, name="unit")
 app.add_typer(config_app, name="config")
+for command in (cli_cluster.status, cli_cluster.drain, cli_cluster.undrain):
+    app.command()(command)
 
 ConfigOption = Annotated[
     Path,
@@ -59,33 +52,6 @@ ConfigOption = Annotated[
     ),
 ]
 IdOption = Annotated[int, typer.Option("--id", help="Which of the file's units this host is.")]
-
-
-@app.command()
-def status(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="What the app said, for programs.")
-    ] = False,
-    url: Annotated[
-        str, typer.Option(envvar="SYNOD_URL", help="Where the app answers.")
-    ] = DEFAULT_URL,
-) -> None:
-    """Who is in the cluster, who is primary, who serves how many sessions.
-
-    [bold]live[/bold] sessions are open now; [bold]served[/bold] counts all since the app started. A
-    unit is [bold]up[/bold] (takes sessions), [bold]joining[/bold], [bold]silent[/bold] (its bridge
-    is connected, its agent says nothing) or [bold]down[/bold].
-    """
-    try:
-        found = fetch_status(url)
-    except OSError as error:
-        fail(f"no answer from the app at {url}: {getattr(error, 'reason', error)}")
-    except ValueError:
-        fail(f"what answers at {url} is not the app: no JSON came back")
-    if as_json:
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
-    else:
-        out.print(status_table(found))
 
 
 @unit_app.command("up")
@@ -167,34 +133,6 @@ def config_check(file: Annotated[Path, typer.Argument(help="The cluster's file."
     )
 
 
-def fetch_status(url: str, timeout: float = 5.0) -> dict[str, Any]:
-    """The app's answer to /v1/status. OSError if there is none, ValueError if it is no object."""
-    with urllib.request.urlopen(f"{url.rstrip('/')}/v1/status", timeout=timeout) as answer:
-        found = json.load(answer)
-    if not isinstance(found, dict):
-        raise ValueError("not an object")
-    return found
-
-
-def status_table(found: dict[str, Any]) -> Table:
-    """The cluster's status as a person reads it."""
-    primary = found["primary"]
-    title = f"{found['cluster']}: " + (
-        f"unit {primary} is primary" if primary else "no primary yet"
-    )
-    table = Table(
-        title=title + (f", {found['method']}" if "method" in found else ""), title_justify="left"
-    )
-    for column in ("unit", "role", "state", "weight", "live", "served"):
-        table.add_column(column, justify="left" if column in ("role", "state") else "right")
-    for unit in found["units"]:
-        colour = "green" if unit["state"] == "up" else "yellow"
-        sessions = unit["sessions"]
-        cells = (unit["id"], unit["role"], f"[{colour}]{unit['state']}", unit["weight"])
-        table.add_row(*map(str, cells), str(sessions["live"]), str(sessions["served"]))
-    return table
-
-
 def cluster_or_exit(path: Path) -> Cluster:
     """The cluster that the file describes; all its errors on stderr and exit code 2 if there are
     any.
@@ -206,12 +144,6 @@ def cluster_or_exit(path: Path) -> Cluster:
             prefix = f"{path}: {where}: " if where not in ("", str(path)) else f"{path}: "
             err.print(prefix + message, markup=False)
     raise typer.Exit(MISUSED)
-
-
-def fail(message: str, code: int = FAILED) -> NoReturn:
-    """A message on stderr, and the end."""
-    err.print(message, markup=False, style="red")
-    raise typer.Exit(code)
 
 
 def main() -> None:

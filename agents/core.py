@@ -8,10 +8,12 @@ and then calls `take()` for what is to be written.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from agents.core_adopting import Adopting
 from agents.core_announcing import Announcing
 from agents.core_auxiliary import Auxiliary
 from agents.core_expecting import Expecting
 from agents.core_facts import INTERVAL, Desk, Facts, Steps
+from agents.core_hearing import Hearing
 from agents.core_primary import Primary
 from agents.core_serving import Serving
 from agents.ctexpect import Expected
@@ -21,7 +23,7 @@ from agents.wire import control, peer
 from agents.wire.control_maps import Announce
 from agents.wire.errors import WireError
 from agents.wire.packet import parse_syn
-from agents.wire.ports import mac_text
+from agents.wire.ports import ha_group, mac_text
 
 CENSUS_FRAMES = 16  # at a time: the bridge's queue to the agent's port isn't long
 CENSUS_PAUSE = 0.002  # seconds between them
@@ -42,6 +44,8 @@ class Core:
         self.auxiliary = Auxiliary(facts, self.desk, self.serving)
         self.announcing = Announcing(facts, self.desk)
         self.expecting = Expecting(facts, self.desk)
+        self.hearing = Hearing(facts, self.desk, now)
+        self.adopting = Adopting(facts, self.desk, self.serving)
         self._from_app = facts.cluster.group, facts.unit, control.ETH_DST + control.ETH_SRC
         self._announce_at = now
         self._resync = 0
@@ -67,6 +71,7 @@ class Core:
             control.CLEARED: lambda message, _now: (
                 self.primary.cleared(clear_id) for clear_id in peer.cleared(message)
             ),
+            control.KEEPALIVE: self._keepalive,
         }
 
     def frames(self, frames: Iterable[bytes], now: float) -> Iterator[Steps]:
@@ -96,13 +101,19 @@ class Core:
             self.count(Outcome.EVENTS_LOST)
             self._lost = True
 
-    def dumped(self, entries: Iterable[Entry], last: bool, now: float) -> None:
-        """A piece of the dump that was asked for."""
+    def dumped(
+        self, entries: Sequence[Entry], last: bool, established: int, now: float
+    ) -> Iterator[Steps]:
+        """A piece of the dump that was asked for; `established`: the kernel's timeout (seconds)."""
         self._census.extend(self.serving.count(entries, last, now))
+        yield from self.adopting.entries(entries, last, established, now)
+        if last and self.adopting.done:
+            self._announce_at = now
 
     def undumped(self) -> None:
         """The dump that was asked for failed: there is no census. A new one is called for."""
         self.serving.end_census()
+        self.adopting.failed()
         self._lost = True
 
     def unwritten(self, frame: bytes) -> None:
@@ -116,6 +127,8 @@ class Core:
         """What is due by the clock."""
         self.serving.settle(now)
         self.announcing.tick(now)
+        if self.hearing.tick(now):
+            self._announce_at = now
         yield from self.primary.expire(now)
         if now >= self._announce_at:
             self._announce_at = now + INTERVAL
@@ -132,7 +145,7 @@ class Core:
     def deadline(self) -> float:
         """When `tick` or `take` have something to do next."""
         times = [self._announce_at, self.primary.next_expiry(), self.serving.next_end()]
-        times.append(self.announcing.next_ask())
+        times += [self.announcing.next_ask(), self.hearing.next_keepalive()]
         times.append(self._census_at if self._census else None)
         return min(time for time in times if time is not None)
 
@@ -187,6 +200,7 @@ class Core:
             case control.STATE:
                 self.desk.told, self.desk.heard = control.state(message), now
                 self.count(Outcome.STATE)
+                self._dump |= self.adopting.told()
             case control.CENSUS_REQUEST:
                 self._census.clear()
                 self.serving.start_census(message.token, now)
@@ -199,12 +213,19 @@ class Core:
         facts, unit = self.facts, message.unit
         if message.group != facts.cluster.group or unit not in facts.peers:
             raise WireError(Outcome.CONTROL_STRANGER)
-        if addresses != facts.ha_macs[facts.unit] + facts.ha_macs[unit]:
+        to_all = message.kind == control.KEEPALIVE
+        own = ha_group(message.group) if to_all else facts.ha_macs[facts.unit]
+        if addresses != own + facts.ha_macs[unit]:
             raise WireError(Outcome.CONTROL_STRANGER)
         told = self.desk.told
         if message.kind in _FROM_PRIMARY and unit != (told.primary if told else 0):
             raise WireError(Outcome.CONTROL_STRANGER)
         yield from self._peers[message.kind](message, now)
+
+    def _keepalive(self, message: control.Message, now: float) -> Iterator[Steps]:
+        self.hearing.heard(message.unit, now)
+        self.count(Outcome.KEEPALIVE)
+        return iter(())
 
     def _counting(self) -> bool:
         return self.serving.counting or bool(self._census)
@@ -219,9 +240,12 @@ class Core:
             version=facts.version,
             role=self.desk.role(),
             primary=told.primary if told else 0,
+            term=told.term if told else 0,
             macs={i.name: mac_text(facts.own_macs[i.index]) for i in cluster.interfaces},
             digest=cluster.digest,
             serving=len(self.serving.sessions),
             resync=self._resync,
+            hears=self.hearing.units,
+            adopted=tuple(sorted(self.adopting.done)),
             counters={str(name): number for name, number in self.desk.counters.items()},
         )

@@ -72,6 +72,10 @@ class Outcome(StrEnum):
     WITHDRAWN = "withdrawn"  # expected no more
     WITHDRAW_UNKNOWN = "withdraw_unknown"  # not expected any more
 
+    # A session of another unit that this one takes over.
+    ADOPTED = "adopted"
+    ADOPT_REFUSED = "adopt_refused"  # its entry has gone, or the kernel changes it not
+
     # The end of a session.
     ENDED = "ended"
     ENDED_REUSED = "ended_reused"  # its successor is there already
@@ -81,6 +85,7 @@ class Outcome(StrEnum):
     EVENTS_LOST = "events_lost"
 
     # Other frames.
+    KEEPALIVE = "keepalive"
     STATE = "state"
     CENSUS = "census"
     NOT_ADDRESSED = "not_addressed"  # neither from this unit's kernel nor handed over to it
@@ -137,6 +142,8 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.EXPECT_TAKEN,
     Outcome.WITHDRAWN,
     Outcome.WITHDRAW_UNKNOWN,
+    Outcome.ADOPTED,
+    Outcome.KEEPALIVE,
     Outcome.ENDED,
     Outcome.ENDED_REUSED,
     Outcome.FORGOTTEN,

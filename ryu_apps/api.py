@@ -1,27 +1,77 @@
-"""HTTP, by Ryu's own WSGI server: what the cluster is like, as JSON. It changes nothing.
+"""HTTP, by Ryu's own WSGI server: what the cluster is like, as JSON, and what it is to do.
 
-GET /v1/status
+GET  /v1/status
+POST /v1/units/UNIT/drain      {"deadline": SECONDS}, or no body: no deadline
+POST /v1/units/UNIT/undrain
+
+An order that is carried out is answered by 200 and {}, one that can't be by 409 and {"error": why},
+one that can't be understood by 400 and the same.
 """
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ryu.app.wsgi import ControllerBase, Response, WSGIApplication, route
 
+from ryu_apps.core.orders import VERBS, Order, Refusal
+
 NAME = "synod"
 
 
-class Status(ControllerBase):
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What the app answers with: `give` raises Refusal."""
+
+    status: Callable[[], dict[str, Any]]
+    give: Callable[[Order], None]
+
+
+class Api(ControllerBase):
     """Answers requests; made anew by Ryu for each."""
 
     @route(NAME, "/v1/status", methods=["GET"])
     def status(self, request: Any, **_: Any) -> Any:
         """The cluster as it is now."""
-        body = json.dumps(self.data[NAME](), indent=1) + "\n"
-        return Response(content_type="application/json", charset="UTF-8", text=body)
+        return _answer(200, self.data[NAME].status())
+
+    @route(NAME, "/v1/units/{unit}/{verb}", methods=["POST"])
+    def order(self, request: Any, unit: str, verb: str, **_: Any) -> Any:
+        """An order about a unit."""
+        try:
+            order = _order(verb, unit, request.body)
+        except ValueError as error:
+            return _answer(400, {"error": str(error)})
+        try:
+            self.data[NAME].give(order)
+        except Refusal as error:
+            return _answer(409, {"error": str(error)})
+        return _answer(200, {})
 
 
-def serve(wsgi: WSGIApplication, status: Callable[[], dict[str, Any]]) -> None:
-    """Answer with what `status` returns."""
-    wsgi.register(Status, {NAME: status})
+def _order(verb: str, unit: str, body: bytes) -> Order:
+    """ValueError with what is wrong."""
+    if verb not in VERBS:
+        raise ValueError(f"{verb!r} is not one of {', '.join(VERBS)}")
+    if not unit.isascii() or not unit.isdigit() or len(unit) > 3:
+        raise ValueError(f"{unit!r} is not a unit's id")
+    asked = json.loads(body) if body else {}
+    if not isinstance(asked, dict) or asked.keys() - {"deadline"}:
+        raise ValueError('the body is {"deadline": SECONDS}, or empty')
+    deadline = asked.get("deadline")
+    if deadline is not None and (
+        isinstance(deadline, bool) or not isinstance(deadline, int | float)
+    ):
+        raise ValueError("deadline: not a number of seconds")
+    return Order(verb, int(unit), deadline)
+
+
+def _answer(code: int, value: dict[str, Any]) -> Any:
+    body = json.dumps(value, indent=1) + "\n"
+    return Response(status=code, content_type="application/json", charset="UTF-8", text=body)
+
+
+def serve(wsgi: WSGIApplication, doors: Doors) -> None:
+    """Answer from now on."""
+    wsgi.register(Api, {NAME: doors})

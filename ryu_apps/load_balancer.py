@@ -16,8 +16,9 @@ import os
 import random
 import sys
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from ryu import cfg
 from ryu.app.wsgi import WSGIApplication
@@ -32,12 +33,13 @@ from agents.wire import ports
 from ryu_apps import api
 from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
+from ryu_apps.core.orders import Order, Refusal
 from ryu_apps.core.status import status
 from ryu_apps.openflow import Encoder
 
 LOG = logging.getLogger("synod")
 
-TICK = 0.2  # seconds
+TICK = 0.05  # seconds
 MOST_UNSENT = 64 << 20  # bytes for one switch; one that is so far behind is disconnected
 
 cfg.CONF.set_default("wsapi_host", "127.0.0.1")
@@ -97,7 +99,7 @@ class LoadBalancer(RyuApp):
         self._connections: dict[Any, Connection] = {}  # by Ryu's datapath
         self._present: dict[int, Connection] = {}  # by unit
         self._numbers = 0
-        api.serve(kwargs["wsgi"], lambda: status(self.controller))
+        api.serve(kwargs["wsgi"], api.Doors(lambda: status(self.controller), self._give))
 
     def start(self) -> None:
         """Called by Ryu once all apps are loaded."""
@@ -148,6 +150,12 @@ class LoadBalancer(RyuApp):
         if connection := self._connections.get(event.msg.datapath):
             self._handle(events.Confirmed(connection.unit, connection.number, event.msg.xid))
 
+    @set_ev_cls(ofp_event.EventOFPEchoReply, MAIN_DISPATCHER)
+    def on_echo(self, event: Any) -> None:
+        """A switch answers a ping."""
+        if connection := self._connections.get(event.msg.datapath):
+            self._handle(events.Pong(connection.unit, connection.number))
+
     @set_ev_cls(ofp_event.EventOFPErrorMsg, MAIN_DISPATCHER)
     def on_error(self, event: Any) -> None:
         """A switch has refused a message."""
@@ -175,15 +183,29 @@ class LoadBalancer(RyuApp):
 
     def _handle(self, event: events.Event) -> None:
         try:
-            for effect in self.controller.handle(event, time.monotonic()):
-                if isinstance(effect, events.Line):
-                    log(effect)
-                elif connection := self._present.get(effect.unit):
-                    connection.send(self._encoder.encode(effect))
+            self._do(self.controller.handle(event, time.monotonic()))
         except Exception:
-            LOG.critical("event=bug in=%s", type(event).__name__, exc_info=True)
-            logging.shutdown()
-            os._exit(os.EX_SOFTWARE)
+            self._end(type(event).__name__)
+
+    def _give(self, order: Order) -> None:
+        try:
+            self._do(self.controller.give(order, time.monotonic()))
+        except Refusal:
+            raise
+        except Exception:
+            self._end(order.verb)
+
+    def _do(self, effects: Iterable[events.Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, events.Line):
+                log(effect)
+            elif connection := self._present.get(effect.unit):
+                connection.send(self._encoder.encode(effect))
+
+    def _end(self, where: str) -> NoReturn:
+        LOG.critical("event=bug in=%s", where, exc_info=True)
+        logging.shutdown()
+        os._exit(os.EX_SOFTWARE)
 
 
 def log(line: events.Line) -> None:

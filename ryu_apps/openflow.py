@@ -21,6 +21,7 @@ from agents.wire.ports import SYNOD
 from ryu_apps.core import events
 from ryu_apps.core.flows import (
     KIND_MASK,
+    UNIT_MASK,
     Action,
     FinTimeout,
     Flow,
@@ -67,6 +68,8 @@ class Encoder:
             events.Settle: self.settle,
             events.Send: lambda effect: self._packet_out(effect.port, effect.frame),
             events.Install: install,
+            events.Forget: forget,
+            events.Ping: lambda _effect: ping(),
             events.AskStatic: ask_static,
             events.AskCount: ask_count,
         }
@@ -95,6 +98,17 @@ def install(effect: events.Install) -> bytes:
     return b"".join(messages)
 
 
+def forget(effect: events.Forget) -> bytes:
+    """One flow-mod, however many flows it deletes."""
+    mask = UNIT_MASK if effect.of else KIND_MASK
+    return _delete_by_cookie(cookie(Kind.SESSION, effect.of), events.SESSION_TOKEN, mask)
+
+
+def ping() -> bytes:
+    """An echo request."""
+    return _bytes(parser.OFPEchoRequest(_PROTOCOL), events.PING_TOKEN)
+
+
 def ask_static(effect: events.AskStatic) -> bytes:
     """A request for all flows whose cookie says static."""
     return _flow_stats(cookie(Kind.STATIC), KIND_MASK, effect.token)
@@ -114,11 +128,11 @@ def _flow_stats(number: int, mask: int, xid: int) -> bytes:
     return _bytes(request, xid)
 
 
-def _delete_by_cookie(number: int, xid: int) -> bytes:
+def _delete_by_cookie(number: int, xid: int, mask: int = _ALL_BITS) -> bytes:
     message = parser.OFPFlowMod(
         _PROTOCOL,
         cookie=number,
-        cookie_mask=_ALL_BITS,
+        cookie_mask=mask,
         table_id=ofp.OFPTT_ALL,
         command=ofp.OFPFC_DELETE,
         out_port=ofp.OFPP_ANY,

@@ -12,7 +12,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from agents.cli import MISUSED, fail, out, status_table
+from agents.cli_cluster import status_table
+from agents.cli_output import MISUSED, fail, out
 from agents.config import parse
 from agents.provision import look
 from topologies import fault_cli, recipe, registry

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from agents.cli import MISUSED, fail, out
+from agents.cli_output import MISUSED, fail, out
 from topologies.damage import Broken
 from topologies.faulting import Faults
 from topologies.faults import VERBS, WAYS, Misnamed

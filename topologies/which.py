@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli import fail
+from agents.cli_output import fail
 from topologies.lab import Lab, LabError
 
 NameOption = Annotated[str, typer.Option("--name", envvar="SYNOD_LAB", help="Which lab.")]

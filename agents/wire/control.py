@@ -63,7 +63,7 @@ MAX_BODY = 1488  # header and body fill an Ethernet MTU of 1500
 
 ANNOUNCE, OFFER, ENDED, CENSUS = 1, 2, 3, 4
 STATE, DECIDED, FORGET, CENSUS_REQUEST = 16, 17, 18, 19
-EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED = 32, 33, 34, 35, 36
+EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED, KEEPALIVE = 32, 33, 34, 35, 36, 37
 KINDS = {
     ANNOUNCE: "announce",
     OFFER: "offer",
@@ -78,6 +78,7 @@ KINDS = {
     WITHDRAW: "withdraw",
     CLEAR: "clear",
     CLEARED: "cleared",
+    KEEPALIVE: "keepalive",
 }
 LAST = 1  # flag: the last frame of a census
 
@@ -106,6 +107,7 @@ _RECORD_SIZES = {
     WITHDRAW: WITHDRAW_FORMAT.size,
     CLEAR: CLEAR_FORMAT.size,
     CLEARED: CLEARED_FORMAT.size,
+    KEEPALIVE: 0,
 }
 
 
@@ -268,6 +270,11 @@ def census_frames(group: int, unit: int, token: int, records: Iterable[Counted])
 def census_request_frame(group: int, unit: int, token: int) -> bytes:
     """CENSUS_REQUEST; `token` (u32) comes back with the census."""
     return _frame(CENSUS_REQUEST, group, unit, 0, b"", token=token)
+
+
+def empty_frame(kind: int, group: int, unit: int) -> bytes:
+    """A frame of a kind that has no body."""
+    return _frame(kind, group, unit, 0, b"")
 
 
 def announce_frames(told: Announce) -> list[bytes]:

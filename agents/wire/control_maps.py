@@ -22,9 +22,11 @@ class Announce:
     """What an agent is, told every interval: state, not events, so that a lost one costs nothing.
 
     `boot` (u32) is random and new with each start of the agent, `resync` (u32) grows when it lost
-    conntrack events. `role` and `primary` (0: none) are what the app told it last. `macs` are the
-    physical MACs by interface name, `digest` that of the configuration, `serving` the sessions it
-    serves, `counters` outcomes counted since the start: some of them, if all don't fit.
+    conntrack events. `role`, `primary` (0: none) and `term` are what the app told it last. `macs`
+    are the physical MACs by interface name, `digest` that of the configuration, `serving` the
+    sessions it serves. `hears` are the units that it hears on the HA link, `adopted` those of whose
+    sessions it has made its own what it was told to, `counters` outcomes counted since the start:
+    some of them, if all don't fit.
     """
 
     unit: int
@@ -38,6 +40,9 @@ class Announce:
     digest: str
     serving: int
     resync: int
+    term: int = 0
+    hears: tuple[int, ...] = ()
+    adopted: tuple[int, ...] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -46,13 +51,17 @@ class State:
     """What the app tells an agent every interval.
 
     `boot` (u32) is random and new with each start of the app; `role` is the agent's own, `primary`
-    the primary's unit id (0: none); `balancing` says whether there is anybody to balance with.
+    the primary's unit id (0: none); `balancing` says whether new sessions are to be offered; `term`
+    (u32) grows with each change of primary; `adopt` are the units whose sessions the agent's unit
+    serves from now on.
     """
 
     boot: int
     role: str
     primary: int
     balancing: bool
+    term: int = 0
+    adopt: tuple[int, ...] = ()
 
 
 def _number(low: int, high: int) -> Callable[[object], bool]:
@@ -77,6 +86,14 @@ def _table(
     )
 
 
+def _units(value: object) -> bool:
+    return (
+        type(value) is list
+        and len(value) <= ports.MAX_UNITS
+        and all(map(_number(1, ports.MAX_UNITS), value))
+    )
+
+
 _U32 = _number(0, 0xFFFFFFFF)
 _UNIT_OR_NONE = _number(0, ports.MAX_UNITS)
 _COUNT = _number(0, (1 << 63) - 1)
@@ -94,10 +111,13 @@ _ANNOUNCE: dict[str, Callable[[object], bool]] = {
     "version": _text(32),
     "role": _is_role,
     "primary": _UNIT_OR_NONE,
+    "term": _U32,
     "macs": _table(ports.MAX_INTERFACES, _text(15), _is_mac),
     "digest": _text(64),
     "serving": _COUNT,
     "resync": _U32,
+    "hears": _units,
+    "adopted": _units,
     "counters": _table(1024, _text(48), _COUNT),
 }
 _STATE: dict[str, Callable[[object], bool]] = {
@@ -105,6 +125,8 @@ _STATE: dict[str, Callable[[object], bool]] = {
     "role": _is_role,
     "primary": _UNIT_OR_NONE,
     "balancing": lambda value: type(value) is bool,
+    "term": _U32,
+    "adopt": _units,
 }
 
 
@@ -137,4 +159,4 @@ def _map(body: bytes, wanted: Mapping[str, Callable[[object], bool]]) -> dict[st
     for name, is_right in wanted.items():
         if not is_right(table[name]):
             raise WireError("control_field", f"{name} {table[name]!r}")
-    return table
+    return {name: tuple(value) if type(value) is list else value for name, value in table.items()}

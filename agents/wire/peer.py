@@ -1,4 +1,7 @@
-"""What agents tell each other over the HA link: connections that are to be expected.
+"""What agents tell each other over the HA link: that they are there, and what is to be expected.
+
+The talk: the units are "connected via dedicated link used for heartbeat and keep-alive" (slide "HA
+Cluster").
 
 An auxiliary's kernel reads what a session with a helper announces (FTP's `227 Entering Passive
 Mode`), and the connection that follows comes to the primary. So the auxiliary's agent tells the
@@ -15,6 +18,7 @@ the MAC addresses of the two units' HA ports; `unit` is the unit that sends.
     34 WITHDRAW     28 bytes                       auxiliary to primary
     35 CLEAR        28 bytes                       primary to auxiliary
     36 CLEARED      4 bytes                        auxiliary to primary
+    37 KEEPALIVE    none                           everybody to all
 
     EXPECT     ask_id u32 | protocol u8 | direction u8 | flags u8 | translated u8
                | master 12 | tuple 12 | mask 6 | nat 6 | function 24
@@ -36,7 +40,14 @@ from agents.wire import control
 from agents.wire.errors import WireError
 
 KINDS = frozenset(
-    {control.EXPECT, control.EXPECTED, control.WITHDRAW, control.CLEAR, control.CLEARED}
+    {
+        control.EXPECT,
+        control.EXPECTED,
+        control.WITHDRAW,
+        control.CLEAR,
+        control.CLEARED,
+        control.KEEPALIVE,
+    }
 )
 
 _TCP, _UDP = 6, 17
@@ -186,6 +197,11 @@ def clear_frames(link: Link, records: Iterable[Clear]) -> list[bytes]:
 def cleared_frames(link: Link, clear_ids: Iterable[int]) -> list[bytes]:
     """CLEARED frames of these ids."""
     return _frames(link, control.CLEARED, control.CLEARED_FORMAT, ((each,) for each in clear_ids))
+
+
+def keepalive_frame(link: Link) -> bytes:
+    """KEEPALIVE: the unit is there."""
+    return link.dst + link.src + control.empty_frame(control.KEEPALIVE, link.group, link.unit)[12:]
 
 
 def _ask_fields(ask: Ask) -> tuple[Any, ...]:

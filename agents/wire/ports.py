@@ -15,6 +15,7 @@ another for it.
     virtual MAC        02:53:59:GG:00:II
     physical MAC       02:53:59:GG:UU:II
     MAC of the HA port 02:53:59:GG:UU:00
+    all HA ports       03:53:59:GG:00:00
     helper MAC         02:53:59:00:01:II
 
 02 makes them locally administered (IEEE 802, clause 8), so none can meet a manufacturer's. Group 0
@@ -86,6 +87,11 @@ def physical_mac(group: int, unit: int, interface: int) -> bytes:
 def ha_mac(group: int, unit: int) -> bytes:
     """Generated MAC (6 bytes) of a unit's kernel port of the HA link."""
     return _mac(group, _checked("unit", unit, MAX_UNITS), 0)
+
+
+def ha_group(group: int) -> bytes:
+    """Multicast MAC (6 bytes) of all HA ports of a cluster."""
+    return b"\x03" + _mac(group, 0, 0)[1:]
 
 
 def helper_mac(interface: int) -> bytes:

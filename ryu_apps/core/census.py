@@ -74,6 +74,10 @@ class Surveys:
         self._surveyed[announce.unit] = state
         return self._ask(announce.unit, now, None)
 
+    def doubt(self, unit: int) -> None:
+        """Ask that unit with its next announcement, whatever it was asked before."""
+        self._surveyed.pop(unit, None)
+
     def tick(self, members: Iterable[Member], now: float) -> list[Effect]:
         """Ask again those that haven't finished, and for what was too young."""
         effects: list[Effect] = []

@@ -31,6 +31,7 @@ class State(StrEnum):
     """How far a unit has come. Only a unit that is up is given sessions."""
 
     DOWN = "down"  # its bridge isn't connected
+    DEAD = "dead"  # nor does another unit hear of it
     # connected; its flows aren't confirmed, or its agent hasn't announced itself yet
     JOINING = "joining"
     UP = "up"
@@ -44,6 +45,7 @@ class Change(Enum):
     LOST = auto()
     READY = auto()  # the flows of its role are confirmed, and its agent is heard
     QUIET = auto()  # its agent isn't heard
+    DIED = auto()  # nobody hears of it
 
 
 # Whatever isn't named here changes nothing.
@@ -57,6 +59,12 @@ TRANSITIONS: dict[tuple[State, Change], State] = {
     (State.SILENT, Change.READY): State.UP,
     (State.SILENT, Change.CONNECTED): State.JOINING,
     (State.SILENT, Change.LOST): State.DOWN,
+    (State.DOWN, Change.DIED): State.DEAD,
+    (State.JOINING, Change.DIED): State.DEAD,
+    (State.UP, Change.DIED): State.DEAD,
+    (State.SILENT, Change.DIED): State.DEAD,
+    (State.DEAD, Change.CONNECTED): State.JOINING,
+    (State.DEAD, Change.LOST): State.DOWN,
 }
 
 
@@ -69,7 +77,9 @@ class Member:
     role: Role = Role.NONE
     connection: int | None = None  # which of its bridge's connections is the present one
     synced: bool = False  # the flows of its role are confirmed
+    answered: float = -math.inf  # when its bridge last said anything
     heard: float = -math.inf
+    drained: bool = False  # by an operator: it is given no new sessions
     refusal: str = ""  # why its last announcement wasn't taken
     announce: Announce | None = None  # the last that was taken
     counters: dict[str, int] = field(default_factory=dict)  # its agent's, of the present boot
@@ -100,6 +110,7 @@ class Members:
         self.cluster = cluster
         self._members = {unit.id: Member(unit) for unit in cluster.units}
         self.primary: Member | None = None
+        self.term = 0  # grows with each change of primary
         self._forming_since = math.inf
 
     def __iter__(self) -> Iterator[Member]:
@@ -114,13 +125,14 @@ class Members:
         """Unit id of the primary, 0 while there is none."""
         return self.primary.unit.id if self.primary else 0
 
-    def shares(self) -> tuple[tuple[int, int], ...]:
-        """(unit id, weight) of the units that may be given sessions."""
-        return tuple(
-            (member.unit.id, member.unit.weight)
-            for member in self
-            if member.state is State.UP and member.unit.weight
-        )
+    def up(self) -> tuple[Member, ...]:
+        """The units that are up."""
+        return tuple(member for member in self if member.state is State.UP)
+
+    def heir(self) -> Member | None:
+        """Who is to be primary after the present one: up, of the highest priority."""
+        heirs = [member for member in self.up() if member is not self.primary]
+        return max(heirs, key=_standing, default=None)
 
     def refusal(self, announce: Announce) -> str:
         """Why a unit's announcement can't be taken, as an outcome; empty if it can."""
@@ -135,18 +147,19 @@ class Members:
         }
         return "" if announce.macs == macs else "macs_mismatch"
 
-    def appoint(self, primary: Member) -> None:
-        """Give every unit its role. There is no way back: nothing demotes a primary."""
-        self.primary = primary
+    def appoint(self, primary: Member, term: int) -> None:
+        """Give every unit its role."""
+        self.primary, self.term = primary, term
         for member in self:
             member.role = Role.PRIMARY if member is primary else Role.AUXILIARY
             member.synced = False
 
     def claimed(self, announce: Announce) -> Member | None:
         """The primary that an agent names from before this app was started, if none is known
-        yet.
+        yet or it knows of a later term.
         """
-        return self.get(announce.primary) if self.primary is None else None
+        known = self.primary is not None and announce.term <= self.term
+        return None if known else self.get(announce.primary)
 
     def elect(self, now: float) -> Member | None:
         """The unit to appoint, once the cluster has formed: all units there, or `FORMATION` after
@@ -161,4 +174,9 @@ class Members:
         self._forming_since = min(self._forming_since, now)
         if len(there) < len(self._members) and now - self._forming_since < FORMATION:
             return None
-        return max(there, key=lambda member: (member.unit.priority, -member.unit.id))
+        return max(there, key=_standing)
+
+
+def _standing(member: Member) -> tuple[int, int]:
+    """The highest becomes primary: by priority, then the lowest id."""
+    return member.unit.priority, -member.unit.id

@@ -21,6 +21,7 @@ from ryu_apps.core.events import Effect, Event, FrameIn
 from ryu_apps.core.formation import Formation
 from ryu_apps.core.journal import Journal
 from ryu_apps.core.methods import METHODS
+from ryu_apps.core.orders import Order, Orders
 from ryu_apps.core.sessions import Sessions
 
 
@@ -29,13 +30,14 @@ class Controller:
 
     def __init__(self, cluster: Cluster, boot: int) -> None:
         units = tuple(unit.id for unit in cluster.units)
-        tokens = count(events.COUNT_TOKEN + 1)
+        tokens = count(events.PING_TOKEN + 1)
         self.cluster = cluster
         self.boot = boot
         self.journal = Journal()
         self.sessions = Sessions(METHODS[cluster.method], units)
-        self.formation = Formation(cluster, self.sessions, self.journal, tokens)
+        self.formation = Formation(cluster, boot, self.sessions, self.journal, tokens)
         self.members = self.formation.members
+        self.orders = Orders(self.formation, self.journal)
         self._surveys = Surveys(cluster, self.sessions, self.journal, tokens)
         self._arp = RoutedArp(cluster)
         self._handlers: dict[type[Any], Callable[[Any, Member, float], list[Effect]]] = {
@@ -44,6 +46,7 @@ class Controller:
             events.Confirmed: self.formation.confirmed,
             events.Refused: self.formation.refused,
             events.Counted: self.formation.counted,
+            events.Pong: self.formation.answered,
             events.FrameIn: self._frame_in,
         }
         self._frames: dict[int, Callable[[Member, control.Message, float], list[Effect]]] = {
@@ -66,8 +69,13 @@ class Controller:
             return [*self.journal.note(now, "connection_replaced", unit=event.unit)]
         return self._handlers[type(event)](event, member, now)
 
+    def give(self, order: Order, now: float) -> list[Effect]:
+        """What an operator's order makes to be done, in order. Refusal if it can't be."""
+        return self.orders.give(order, now)
+
     def _tick(self, now: float) -> list[Effect]:
-        effects = self.formation.tick(now) + self._surveys.tick(self.members, now)
+        effects = self.formation.tick(now) + self.orders.tick(now)
+        effects += self._surveys.tick(self.members, now)
         self.journal.counters["routed_arp_unanswered"] += self._arp.expire(now)
         return effects
 
@@ -118,12 +126,12 @@ class Controller:
         if refusal:
             member.refusal = refusal
             return [*self.journal.warn(now, refusal, unit=member.unit.id)]
-        effects = self.formation.announced(member, announce, now)
-        primary, diverting = self.members.primary_id, self.formation.diverting
-        state = control.State(self.boot, member.role.value, primary, diverting)
-        frame = control.state_frame(self.cluster.group, member.unit.id, state)
-        effects.append(events.Send(member.unit.id, ports.SYNOD, frame))
-        return effects + (self._surveys.announced(announce, now) if primary else [])
+        effects = [*self.formation.announced(member, announce, now), self.formation.told(member)]
+        if not self.members.primary:
+            return effects
+        if any(isinstance(effect, events.Forget) for effect in effects):
+            self._surveys.doubt(member.unit.id)
+        return effects + self._surveys.announced(announce, now)
 
     def _offer(self, member: Member, message: control.Message, now: float) -> list[Effect]:
         if member is not self.members.primary:

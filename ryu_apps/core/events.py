@@ -65,6 +65,13 @@ class Refused(NamedTuple):
     detail: str
 
 
+class Pong(NamedTuple):
+    """Answer to `Ping`: the bridge is there."""
+
+    unit: int
+    connection: int
+
+
 class FrameIn(NamedTuple):
     """A frame that a flow sent to the app, and the port that it had come in by."""
 
@@ -78,7 +85,7 @@ class Tick(NamedTuple):
     """Time has passed."""
 
 
-Event = Connected | Lost | StaticFlows | Counted | Confirmed | Refused | FrameIn | Tick
+Event = Connected | Lost | StaticFlows | Counted | Confirmed | Refused | Pong | FrameIn | Tick
 
 # -- effects
 
@@ -104,6 +111,19 @@ class Install(NamedTuple):
     add: tuple[Flow, ...]
     delete: tuple[int, ...]
     token: int
+
+
+class Forget(NamedTuple):
+    """Delete the flows of all sessions of a unit `of` from a bridge; 0: of all units."""
+
+    unit: int
+    of: int
+
+
+class Ping(NamedTuple):
+    """Have a bridge answer."""
+
+    unit: int
 
 
 class Settle(NamedTuple):
@@ -135,8 +155,8 @@ class Line(NamedTuple):
     fields: Mapping[str, object]
 
 
-Effect = AskStatic | AskCount | Install | Settle | Send | Line
+Effect = AskStatic | AskCount | Install | Forget | Ping | Settle | Send | Line
 
-# Tokens of what needs none of its own: all that `Settle` and `Send` put on the wire, and
-# `AskCount`. Others are above.
-SESSION_TOKEN, COUNT_TOKEN = 1, 2
+# Tokens of what needs none of its own: all that `Settle`, `Forget` and `Send` put on the wire,
+# `AskCount` and `Ping`. Others are above.
+SESSION_TOKEN, COUNT_TOKEN, PING_TOKEN = 1, 2, 3

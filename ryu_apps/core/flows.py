@@ -129,6 +129,7 @@ def cookie(kind: Kind, unit: int = 0, digest: int = 0) -> int:
 
 # Which bits of a cookie say that a flow is ours and of which kind.
 KIND_MASK = 0xFFFFFF << 40
+UNIT_MASK = 0xFFFFFFFF << 32  # and about which unit
 
 
 def static_flow(

@@ -5,18 +5,23 @@ Formed here is who may serve, and which static flows each bridge has; nothing he
 session or reads a frame.
 """
 
+import math
 from itertools import count
 
 from agents.config import Cluster
+from agents.wire import control, ports
 from agents.wire.control import Announce
 from ryu_apps.core import events
 from ryu_apps.core.bridges import Bridge
 from ryu_apps.core.cluster import Change, Member, Members, Role, State
 from ryu_apps.core.events import Effect
 from ryu_apps.core.flows import Flow
+from ryu_apps.core.gratuitous import PAUSES, announcements
 from ryu_apps.core.journal import Journal
+from ryu_apps.core.liveness import GRACE, Liveness, lives
 from ryu_apps.core.pipeline import desired
 from ryu_apps.core.sessions import Sessions
+from ryu_apps.core.takeover import Takeover
 
 LATE = 0.5  # seconds between two ticks that say: it was the app itself that was held up
 RETRY = 1.0  # seconds until flows that were refused are tried again
@@ -29,22 +34,32 @@ class Formation:
     """Units, bridges and roles of one cluster."""
 
     def __init__(
-        self, cluster: Cluster, sessions: Sessions, journal: Journal, tokens: "count[int]"
+        self,
+        cluster: Cluster,
+        boot: int,
+        sessions: Sessions,
+        journal: Journal,
+        tokens: "count[int]",
     ) -> None:
         self.cluster = cluster
+        self.boot = boot
         self.members = Members(cluster)
+        self.takeover = Takeover(self.members, sessions)
         self.diverting = False  # SYNs that leave the primary's kernel go to its agent
         self._sessions = sessions
         self._journal = journal
         self._bridges = {unit.id: Bridge(unit.id, tokens) for unit in cluster.units}
-        self._ticked = float("inf")
-        self._polled = float("-inf")
+        self._liveness = Liveness()
+        self._ticked = math.inf
+        self._polled = -math.inf
+        self._found = math.inf  # when the cluster was formed, or found
+        self._gratuitous: list[float] = []  # when the virtual MACs are to be announced
 
     # -- what a switch says
 
     def connected(self, event: events.Connected, member: Member, now: float) -> list[Effect]:
         """A bridge has connected; if it was connected before, that one is over."""
-        member.connection, member.synced = event.connection, False
+        member.connection, member.synced, member.answered = event.connection, False, now
         ask = self._bridges[event.unit].ask(now)
         return [ask, *self._changed(member, Change.CONNECTED, now)]
 
@@ -77,6 +92,11 @@ class Formation:
         self._bridges[event.unit].refused = True
         return [*self._journal.warn(now, "flow_refused", **fields)]
 
+    def answered(self, _event: events.Pong, member: Member, now: float) -> list[Effect]:
+        """A bridge is there."""
+        member.answered = now
+        return []
+
     def counted(self, event: events.Counted, member: Member, now: float) -> list[Effect]:
         """A bridge has told how often a flow was used."""
         flow = self._bridges[event.unit].wanted.get(event.cookie)
@@ -90,8 +110,28 @@ class Formation:
         """A unit's agent is there: that may settle who is primary, and make the unit ready."""
         member.hear(announce, now)
         claimed = self.members.claimed(announce)
-        effects = self._appoint(claimed, "primary_adopted", now) if claimed else self._form(now)
+        if claimed:
+            self._found = min(self._found, now)
+            effects = self._appoint(claimed, announce.term, "primary_adopted", now)
+        else:
+            effects = self._form(now)
+        if finished := self.takeover.adopted(member):
+            effects += [*finished, *self.share_out(now), *self._refresh(member, now)]
         return effects + self._ready(member, now)
+
+    def told(self, member: Member) -> events.Send:
+        """What a unit's agent is told of the cluster and its own part in it."""
+        members, adopt = self.members, self.takeover.units if member is self.members.primary else ()
+        state = control.State(
+            self.boot,
+            member.role.value,
+            members.primary_id,
+            self.diverting,
+            members.term,
+            tuple(sorted(adopt)),
+        )
+        frame = control.state_frame(self.cluster.group, member.unit.id, state)
+        return events.Send(member.unit.id, ports.SYNOD, frame)
 
     def tick(self, now: float) -> list[Effect]:
         """Time has passed: who has fallen silent, what has remained unanswered?"""
@@ -100,6 +140,7 @@ class Formation:
         for member in self.members:
             if held_up > LATE:
                 member.heard += held_up
+                member.answered += held_up
             if not member.audible(now):
                 effects += self._changed(member, Change.QUIET, now)
             bridge = self._bridges[member.unit.id]
@@ -107,14 +148,19 @@ class Formation:
             unsettled = bridge.refused or not member.synced
             if member.connection and unsettled and now - bridge.since >= patience:
                 effects.append(bridge.ask(now))
-        return effects + self._form(now) + self._poll(now)
+        effects += self._liveness.tick(self.members, now)
+        for member in self.members:
+            effects += self._live_or_die(member, now)
+        return effects + self._form(now) + self._poll(now) + self._announce_macs(now)
 
     # -- bridges
 
     def _desired(self, member: Member) -> tuple[Flow, ...]:
         diverting = self.diverting and member is self.members.primary
         primary = self.members.primary_id
-        return desired(self.cluster, member.unit.id, member.role, primary, diverting=diverting)
+        homes = self.takeover.homes
+        unit = member.unit.id
+        return desired(self.cluster, unit, member.role, primary, diverting=diverting, homes=homes)
 
     def _bring(self, member: Member, present: frozenset[int], now: float) -> list[Effect]:
         keep = member.role is Role.NONE  # an app that was just started doesn't know better yet
@@ -168,15 +214,20 @@ class Formation:
             return []
         fields = {"unit": member.unit.id, "role": member.role.value, "was": before.value}
         line = self._journal.note(now, f"unit_{member.state.value}", **fields)
-        return [*line, *self._share_out(now)]
+        return [*line, *self.share_out(now)]
 
-    def _share_out(self, now: float) -> list[Effect]:
+    def share_out(self, now: float) -> list[Effect]:
+        """Sessions go to the units that are up, not drained, and whose old ones are settled."""
         primary = self.members.primary
         if primary is None:
             return []
-        shares = self.members.shares()
-        up = frozenset(member.unit.id for member in self.members if member.state is State.UP)
-        self._sessions.serve_with(primary.unit.id, up, shares)
+        moving = self.takeover.units
+        up = [each for each in self.members.up() if each.unit.id not in moving]
+        shares = tuple(
+            (each.unit.id, each.unit.weight) for each in up if each.unit.weight and not each.drained
+        )
+        ids = frozenset(each.unit.id for each in up)
+        self._sessions.serve_with(primary.unit.id, ids, shares)
         others = any(unit != primary.unit.id for unit, _ in shares)
         before, self.diverting = self.diverting, others and primary.state is State.UP
         return self._refresh(primary, now) if self.diverting != before else []
@@ -188,15 +239,68 @@ class Formation:
 
     def _form(self, now: float) -> list[Effect]:
         elected = self.members.elect(now)
-        return self._appoint(elected, "primary_elected", now) if elected else []
+        if elected is None:
+            return []
+        self._found = now
+        return self._appoint(elected, 1, "primary_elected", now)
 
-    def _appoint(self, primary: Member, how: str, now: float) -> list[Effect]:
+    def _appoint(self, primary: Member, term: int, how: str, now: float) -> list[Effect]:
         """Roles for all; their flows are brought, and have to be confirmed, even if none
         changes.
         """
-        self.members.appoint(primary)
-        effects: list[Effect] = [*self._journal.note(now, how, unit=primary.unit.id)]
-        effects += self._share_out(now)
+        self.members.appoint(primary, term)
+        fields = {"unit": primary.unit.id, "term": term}
+        effects: list[Effect] = [*self._journal.note(now, how, **fields)]
+        effects += self.share_out(now)
         for member in self.members:
             effects += self._refresh(member, now)
-        return effects
+        return effects + [self.told(member) for member in self.members if member.connection]
+
+    # -- who dies, and what then
+
+    def _live_or_die(self, member: Member, now: float) -> list[Effect]:
+        alive, dead = lives(member, self.members, now), member.state is State.DEAD
+        if alive and dead:
+            if member.connection is None:
+                return self._changed(member, Change.LOST, now)
+            ask = self._bridges[member.unit.id].ask(now)
+            return [ask, *self._changed(member, Change.CONNECTED, now)]
+        if alive or now - self._found < GRACE:
+            return []
+        effects = self._changed(member, Change.DIED, now)
+        if member is self.members.primary:
+            heir = self.members.heir()
+            return effects + (self.succeed(heir, now) if heir else [])
+        return effects if dead else effects + self.rehome(member, "unit_died", now)
+
+    def rehome(self, member: Member, why: str, now: float) -> list[Effect]:
+        """The sessions of a unit become the primary's, all by one flow."""
+        primary, unit = self.members.primary, member.unit.id
+        if primary is None:
+            return []
+        sessions = self.takeover.begin(primary, unit)
+        fields = {"unit": unit, "why": why, "sessions": sessions}
+        return [
+            *self._refresh(primary, now),
+            *self.share_out(now),
+            self.told(primary),
+            *self._journal.note(now, "unit_rehomed", **fields),
+        ]
+
+    def succeed(self, heir: Member, now: float) -> list[Effect]:
+        """Another unit is primary, and serves all sessions at first."""
+        others = (member.unit.id for member in self.members if member is not heir)
+        self.takeover.begin(heir, *others)
+        self._gratuitous = [now + pause for pause in PAUSES]
+        return [
+            # No bridge has a session's flow any more: all packets go to the heir's kernel.
+            *(events.Forget(member.unit.id, 0) for member in self.members if member.connection),
+            *self._appoint(heir, self.members.term + 1, "primary_promoted", now),
+            *self._announce_macs(now),
+        ]
+
+    def _announce_macs(self, now: float) -> list[Effect]:
+        if not self._gratuitous or now < self._gratuitous[0]:
+            return []
+        del self._gratuitous[0]
+        return [*announcements(self.cluster, self.members.primary_id)]

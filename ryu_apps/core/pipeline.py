@@ -129,10 +129,12 @@ def _op(opcode: int) -> Fields:
 ROWS: tuple[Row, ...] = (
     # -- classify: the agent and the HA link
     _row("agent", C, 70, ALWAYS, ONCE, FROM_SYNOD | {"eth_type": CONTROL}, Output(CONTROLLER)),
-    _row("to_agents", C, 80, EITHER, ONCE,
+    _row("to_agents", C, 80, ALWAYS, ONCE,
          FROM_SYNOD | {"eth_type": CONTROL, "eth_src": Its.HA}, Output(ports.HA_NIC)),
-    _row("from_agents", C, 60, EITHER, ONCE,
+    _row("from_agents", C, 60, ALWAYS, ONCE,
          FROM_HA | {"eth_type": CONTROL, "eth_dst": Its.HA}, Output(ports.SYNOD)),
+    _row("from_all_agents", C, 60, ALWAYS, ONCE,
+         FROM_HA | {"eth_type": CONTROL, "eth_dst": Its.HA_GROUP}, Output(ports.SYNOD)),
     _row("ha_routed_request", C, 60, EITHER, ONCE, FROM_HA | _op(201), Goto(A)),
     _row("ha_routed_reply", C, 60, EITHER, ONCE, FROM_HA | _op(202), Goto(A)),
     _row("ha_in", C, 50, ALWAYS, ONCE, FROM_HA, Output(ports.HA_KERNEL)),

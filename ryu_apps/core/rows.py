@@ -46,6 +46,7 @@ class Its(Enum):
     PEER = auto()  # that unit's physical MAC of the interface
     HA = auto()  # this unit's MAC on the HA link
     PRIMARY_HA = auto()  # the primary's
+    HA_GROUP = auto()  # that of all units
 
 
 # A pair is a value and its mask.
@@ -89,7 +90,7 @@ def symbols_of(
 ) -> Iterator[Symbols]:
     """What the symbols of a row mean, once for everything that the row is repeated for."""
     me = cluster.unit(unit)
-    mine: Symbols = {Its.UNIT: unit, Its.HA: me.ha_mac}
+    mine: Symbols = {Its.UNIT: unit, Its.HA: me.ha_mac, Its.HA_GROUP: ports.ha_group(cluster.group)}
     if primary:
         mine[Its.PRIMARY_HA] = cluster.unit(primary).ha_mac
     if each is Each.ONCE:

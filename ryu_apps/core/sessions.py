@@ -102,6 +102,15 @@ class Sessions:
         self.live[unit] -= 1
         return "ended"
 
+    def move(self, source: int, target: int) -> int:
+        """All sessions of a unit are another's from now on; how many they were."""
+        moved = [session for _, session in self.of(source)]
+        for session in moved:
+            session.unit = target
+        self.live[source] -= len(moved)
+        self.live[target] += len(moved)
+        return len(moved)
+
     def adopt(self, unit: int, orig: bytes, reply: bytes) -> bool:
         """Take over a session that a census found, and that was decided at an unknown time; False
         if it is known.

@@ -12,6 +12,7 @@ def status(controller: Controller) -> dict[str, Any]:
     return {
         "cluster": cluster.name,
         "primary": members.primary_id or None,
+        "term": members.term,
         "method": cluster.method,
         "session_table": cluster.session_table,
         "balancing": controller.formation.diverting,
@@ -27,6 +28,7 @@ def _unit(controller: Controller, member: Member) -> dict[str, Any]:
         "role": member.role.value,
         "state": member.state.value,
         "weight": unit.weight,
+        "drained": member.drained,
         "sessions": {
             "live": controller.sessions.live[unit.id],
             "served": controller.sessions.served[unit.id],
@@ -35,6 +37,7 @@ def _unit(controller: Controller, member: Member) -> dict[str, Any]:
         "name": told.name if told else None,
         "version": told.version if told else None,
         "serving": told.serving if told else None,
+        "hears": list(told.hears) if told else [],
         "agent": dict(sorted(member.counters.items())),
         "drops": dict(sorted(member.drops.items())),
     }

@@ -98,6 +98,7 @@ class World:
     def __init__(self, lab: Lab, units: int, folder: Path) -> None:
         self.lab = lab
         self.units = tuple(range(1, units + 1))
+        self.primary = 1  # where no test makes another unit primary
         self.folder = folder
         self._peers: dict[str, PeerProcess] = {}
         self._hosts = [network.host for network in lab.options.networks]
@@ -193,9 +194,9 @@ class World:
                 self.peer(host)("close", id=other.id)
         return session
 
-    def entry(self, session: Endpoints, unit: int = 1, *, labelled: bool = True) -> Entry | None:
+    def entry(self, session: Endpoints, unit: int = 0, *, labelled: bool = True) -> Entry | None:
         """A session's entry on a unit; on the primary, once it says who serves."""
-        for entry in entries(self.lab, unit):
+        for entry in entries(self.lab, unit or self.primary):
             if entry.original == session and (entry.unit or not labelled):
                 return entry
         return None

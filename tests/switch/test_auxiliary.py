@@ -297,9 +297,8 @@ def test_without_a_role_nothing_passes_but_the_agent_and_the_ha_link(fresh: Unit
     assert fresh.openflow.take_packet_in() == told
 
 
-def test_without_a_role_no_agent_is_asked(fresh: UnitBridge) -> None:
+def test_agents_hear_each_other_before_there_are_roles(fresh: UnitBridge) -> None:
     here = LAB.unit(3).ha_mac
-    (frame,) = peer.withdraw_frames(
-        peer.Link(1, 1, PRIMARY.ha_mac, here), [peer.Withdrawn(ORIG, ORIG, 6)]
-    )
-    assert fresh.pass_through("ha-nic", frame) == {"ha": [frame]}
+    for to, heard in ((here, True), (ports.ha_group(1), True), (ME.ha_mac, False)):
+        frame = peer.keepalive_frame(peer.Link(1, 1, PRIMARY.ha_mac, to))
+        assert fresh.pass_through("ha-nic", frame) == {"synod" if heard else "ha": [frame]}

@@ -4,7 +4,7 @@ The kernel is played by scripts: what the core asks, and what it is answered, st
 """
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from agents.config import parse
@@ -62,6 +62,7 @@ units: [{id: 1}, {id: 2}]
 controllers: ["tcp:127.0.0.1:6653"]
 """
 )
+BY_THE_CLOCK = (control.ANNOUNCE, control.KEEPALIVE)
 BOOT = 0xFFFFFFFF  # the first offer's id; the second's is 0
 
 ORIG = tuple12("10.1.0.10", "203.0.113.10", 40000, 80)
@@ -135,9 +136,22 @@ class Scene:
         """What the core makes of these frames."""
         return list(self.core.frames(frames, self.now))
 
+    def dumped(self, entries: Sequence[Entry], last: bool) -> None:
+        """A piece of a dump, while nothing is to be adopted."""
+        assert not list(self.core.dumped(entries, last, 432000, self.now))
+
+    def due(self) -> float:
+        """When it has something to do next, but for keepalives."""
+        hearing = self.core.hearing
+        kept, hearing._next = hearing._next, float("inf")
+        try:
+            return self.core.deadline()
+        finally:
+            hearing._next = kept
+
     def frames(self) -> list[bytes]:
         """What it writes, but for announcements."""
-        return [f for f in self.core.take(self.now)[0] if kind(f) != control.ANNOUNCE]
+        return [f for f in self.core.take(self.now)[0] if kind(f) not in BY_THE_CLOCK]
 
     def written(self, kind_wanted: int) -> list[control.Message]:
         """Control frames of that kind among what it writes; there must be no others."""

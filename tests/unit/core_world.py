@@ -201,32 +201,40 @@ class World:
     def counters(self) -> dict[str, int]:
         return status(self.controller)["counters"]
 
-    def _answer(self, effect: Effect) -> Event | None:
-        """What a bridge answers."""
-        if isinstance(effect, events.Line):
-            return None
-        bridge = self.bridges[effect.unit]
+    def _change_session_flows(self, effect: Effect) -> None:
         if isinstance(effect, events.Settle):
             for tuple12 in effect.delete:
                 self.flows.pop(tuple12, None)
             for unit, *both in effect.add:
                 self.flows.update(dict.fromkeys(both, unit))
+        if isinstance(effect, events.Forget):
+            self.flows = {t: unit for t, unit in self.flows.items() if effect.of not in (0, unit)}
+
+    def _answer(self, effect: Effect) -> Event | None:
+        """What a bridge answers."""
+        if isinstance(effect, events.Line):
+            return None
+        bridge = self.bridges[effect.unit]
+        self._change_session_flows(effect)
         if not bridge.answers:
             return None
+        if isinstance(effect, events.Ping):
+            return events.Pong(effect.unit, bridge.connection)
+        answer: Event | None = None
         if isinstance(effect, events.AskStatic):
-            return events.StaticFlows(
+            answer = events.StaticFlows(
                 effect.unit, bridge.connection, effect.token, frozenset(bridge.cookies)
             )
-        if isinstance(effect, events.Install):
+        elif isinstance(effect, events.Install):
             bridge.cookies |= {flow.cookie for flow in effect.add}
             bridge.cookies -= set(effect.delete)
             if bridge.refuses:
                 self.feed(events.Refused(effect.unit, bridge.connection, effect.token, "no"))
-            return events.Confirmed(effect.unit, bridge.connection, effect.token)
-        if isinstance(effect, events.AskCount):
+            answer = events.Confirmed(effect.unit, bridge.connection, effect.token)
+        elif isinstance(effect, events.AskCount):
             packets = bridge.packets.get(effect.cookie, 0)
-            return events.Counted(effect.unit, bridge.connection, effect.cookie, packets)
-        return None
+            answer = events.Counted(effect.unit, bridge.connection, effect.cookie, packets)
+        return answer
 
 
 def agent_frames(effects: Iterable[Effect]) -> list[bytes]:

@@ -47,7 +47,7 @@ def announced(scene: Scene) -> control.Announce:
 
 def test_it_announces_itself_at_once_and_every_interval() -> None:
     scene = Scene().told()
-    assert scene.core.deadline() == scene.now + INTERVAL
+    assert scene.due() == scene.now + INTERVAL
     assert list(scene.core.tick(scene.now + INTERVAL - 0.01)) == []
     assert scene.frames() == []
     scene.now += INTERVAL
@@ -170,7 +170,7 @@ def test_a_young_sessions_end_is_told_when_it_counts() -> None:
     assert ends(scene) == []
     scene.now = told - 0.1
     assert ends(scene) == []
-    assert scene.core.deadline() == told
+    assert scene.due() == told
     scene.now = told
     assert ends(scene) == [control.Session(ORIG, REPLY)]
 
@@ -213,7 +213,7 @@ def counted(scene: Scene, *pieces: list[Entry]) -> set[control.Counted]:
     """The census after these pieces of a dump."""
     for number, piece in enumerate(pieces, 1):
         assert scene.frames() == []
-        scene.core.dumped(piece, number == len(pieces), scene.now)
+        scene.dumped(piece, number == len(pieces))
     messages = scene.written(control.CENSUS)
     assert {message.token for message in messages} == {9}
     assert [message.flags for message in messages][-1] == control.LAST
@@ -288,7 +288,7 @@ def test_a_census_makes_its_own_list_right() -> None:
 def test_a_second_request_starts_again() -> None:
     scene = Scene().told()
     asked(scene, 8)
-    scene.core.dumped([session(31, 1)], False, scene.now)
+    scene.dumped([session(31, 1)], False)
     asked(scene, 9)
     assert {each.orig for each in counted(scene, [session(32, 1)])} == {session(32).orig}
 
@@ -296,7 +296,7 @@ def test_a_second_request_starts_again() -> None:
 def test_a_second_request_ends_what_the_first_has_to_say() -> None:
     scene = Scene().told()
     asked(scene, 8)
-    scene.core.dumped([session(number, 1) for number in range(1, 2001)], True, scene.now)
+    scene.dumped([session(number, 1) for number in range(1, 2001)], True)
     scene.frames()
     asked(scene, 9)
     scene.now += 1
@@ -305,7 +305,7 @@ def test_a_second_request_ends_what_the_first_has_to_say() -> None:
 
 def test_a_piece_that_nobody_waits_for_is_nothing() -> None:
     scene = Scene().told()
-    scene.core.dumped([session(41, 1)], True, scene.now)
+    scene.dumped([session(41, 1)], True)
     assert scene.frames() == []
 
 
@@ -313,7 +313,7 @@ def test_a_long_census_goes_out_bit_by_bit() -> None:
     scene = Scene().told()
     asked(scene)
     many = [session(number, 1) for number in range(1, 2001)]
-    scene.core.dumped(many, True, scene.now)
+    scene.dumped(many, True)
     frames: list[bytes] = []
     turns = 0
     while more := scene.frames():
@@ -321,7 +321,7 @@ def test_a_long_census_goes_out_bit_by_bit() -> None:
         turns += 1
         assert len(more) <= CENSUS_FRAMES
         assert scene.frames() == []
-        scene.now = scene.core.deadline()
+        scene.now = scene.due()
     assert turns == -(-len(frames) // CENSUS_FRAMES) > 1
     counts = [len(control.census(control.parse(frame))) for frame in frames]
     assert sum(counts) == 2000
@@ -353,7 +353,7 @@ def test_no_census_is_called_for_during_one(counting: bool) -> None:
     scene = Scene().told()
     asked(scene)
     if not counting:
-        scene.core.dumped([], True, scene.now)
+        scene.dumped([], True)
     scene.core.destroyed([], True, scene.now)
     assert resynced(scene) == 0 if counting else 1
 
@@ -378,7 +378,7 @@ def test_a_dump_that_failed_makes_no_census() -> None:
     """An empty one would end every session of the unit."""
     scene = Scene().told()
     asked(scene)
-    scene.core.dumped([session(51, 1)], False, scene.now)
+    scene.dumped([session(51, 1)], False)
     scene.core.undumped()
     assert scene.frames() == []
     assert resynced(scene) == 1
@@ -387,7 +387,7 @@ def test_a_dump_that_failed_makes_no_census() -> None:
 def test_a_census_that_lost_a_frame_is_not_finished() -> None:
     scene = Scene().told()
     asked(scene)
-    scene.core.dumped([session(number, 1) for number in range(1, 2001)], True, scene.now)
+    scene.dumped([session(number, 1) for number in range(1, 2001)], True)
     first = scene.frames()
     scene.core.unwritten(first[0])
     scene.now += 1

@@ -46,7 +46,7 @@ def test_an_undecided_syn_goes_out_in_time() -> None:
     scene.core.desk.heard = scene.now
     assert list(scene.core.tick(scene.now)) == []
     assert scene.frames() == []
-    assert scene.core.deadline() == offered + DECISION_TIME
+    assert scene.due() == offered + DECISION_TIME
     scene.now = offered
     assert undecided(scene) == Outcome.RELEASED_UNDECIDED
     assert scene.frames() == [scene.leaving()]

@@ -61,13 +61,13 @@ def test_it_asks_again_and_in_the_end_lets_the_packet_go() -> None:
 
 def test_the_agent_wakes_up_to_ask_again() -> None:
     scene = auxiliary()
-    assert scene.core.deadline() == scene.now + INTERVAL
+    assert scene.due() == scene.now + INTERVAL
     told(scene, expectation())
-    assert scene.core.deadline() == scene.now + AGAIN
+    assert scene.due() == scene.now + AGAIN
     first = scene.now
     scene.now += AGAIN / 2
     told(scene, expectation(50001))
-    assert scene.core.deadline() == first + AGAIN
+    assert scene.due() == first + AGAIN
 
 
 @pytest.mark.parametrize(

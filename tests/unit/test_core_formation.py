@@ -43,8 +43,8 @@ def test_when_all_are_there_nobody_waits() -> None:
     world.announce(1)
     assert state_told(world.announce(2)).role == "none"
     assert "primary_elected" not in world.counters
-    assert state_told(world.announce(3)) == control.State(7, "auxiliary", 1, False)
-    assert state_told(world.announce(3)) == control.State(7, "auxiliary", 1, True)
+    assert state_told(world.announce(3)) == control.State(7, "auxiliary", 1, False, 1)
+    assert state_told(world.announce(3)) == control.State(7, "auxiliary", 1, True, 1)
 
 
 def test_two_seconds_after_the_first_those_that_are_there_begin() -> None:
@@ -144,8 +144,8 @@ def test_a_claim_of_a_unit_that_is_not_configured_is_none() -> None:
 
 def test_every_announcement_is_answered() -> None:
     world = World().form()
-    assert state_told(world.announce(1)) == control.State(7, "primary", 1, True)
-    assert state_told(world.announce(3)) == control.State(7, "auxiliary", 1, True)
+    assert state_told(world.announce(1)) == control.State(7, "primary", 1, True, 1)
+    assert state_told(world.announce(3)) == control.State(7, "auxiliary", 1, True, 1)
 
 
 def test_syns_are_diverted_only_while_there_is_somebody_to_give_them_to() -> None:

@@ -48,6 +48,7 @@ READERS: dict[int, Callable[[control.Message], object]] = {
     control.WITHDRAW: peer.withdrawn,
     control.CLEAR: peer.clears,
     control.CLEARED: peer.cleared,
+    control.KEEPALIVE: lambda message: list(control.body_of(message, control.KEEPALIVE)),
 }
 BODY = control.HEADER.size
 REASONS = (
@@ -95,6 +96,7 @@ def test_the_frames_as_documented() -> None:
         == CLEAR
     )
     assert head + bytes.fromhex("01 24 01 02  0001 00 00  00000000  00000009") == CLEARED
+    assert head + bytes.fromhex("01 25 01 02  0000 00 00  00000000") == peer.keepalive_frame(US)
 
 
 def test_what_is_said_of_nothing_is_zero() -> None:
@@ -148,7 +150,8 @@ def test_any_body_gives_records_or_is_refused(kind: int, count: int, body: bytes
         seen = str(len(read(frame)))  # type: ignore[arg-type]
     except WireError as error:
         seen = error.reason
-    assert seen in {str(count), "control_truncated", "control_value"}
+    expected = 0 if kind == control.KEEPALIVE else count
+    assert seen in {str(expected), "control_truncated", "control_value"}
 
 
 @given(st.sampled_from([EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED]), st.integers(0), u8)

@@ -1,0 +1,42 @@
+"""Which units live: a unit is dead when neither the app nor another unit hears of it.
+
+Two witnesses, on two networks: its bridge answers the app's pings, and other agents hear its
+keepalives on the HA link ("dedicated link used for heartbeat and keep-alive": talk, slide "HA
+Cluster"). So the loss of the HA link alone, or of the controller alone, is nobody's death. An agent
+that has ended takes no part in this while its bridge answers: what the bridge has, it forwards.
+"""
+
+from collections.abc import Iterable
+
+from ryu_apps.core.cluster import Member
+from ryu_apps.core.events import Effect, Ping
+
+PING = 0.1  # seconds between two
+GRACE = 5.0  # seconds after the app has found its cluster in which nobody is missed: all reconnect
+UNANSWERED = 0.35  # a bridge that has answered nothing for so long is no witness of its unit
+
+
+class Liveness:
+    """The app's own witness: pings."""
+
+    def __init__(self) -> None:
+        self._pinged = float("-inf")
+
+    def tick(self, members: Iterable[Member], now: float) -> list[Effect]:
+        """Ping all bridges, if it is time."""
+        if now - self._pinged < PING:
+            return []
+        self._pinged = now
+        return [Ping(member.unit.id) for member in members if member.connection is not None]
+
+
+def lives(member: Member, members: Iterable[Member], now: float) -> bool:
+    """Whether anybody hears of that unit."""
+    unit = member.unit.id
+    if member.connection is not None and now - member.answered < UNANSWERED:
+        return True
+    return any(
+        other.announce is not None and unit in other.announce.hears
+        for other in members
+        if other is not member and other.audible(now)
+    )

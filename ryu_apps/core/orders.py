@@ -1,0 +1,89 @@
+"""What an operator asks of the cluster: drain a unit, undrain it.
+
+A unit that is drained gets no new sessions and keeps those that it has, until they end or the
+deadline comes; what is left then becomes the primary's, as if the unit had died, and nothing is
+reset. All of it can be taken back, and is forgotten when the app is restarted.
+"""
+
+from typing import NamedTuple
+
+from ryu_apps.core.cluster import Member
+from ryu_apps.core.events import Effect
+from ryu_apps.core.formation import Formation
+from ryu_apps.core.journal import Journal
+
+DRAIN, UNDRAIN = "drain", "undrain"
+VERBS = (DRAIN, UNDRAIN)
+LONGEST = 7 * 24 * 3600.0  # seconds of a drain's deadline
+
+
+class Order(NamedTuple):
+    """What is asked; `deadline` is in seconds from now, None for none, and of a drain only."""
+
+    verb: str
+    unit: int
+    deadline: float | None = None
+
+
+class Refusal(Exception):
+    """Why an order isn't carried out, for the operator to read."""
+
+
+class Orders:
+    """Carries out orders, and keeps their deadlines."""
+
+    def __init__(self, formation: Formation, journal: Journal) -> None:
+        self._formation = formation
+        self._journal = journal
+        self._deadlines: dict[int, float] = {}
+
+    def give(self, order: Order, now: float) -> list[Effect]:
+        """What is to be done. Refusal if it can't be; then nothing has changed."""
+        member = self._formation.members.get(order.unit)
+        if member is None:
+            known = ", ".join(str(each.unit.id) for each in self._formation.members)
+            raise Refusal(f"there is no unit {order.unit}; there are {known}")
+        if order.verb == DRAIN:
+            return self._drain(member, order.deadline, now)
+        return self._undrain(member, now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """What is due: sessions of drained units that must move now."""
+        effects: list[Effect] = []
+        for unit in [unit for unit, at in self._deadlines.items() if at <= now]:
+            del self._deadlines[unit]
+            member = self._formation.members.get(unit)
+            if member and member is not self._formation.members.primary:
+                effects += self._formation.rehome(member, "drain_deadline", now)
+        return effects
+
+    def left(self, unit: int, now: float) -> float | None:
+        """Seconds until a drained unit's sessions move; None if there is no deadline."""
+        return max(0.0, self._deadlines[unit] - now) if unit in self._deadlines else None
+
+    def _drain(self, member: Member, deadline: float | None, now: float) -> list[Effect]:
+        unit = member.unit.id
+        if deadline is not None and not 0 <= deadline <= LONGEST:
+            raise Refusal(f"a deadline is from 0 to {LONGEST:.0f} seconds from now")
+        if deadline is not None and member is self._formation.members.primary:
+            raise Refusal(
+                f"unit {unit} is primary: sessions move to the primary, not away from it; "
+                "without a deadline it is given no new ones"
+            )
+        member.drained = True
+        self._deadlines.pop(unit, None)
+        if deadline is not None:
+            self._deadlines[unit] = now + deadline
+        line = self._journal.note(now, "unit_drained", unit=unit, deadline=deadline)
+        return [*line, *self._formation.share_out(now), *self.tick(now)]
+
+    def _undrain(self, member: Member, now: float) -> list[Effect]:
+        unit = member.unit.id
+        if not member.drained:
+            raise Refusal(f"unit {unit} is not drained")
+        member.drained = False
+        self._deadlines.pop(unit, None)
+        return [
+            *self._journal.note(now, "unit_undrained", unit=unit),
+            *self._formation.share_out(now),
+        ]

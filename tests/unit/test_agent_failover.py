@@ -1,0 +1,119 @@
+"""Keepalives, and making another unit's sessions this one's own."""
+
+import errno
+
+import pytest
+
+from agents.core_hearing import KEEPALIVE, SILENT
+from agents.ctnetlink import ASSURED, CONFIRMED, ESTABLISHED, SEEN_REPLY, TIME_WAIT, Entry, Update
+from agents.outcomes import Outcome
+from agents.wire import control, peer
+from agents.wire.control_maps import State
+from agents.wire.labels import with_unit
+from agents.wire.ports import ha_group
+from tests.unit.agent_scene import GROUP, ORIG, Scene, drive, entry, run
+
+OWN = with_unit(1)
+LIVE = {"state": ESTABLISHED, "status": CONFIRMED | SEEN_REPLY}
+
+
+def keepalive(scene: Scene, unit: int, dst: bytes = ha_group(GROUP)) -> bytes:
+    return peer.keepalive_frame(peer.Link(GROUP, unit, scene.core.facts.ha_macs[unit], dst))
+
+
+def announced(scene: Scene) -> list[control.Announce]:
+    frames = scene.core.take(scene.now)[0]
+    messages = [control.parse(frame) for frame in frames]
+    return [control.announce(m) for m in messages if m.kind == control.ANNOUNCE]
+
+
+def after(scene: Scene, seconds: float) -> list[control.Announce]:
+    scene.now += seconds
+    run(scene.core.tick(scene.now))
+    return announced(scene)
+
+
+def test_it_says_that_it_is_there() -> None:
+    scene = Scene().told()
+    scene.core.take(scene.now)
+    assert scene.core.deadline() <= scene.now + KEEPALIVE
+    scene.now += KEEPALIVE
+    run(scene.core.tick(scene.now))
+    assert keepalive(scene, 1) in scene.core.take(scene.now)[0]
+
+
+def test_it_tells_at_once_whom_it_hears_and_whom_no_more() -> None:
+    scene = Scene().told()
+    after(scene, 0.3)
+    assert not scene.given(keepalive(scene, 3), keepalive(scene, 2))
+    assert [told.hears for told in after(scene, 0.01)] == [(2, 3)]
+    assert not scene.given(keepalive(scene, 3))
+    assert not after(scene, SILENT - 0.02)
+    assert [told.hears for told in after(scene, 0.015)] == [(3,)]
+    assert scene.count(Outcome.KEEPALIVE) == 3
+
+
+@pytest.mark.parametrize("dst", [bytes(6), b"\x02" * 6])
+def test_a_keepalive_to_another_address_is_a_strangers(dst: bytes) -> None:
+    scene = Scene().told()
+    assert not scene.given(keepalive(scene, 2, dst))
+    assert scene.count(Outcome.CONTROL_STRANGER) == 1
+
+
+def tell(scene: Scene, *adopt: int) -> bool:
+    """The app's word; does a walk through all entries begin?"""
+    state = State(1, "primary", 1, False, 2, adopt)
+    assert not scene.given(control.state_frame(GROUP, 1, state))
+    return scene.core.take(scene.now)[1]
+
+
+def walk(scene: Scene, *entries: Entry, last: bool = True) -> list:
+    return list(scene.core.dumped(entries, last, 1234, scene.now))
+
+
+def test_the_sessions_of_a_unit_become_its_own() -> None:
+    scene = Scene().told()
+    assert tell(scene, 2)
+    assert not tell(scene, 2)  # the walk is on its way
+    found = entry(ORIG, ORIG, 2, **LIVE)
+    (steps,) = walk(scene, found, entry(ORIG, ORIG, 3, **LIVE), entry(ORIG, ORIG, 1, **LIVE))
+    status = CONFIRMED | SEEN_REPLY | ASSURED
+    assert drive(steps, (Update(ORIG, *OWN, status, 1234), 0)) == Outcome.ADOPTED
+    assert ORIG in scene.core.serving.sessions
+    assert [told.adopted for told in after(scene, 0.01)] == [(2,)]
+    assert not tell(scene, 2)
+    assert not tell(scene)
+    assert [told.adopted for told in after(scene, 0.3)] == [()]
+
+
+def test_a_session_that_is_closing_keeps_its_time() -> None:
+    scene = Scene().told()
+    tell(scene, 2)
+    (steps,) = walk(scene, entry(ORIG, ORIG, 2, state=TIME_WAIT), last=False)
+    assert drive(steps, (Update(ORIG, *OWN), 0)) == Outcome.ADOPTED
+    assert [told.adopted for told in after(scene, 0.3)] == [()]
+
+
+def test_an_entry_that_has_gone_is_nobodys() -> None:
+    scene = Scene().told()
+    tell(scene, 2)
+    (steps,) = walk(scene, entry(ORIG, ORIG, 2, state=TIME_WAIT))
+    assert drive(steps, (Update(ORIG, *OWN), errno.ENOENT)) == Outcome.ADOPT_REFUSED
+    assert ORIG not in scene.core.serving.sessions
+
+
+def test_another_unit_begins_the_walk_anew() -> None:
+    scene = Scene().told()
+    assert tell(scene, 2)
+    assert tell(scene, 2, 3)
+    walk(scene)
+    assert [told.adopted for told in after(scene, 0.01)] == [(2, 3)]
+
+
+def test_a_walk_that_broke_off_begins_again_with_the_apps_next_word() -> None:
+    scene = Scene().told()
+    assert tell(scene, 2)
+    scene.core.undumped()
+    assert tell(scene, 2)
+    walk(scene)
+    assert [told.adopted for told in after(scene, 0.01)] == [(2,)]

@@ -1,0 +1,275 @@
+"""Who is dead, whose sessions become whose, and who is primary then."""
+
+import pytest
+
+from agents.wire import ports, routed_arp
+from ryu_apps.core import events
+from ryu_apps.core.events import Effect
+from ryu_apps.core.gratuitous import PAUSES, announcements
+from ryu_apps.core.liveness import GRACE, UNANSWERED
+from ryu_apps.core.status import status
+from tests.unit.core_world import (
+    World,
+    agent_frames,
+    census_requests,
+    cluster_of,
+    state_told,
+    tuples,
+)
+
+
+def settled(world: World) -> World:
+    """Formed, and long enough ago for somebody to be missed."""
+    world.form()
+    for _ in range(round(GRACE / 0.2) + 1):
+        hearing(world)
+        world.tick()
+    return world
+
+
+def hearing(world: World, *silent: int) -> list[Effect]:
+    """Everybody who isn't silent announces himself, and hears the others who aren't."""
+    there = [unit for unit in world.bridges if unit not in silent]
+    effects: list[Effect] = []
+    for unit in there:
+        heard = tuple(other for other in there if other != unit)
+        primary, term = status(world.controller)["primary"], status(world.controller)["term"]
+        told = {"role": "auxiliary", "primary": primary, "term": term}
+        effects += world.announce(unit, hears=heard, **told)
+    return effects
+
+
+def die(world: World, unit: int, *others: int) -> list[Effect]:
+    """The unit loses its connection, and nobody hears it any more."""
+    for each in (unit, *others):
+        world.lose(each)
+        world.bridges[each].answers = False
+    return hearing(world, unit, *others) + world.tick(0.05)
+
+
+def served_by(world: World) -> dict[int, int]:
+    """The primary's bridge: unit -> where its sessions are served."""
+    primary = status(world.controller)["primary"]
+    cookies = world.bridges[primary].cookies
+    homes = {}
+    for flow in world.controller.formation._bridges[primary].wanted.values():
+        if flow.name == "served_by":
+            assert flow.cookie in cookies
+            homes[int(dict(flow.match)["reg1"])] = int(flow.actions[0].value)
+    return homes
+
+
+def test_who_has_lost_its_connection_and_is_heard_by_nobody_is_dead() -> None:
+    world = settled(World())
+    world.lose(3)
+    hearing(world)
+    world.tick(0.05)
+    assert world.states()[3] == ("down", "auxiliary")
+    hearing(world, 3)
+    world.tick(0.05)
+    assert world.states()[3] == ("dead", "auxiliary")
+    assert world.counters["unit_rehomed"] == 1
+
+
+def test_whose_bridge_hangs_is_dead_if_nobody_hears_it() -> None:
+    world = settled(World())
+    world.bridges[2].answers = False
+    hearing(world, 2)
+    world.tick(UNANSWERED - 0.1)
+    assert world.states()[2] == ("up", "auxiliary")
+    hearing(world, 2)
+    world.tick(0.2)
+    assert world.states()[2] == ("dead", "auxiliary")
+
+
+def test_whose_bridge_answers_is_not_dead() -> None:
+    world = settled(World())
+    for _ in range(20):
+        hearing(world, 2)
+        world.tick(0.1)
+    assert world.states()[2] == ("silent", "auxiliary")
+
+
+def test_a_witness_that_is_silent_itself_is_none() -> None:
+    world = settled(World())
+    hearing(world)
+    world.lose(2)
+    world.lose(3)
+    for _ in range(6):
+        world.announce(1, hears=())
+        world.tick(0.2)
+    assert world.states()[2] == world.states()[3] == ("dead", "auxiliary")
+
+
+def test_nobody_is_missed_while_the_cluster_has_just_been_found() -> None:
+    world = World()
+    world.connect(1)
+    world.announce(1, role="primary", primary=1, term=4)
+    world.tick()
+    assert world.states()[2] == ("down", "auxiliary")
+    for _ in range(round(GRACE / 0.2) + 1):
+        world.announce(1)
+        world.tick()
+    assert world.states()[2] == ("dead", "auxiliary")
+
+
+def test_a_late_tick_kills_nobody() -> None:
+    world = settled(World())
+    for bridge in world.bridges.values():
+        bridge.answers = False
+    world.tick(5.0)
+    assert {state for state, _ in world.states().values()} == {"up"}
+
+
+def test_the_sessions_of_a_dead_unit_are_the_primarys_by_one_flow() -> None:
+    world = settled(World())
+    world.offer(1, *range(30))
+    effects = die(world, 3)
+    installs = [effect for effect in effects if isinstance(effect, events.Install)]
+    assert [(i.unit, len(i.add), len(i.delete)) for i in installs] == [(1, 1, 1)]
+    assert served_by(world) == {1: 1, 2: 2, 3: 1}
+    assert world.live() == {1: 20, 2: 10, 3: 0}
+    assert state_told(effects).adopt == (3,)
+    assert state_told(world.announce(2)).adopt == ()
+
+
+def test_what_the_primary_has_made_its_own_needs_no_flows() -> None:
+    world = settled(World())
+    world.offer(1, *range(3))
+    die(world, 3)
+    assert 3 in world.flows.values()
+    effects = world.announce(1, hears=(2,), adopted=(3,))
+    assert events.Forget(1, 3) in effects
+    assert set(world.flows.values()) == {2}
+    assert served_by(world) == {1: 1, 2: 2, 3: 3}
+    assert state_told(effects).adopt == ()
+    assert [unit for unit, _ in census_requests(effects)] == [1]
+    assert world.announce(2, adopted=(3,)) is not None  # nobody else's word counts
+
+
+def test_a_unit_that_returns_gets_sessions_once_its_old_ones_are_settled() -> None:
+    world = settled(World())
+    world.offer(1, *range(3))
+    die(world, 3)
+    world.bridges[3].answers = True
+    world.connect(3)
+    hearing(world)
+    assert world.states()[3] == ("up", "auxiliary")
+    assert set(world.decided(world.offer(1, *range(10, 20))).values()) == {1, 2}
+    world.announce(1, hears=(2, 3), adopted=(3,))
+    assert set(world.decided(world.offer(1, *range(20, 30))).values()) == {1, 2, 3}
+    assert world.live()[3] < 10  # those of before stay where they are
+
+
+def test_a_unit_that_hung_is_asked_what_it_has() -> None:
+    world = settled(World())
+    world.bridges[2].answers = False
+    hearing(world, 2)
+    world.tick(0.4)
+    assert world.states()[2] == ("dead", "auxiliary")
+    world.bridges[2].answers = True
+    world.tick(0.1)
+    effects = world.tick(0.05)
+    assert [e for e in effects if isinstance(e, events.AskStatic) and e.unit == 2]
+    hearing(world)
+    assert world.states()[2] == ("up", "auxiliary")
+
+
+def test_a_unit_that_is_heard_again_lives_though_the_app_does_not_reach_it() -> None:
+    world = settled(World())
+    die(world, 2)
+    hearing(world)
+    world.tick(0.05)
+    assert world.states()[2] == ("down", "auxiliary")
+
+
+def test_another_unit_is_primary_when_the_primary_dies() -> None:
+    world = settled(World(cluster_of(3, priorities=(100, 5, 50))))
+    world.offer(1, *range(3))
+    effects = die(world, 1)
+    assert world.states() == {
+        1: ("dead", "auxiliary"), 2: ("up", "auxiliary"), 3: ("up", "primary"),
+    }  # fmt: skip
+    assert status(world.controller)["term"] == 2
+    assert world.live() == {1: 0, 2: 0, 3: 3}
+    assert {e.unit for e in effects if isinstance(e, events.Forget)} == {2, 3}
+    assert not world.flows
+    told = dict.fromkeys(agent_frames(effects))
+    assert told
+    assert state_told(world.announce(3)).adopt == (1, 2)
+    assert state_told(world.announce(2)).primary == 3
+
+
+def test_a_new_primary_serves_alone_until_all_sessions_are_its_own() -> None:
+    world = settled(World())
+    die(world, 1)
+    assert set(world.decided(world.offer(2, *range(10))).values()) == {2}
+    world.announce(2, hears=(3,), adopted=(1, 3))
+    assert set(world.decided(world.offer(2, *range(10, 20))).values()) == {2, 3}
+
+
+def test_the_old_primary_returns_as_an_auxiliary() -> None:
+    world = settled(World())
+    die(world, 1)
+    world.bridges[1].answers = True
+    world.connect(1)
+    world.announce(1, role="primary", primary=1, term=1)
+    assert world.states()[1] == ("up", "auxiliary")
+    assert status(world.controller)["primary"] == 2
+
+
+def test_without_a_unit_that_is_up_there_is_no_other_primary() -> None:
+    world = settled(World(cluster_of(2)))
+    die(world, 1, 2)
+    for _ in range(6):  # until what unit 2 said last is old
+        world.tick()
+    assert world.states() == {1: ("dead", "primary"), 2: ("dead", "auxiliary")}
+    for unit in (1, 2):
+        world.bridges[unit].answers = True
+        world.connect(unit)
+    hearing(world)
+    world.tick()
+    assert world.states() == {1: ("up", "primary"), 2: ("up", "auxiliary")}
+
+
+def test_an_app_that_is_restarted_believes_the_latest_term() -> None:
+    world = World()
+    for unit in (1, 2, 3):
+        world.connect(unit)
+    world.announce(1, role="primary", primary=1, term=1)
+    assert status(world.controller)["primary"] == 1
+    world.announce(2, role="primary", primary=2, term=2)
+    assert (status(world.controller)["primary"], status(world.controller)["term"]) == (2, 2)
+    world.announce(1, role="primary", primary=1, term=1)
+    assert status(world.controller)["primary"] == 2
+
+
+def test_virtual_macs_are_announced_several_times() -> None:
+    world = settled(World())
+    effects = die(world, 1)
+    for _ in range(60):
+        effects += hearing(world, 1) + world.tick(0.05)
+    expected = announcements(world.cluster, 2)
+    assert [e for e in effects if e in expected] == expected * len(PAUSES)
+    assert len(expected) == 3
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_an_announcement_says_where_an_address_is(place: int) -> None:
+    cluster = cluster_of(2)
+    send = announcements(cluster, 2)[place]
+    arp = routed_arp.parse(send.frame)
+    interface = cluster.interface(ports.interface_of_nic(send.port) or 0)
+    assert arp.spa == arp.tpa
+    assert arp.spa in {address.ip.packed for address in interface.addresses}
+    assert (arp.op, arp.sha, arp.eth_src) == (1, interface.virtual_mac, interface.virtual_mac)
+    assert arp.eth_dst == b"\xff" * 6
+
+
+def test_ends_of_sessions_that_moved_are_believed_of_their_new_unit() -> None:
+    world = settled(World())
+    world.offer(1, *range(3))
+    die(world, 3)
+    world.ended(1, 2)
+    assert world.live() == {1: 1, 2: 1, 3: 0}
+    assert tuples(2)[0] in world.flows  # until all of that unit's go at once
