@@ -26,6 +26,7 @@ from agents.core_facts import Facts, Steps, facts_of
 from agents.ctnetlink import Request, Result
 from agents.frames import Frames, mtu_of
 from agents.outcomes import TROUBLE, Outcome
+from agents.supervise import REPLICATION, RUN, read_pid
 from agents.wire.ports import SYNOD_NAME
 
 LOG = logging.getLogger("synod.agent")
@@ -138,6 +139,7 @@ class Agent:
         dumped = self._read_dump(self._dump, now) if self._dump else ()
         self._advance(itertools.chain(dumped, core.frames(frames, now), core.tick(now)))
         self._write(now)
+        self._restart_pickup()
         self._report(now)
         return len(frames)
 
@@ -164,6 +166,15 @@ class Agent:
         if last:
             self._end_dump()
         return self.core.dumped(entries, last, _established(), now)
+
+    def _restart_pickup(self) -> None:
+        """End conntrackd, if that is due: its supervisor starts another, which begins anew."""
+        if self.core.desk.restart_pickup:
+            self.core.desk.restart_pickup = False
+            pid = read_pid(RUN / REPLICATION)
+            LOG.info("session pickup begins anew pid=%s", pid)
+            if pid:
+                os.kill(pid, signal.SIGKILL)  # politely it would take its time
 
     def _end_dump(self) -> None:
         if self._dump:

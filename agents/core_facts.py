@@ -88,6 +88,7 @@ class Desk:
     frames: list[bytes] = field(default_factory=list)
     offers: list[Offer] = field(default_factory=list)
     counters: Counter[Outcome] = field(default_factory=Counter)
+    restart_pickup: bool = False  # conntrackd is to begin anew
 
     def role(self) -> str:
         """The role that the app told last: primary, auxiliary, none."""

@@ -45,6 +45,7 @@ _TOOLS = {
     "ip": "iproute2",
     "ethtool": "ethtool",
     "sysctl": "procps",
+    "conntrackd": "conntrackd",
 }
 
 

@@ -1,11 +1,11 @@
-"""Keeps the agent of a unit running: starts it detached, and again whenever it ends.
+"""Keeps the agent of a unit running, and conntrackd: starts them detached, and again when they end.
 
     python -m agents.supervise start --config FILE --id N   returns when the supervisor stands
-    python -m agents.supervise stop                         returns when it and the agent are gone
+    python -m agents.supervise stop                         returns when all of them are gone
     python -m agents.supervise run --config FILE --id N     the supervisor itself, in the foreground
 
-An agent that ends is started again after half a second, then after twice as long each time, up to
-ten seconds; one that lived for half a minute counts as healthy again. Both processes' ids are in
+A program that ends is started again after half a second, then after twice as long each time, up to
+ten seconds; one that lived for half a minute counts as healthy again. The processes' ids are in
 /run/synod, with the time each started: an id that the system has given to another process since is
 never signalled.
 """
@@ -20,19 +20,31 @@ import threading
 import time
 from pathlib import Path
 
+from agents.config import load
+
 RUN = Path("/run/synod")
 LOG = Path("/var/log/synod/agent.log")
 SUPERVISOR = "supervisor.pid"
 AGENT = "agent.pid"
+REPLICATION = "replication.pid"
+
+# What runs, by the file with its id: a module and its first arguments.
+_PROGRAMS: dict[str, tuple[str, ...]] = {
+    AGENT: ("agents.cli", "agent"),
+    REPLICATION: ("agents.replication",),
+}
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 10.0  # seconds
 HEALTHY = 30.0  # seconds
 
-_WATCH = 0.2  # seconds between looks at the agent
+# As ovs-ctl(8) starts the switch: what says that a unit lives must not wait for what it carries.
+NICENESS = "-10"
+
+_WATCH = 0.2  # seconds between looks at a program
 
 
 def next_wait(last: float, lived: float) -> float:
-    """Seconds to wait before the next start, after the `last` wait and an agent that `lived`."""
+    """Seconds to wait before the next start, after the `last` wait and a program that `lived`."""
     if last == 0 or lived >= HEALTHY:
         return FIRST_WAIT
     return min(last * 2, LONGEST_WAIT)
@@ -66,23 +78,21 @@ def read_pid(path: Path) -> int | None:
 
 
 def run(config: str, unit_id: int) -> int:
-    """The supervisor: returns 0 after a SIGTERM or SIGINT, once the agent is gone."""
+    """The supervisor: returns 0 after a SIGTERM or SIGINT, once its programs are gone."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     RUN.mkdir(parents=True, exist_ok=True)
     write_pid(RUN / SUPERVISOR, os.getpid())
-    wait = 0.0
-    while not stopping.is_set():
-        began = time.monotonic()
-        code = _run_agent(config, unit_id, stopping)
-        lived = time.monotonic() - began
-        wait = next_wait(wait, lived)
-        if not stopping.is_set():
-            print(f"synod: the agent ended with {code} after {lived:.1f} s: again in {wait:g} s")
-            stopping.wait(wait)
-    for name in (AGENT, SUPERVISOR):
-        (RUN / name).unlink(missing_ok=True)
+    names = [AGENT, REPLICATION] if load(config).pickup != "off" else [AGENT]
+    keepers = [
+        threading.Thread(target=_keep, args=(name, config, unit_id, stopping)) for name in names
+    ]
+    for keeper in keepers:
+        keeper.start()
+    for keeper in keepers:
+        keeper.join()
+    (RUN / SUPERVISOR).unlink(missing_ok=True)
     return 0
 
 
@@ -104,24 +114,44 @@ def start(config: str, unit_id: int, log: Path = LOG) -> None:
 
 
 def stop(patience: float = 5.0) -> None:
-    """Ends supervisor and agent; kills them if they are still there after `patience` seconds."""
-    supervisor, agent = read_pid(RUN / SUPERVISOR), read_pid(RUN / AGENT)
+    """Ends all of them; kills those that are still there after `patience` seconds."""
+    names = (SUPERVISOR, *_PROGRAMS)
+    pids = {name: read_pid(RUN / name) for name in names}
+    supervisor = pids[SUPERVISOR]
     if supervisor:
         os.kill(supervisor, signal.SIGTERM)
     deadline = time.monotonic() + patience
-    while time.monotonic() < deadline and (read_pid(RUN / SUPERVISOR) or read_pid(RUN / AGENT)):
+    while time.monotonic() < deadline and any(read_pid(RUN / name) for name in names):
         time.sleep(0.02)
-    for name, pid in ((SUPERVISOR, supervisor), (AGENT, agent)):
+    for name, pid in pids.items():
         if pid and read_pid(RUN / name):
             os.kill(pid, signal.SIGKILL)
 
 
-def _run_agent(config: str, unit_id: int, stopping: threading.Event) -> int:
-    """Runs it to its end. It doesn't outlive the supervisor: setpriv(1) becomes the agent."""
-    program = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "agents.cli", "agent"]
+def _keep(name: str, config: str, unit_id: int, stopping: threading.Event) -> None:
+    """Keeps one program running until `stopping`."""
+    wait = 0.0
+    while not stopping.is_set():
+        began = time.monotonic()
+        code = _run(name, config, unit_id, stopping)
+        lived = time.monotonic() - began
+        wait = next_wait(wait, lived)
+        if not stopping.is_set():
+            program = _PROGRAMS[name][0]
+            print(f"synod: {program} ended with {code} after {lived:.1f} s: again in {wait:g} s")
+            stopping.wait(wait)
+    (RUN / name).unlink(missing_ok=True)
+
+
+def _run(name: str, config: str, unit_id: int, stopping: threading.Event) -> int:
+    """Runs it to its end. It doesn't outlive the supervisor: setpriv(1) becomes the program, which
+    is signalled when the thread ends that started it (PR_SET_PDEATHSIG(2const)).
+    """
+    program = ["setpriv", "--pdeathsig", "TERM", "nice", "-n", NICENESS]
+    program += [sys.executable, "-m", *_PROGRAMS[name]]
     argv = [*program, "--config", config, "--id", str(unit_id)]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
-        write_pid(RUN / AGENT, process.pid)
+        write_pid(RUN / name, process.pid)
         while process.poll() is None:
             if stopping.wait(_WATCH):
                 process.terminate()

@@ -25,7 +25,8 @@ class Announce:
     conntrack events. `role`, `primary` (0: none) and `term` are what the app told it last. `macs`
     are the physical MACs by interface name, `digest` that of the configuration, `serving` the
     sessions it serves. `hears` are the units that it hears on the HA link, `adopted` those of whose
-    sessions it has made its own what it was told to, `counters` outcomes counted since the start:
+    sessions it has made its own what it was told to, `forfeited` the last State.forfeit that it has
+    carried out, `counters` outcomes counted since the start:
     some of them, if all don't fit.
     """
 
@@ -43,6 +44,7 @@ class Announce:
     term: int = 0
     hears: tuple[int, ...] = ()
     adopted: tuple[int, ...] = ()
+    forfeited: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -53,7 +55,8 @@ class State:
     `boot` (u32) is random and new with each start of the app; `role` is the agent's own, `primary`
     the primary's unit id (0: none); `balancing` says whether new sessions are to be offered; `term`
     (u32) grows with each change of primary; `adopt` are the units whose sessions the agent's unit
-    serves from now on.
+    serves from now on; `forfeit` (u32), where not 0 and new, says that it serves none of those any
+    more that it served before.
     """
 
     boot: int
@@ -62,6 +65,7 @@ class State:
     balancing: bool
     term: int = 0
     adopt: tuple[int, ...] = ()
+    forfeit: int = 0
 
 
 def _number(low: int, high: int) -> Callable[[object], bool]:
@@ -118,6 +122,7 @@ _ANNOUNCE: dict[str, Callable[[object], bool]] = {
     "resync": _U32,
     "hears": _units,
     "adopted": _units,
+    "forfeited": _U32,
     "counters": _table(1024, _text(48), _COUNT),
 }
 _STATE: dict[str, Callable[[object], bool]] = {
@@ -127,6 +132,7 @@ _STATE: dict[str, Callable[[object], bool]] = {
     "balancing": lambda value: type(value) is bool,
     "term": _U32,
     "adopt": _units,
+    "forfeit": _U32,
 }
 
 

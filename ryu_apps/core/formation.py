@@ -44,7 +44,7 @@ class Formation:
         self.cluster = cluster
         self.boot = boot
         self.members = Members(cluster)
-        self.takeover = Takeover(self.members, sessions)
+        self.takeover = Takeover(self.members, sessions, boot)
         self.diverting = False  # SYNs that leave the primary's kernel go to its agent
         self._sessions = sessions
         self._journal = journal
@@ -115,7 +115,8 @@ class Formation:
             effects = self._appoint(claimed, announce.term, "primary_adopted", now)
         else:
             effects = self._form(now)
-        if finished := self.takeover.adopted(member):
+        settled, finished = self.takeover.heard(member)
+        if settled:
             effects += [*finished, *self.share_out(now), *self._refresh(member, now)]
         return effects + self._ready(member, now)
 
@@ -129,6 +130,7 @@ class Formation:
             self.diverting,
             members.term,
             tuple(sorted(adopt)),
+            self.takeover.forfeit(member.unit.id),
         )
         frame = control.state_frame(self.cluster.group, member.unit.id, state)
         return events.Send(member.unit.id, ports.SYNOD, frame)
@@ -221,8 +223,8 @@ class Formation:
         primary = self.members.primary
         if primary is None:
             return []
-        moving = self.takeover.units
-        up = [each for each in self.members.up() if each.unit.id not in moving]
+        unsettled = self.takeover.unsettled
+        up = [each for each in self.members.up() if each.unit.id not in unsettled]
         shares = tuple(
             (each.unit.id, each.unit.weight) for each in up if each.unit.weight and not each.drained
         )

@@ -205,7 +205,29 @@ def test_a_new_primary_serves_alone_until_all_sessions_are_its_own() -> None:
     die(world, 1)
     assert set(world.decided(world.offer(2, *range(10))).values()) == {2}
     world.announce(2, hears=(3,), adopted=(1, 3))
+    assert set(world.decided(world.offer(2, *range(10, 20))).values()) == {2}
+    world.announce(3)
+    assert set(world.decided(world.offer(2, *range(20, 30))).values()) == {2, 3}
+
+
+def test_a_unit_that_lost_its_sessions_gives_them_up_before_it_gets_new_ones() -> None:
+    world = settled(World())
+    die(world, 1)
+    world.announce(2, hears=(3,), adopted=(1, 3))
+    told = state_told(world.announce(3, forfeited=0)).forfeit
+    assert told
+    assert set(world.decided(world.offer(2, *range(10))).values()) == {2}
+    assert state_told(world.announce(3, forfeited=told)).forfeit == 0
     assert set(world.decided(world.offer(2, *range(10, 20))).values()) == {2, 3}
+
+
+def test_no_two_apps_say_it_alike() -> None:
+    tokens = set()
+    for boot in (7, 0xFFFFFFFF):
+        world = settled(World(boot=boot))
+        die(world, 2)
+        tokens.add(world.controller.formation.takeover.forfeit(2))
+    assert len(tokens - {0}) == 2
 
 
 def test_the_old_primary_returns_as_an_auxiliary() -> None:
