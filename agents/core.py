@@ -48,6 +48,7 @@ class Core:
         self.adopting = Adopting(facts, self.desk, self.serving)
         self._from_app = facts.cluster.group, facts.unit, control.ETH_DST + control.ETH_SRC
         self._announce_at = now
+        self._standing = self.desk.standing()
         self._resync = 0
         self._lost = False
         self._resync_at = now
@@ -127,8 +128,9 @@ class Core:
         """What is due by the clock."""
         self.serving.settle(now)
         self.announcing.tick(now)
-        if self.hearing.tick(now):
-            self._announce_at = now
+        heard, standing = self.hearing.tick(now), self.desk.standing()
+        if heard or standing != self._standing:
+            self._announce_at, self._standing = now, standing
         yield from self.primary.expire(now)
         if now >= self._announce_at:
             self._announce_at = now + INTERVAL
@@ -247,5 +249,7 @@ class Core:
             resync=self._resync,
             hears=self.hearing.units,
             adopted=tuple(sorted(self.adopting.done)),
+            down=self.desk.down,
+            synced=self.desk.synced,
             counters={str(name): number for name, number in self.desk.counters.items()},
         )

@@ -25,8 +25,9 @@ class Announce:
     conntrack events. `role`, `primary` (0: none) and `term` are what the app told it last. `macs`
     are the physical MACs by interface name, `digest` that of the configuration, `serving` the
     sessions it serves. `hears` are the units that it hears on the HA link, `adopted` those of whose
-    sessions it has made its own what it was told to, `counters` outcomes counted since the start:
-    some of them, if all don't fit.
+    sessions it has made its own what it was told to. `down` are the indices of the interfaces whose
+    NIC has no link, `synced` the other units whose sessions it holds up to date (None: session
+    pickup is off). `counters` are outcomes counted since the start: some of them, if all don't fit.
     """
 
     unit: int
@@ -43,6 +44,8 @@ class Announce:
     term: int = 0
     hears: tuple[int, ...] = ()
     adopted: tuple[int, ...] = ()
+    down: tuple[int, ...] = ()
+    synced: tuple[int, ...] | None = None
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -86,14 +89,12 @@ def _table(
     )
 
 
-def _units(value: object) -> bool:
-    return (
-        type(value) is list
-        and len(value) <= ports.MAX_UNITS
-        and all(map(_number(1, ports.MAX_UNITS), value))
-    )
+def _numbers(highest: int) -> Callable[[object], bool]:
+    right = _number(1, highest)
+    return lambda value: type(value) is list and len(value) <= highest and all(map(right, value))
 
 
+_units = _numbers(ports.MAX_UNITS)
 _U32 = _number(0, 0xFFFFFFFF)
 _UNIT_OR_NONE = _number(0, ports.MAX_UNITS)
 _COUNT = _number(0, (1 << 63) - 1)
@@ -118,6 +119,8 @@ _ANNOUNCE: dict[str, Callable[[object], bool]] = {
     "resync": _U32,
     "hears": _units,
     "adopted": _units,
+    "down": _numbers(ports.MAX_INTERFACES),
+    "synced": lambda value: value is None or _units(value),
     "counters": _table(1024, _text(48), _COUNT),
 }
 _STATE: dict[str, Callable[[object], bool]] = {
