@@ -54,6 +54,7 @@ class Core:
         self.canary = Canary(facts, now)
         self._from_app = facts.cluster.group, facts.unit, control.ETH_DST + control.ETH_SRC
         self._announce_at = now
+        self._standing = self.desk.standing()
         self._resync = 0
         self._lost = False
         self._resync_at = now
@@ -135,12 +136,16 @@ class Core:
         """What is due by the clock."""
         self.serving.settle(now)
         self.announcing.tick(now)
-        if self.hearing.tick(now):
-            self._announce_at = now
+        heard = self.hearing.tick(now)
+        if heard:
             self.renewing.begin(now)
         if self.facts.cluster.pickup != "off":
             yield from self.renewing.tick(now)
             yield from self.canary.tick(now)
+            self.desk.synced = self.canary.seen(now)
+        standing = self.desk.standing()
+        if heard or standing != self._standing:
+            self._announce_at, self._standing = now, standing
         yield from self.primary.expire(now)
         if now >= self._announce_at:
             self._announce_at = now + INTERVAL
@@ -263,5 +268,7 @@ class Core:
             hears=self.hearing.units,
             adopted=tuple(sorted(self.adopting.done)),
             forfeited=self.forfeiting.done,
+            down=self.desk.down,
+            synced=self.desk.synced,
             counters={str(name): number for name, number in self.desk.counters.items()},
         )

@@ -85,10 +85,16 @@ class Desk:
 
     told: State | None = None
     heard: float = 0.0
+    down: tuple[int, ...] = ()  # interfaces whose NIC has no link
+    synced: tuple[int, ...] | None = None  # units whose sessions are held here; None: pickup is off
     frames: list[bytes] = field(default_factory=list)
     offers: list[Offer] = field(default_factory=list)
     counters: Counter[Outcome] = field(default_factory=Counter)
     restart_pickup: bool = False  # conntrackd is to begin anew
+
+    def standing(self) -> tuple[object, ...]:
+        """What is announced at once when it changes."""
+        return self.down, self.synced
 
     def role(self) -> str:
         """The role that the app told last: primary, auxiliary, none."""

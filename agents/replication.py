@@ -22,6 +22,7 @@ from agents.wire.labels import unit_of
 from agents.wire.ports import HA_KERNEL_NAME
 
 RUN = Path("/run/synod")
+CONTROL = RUN / "conntrackd.ctl"
 GROUP, PORT = "225.0.0.83", 3780
 
 # Seconds that a copy lives which nobody renews after conntrackd's start.
@@ -53,7 +54,7 @@ General {{
     LogFile {run}/conntrackd.log
     LockFile {run}/conntrackd.lock
     UNIX {{
-        Path {run}/conntrackd.ctl
+        Path {control}
     }}
     # The lowest of the real-time priorities: its own default, 99, is above the kernel's threads.
     Scheduler {{
@@ -90,6 +91,7 @@ def configuration(cluster: Cluster, unit_id: int) -> str:
         address=cluster.unit(unit_id).ha_address.ip,
         interface=HA_KERNEL_NAME,
         run=RUN,
+        control=CONTROL,
         states=_STATES,
         ignored="\n            ".join(f"IPv4_address {host}" for host in sorted(set(hosts))),
     )
@@ -123,7 +125,7 @@ def main(argv: list[str] | None = None) -> None:
     _demote(options.id)
     # A lock is left behind by a daemon that was killed; whoever supervises starts only one.
     (RUN / "conntrackd.lock").unlink(missing_ok=True)
-    (RUN / "conntrackd.ctl").unlink(missing_ok=True)
+    CONTROL.unlink(missing_ok=True)
     sys.stdout.flush()
     os.execvp("conntrackd", ["conntrackd", "-C", str(path)])
 

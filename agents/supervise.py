@@ -40,6 +40,10 @@ HEALTHY = 30.0  # seconds
 # As ovs-ctl(8) starts the switch: what says that a unit lives must not wait for what it carries.
 NICENESS = "-10"
 
+# A program that is ended by this signal is to begin anew, and at once. (conntrackd has no handler
+# of it.)
+ANEW = signal.SIGUSR1
+
 _WATCH = 0.2  # seconds between looks at a program
 
 
@@ -135,6 +139,8 @@ def _keep(name: str, config: str, unit_id: int, stopping: threading.Event) -> No
         began = time.monotonic()
         code = _run(name, config, unit_id, stopping)
         lived = time.monotonic() - began
+        if code == -ANEW:
+            continue
         wait = next_wait(wait, lived)
         if not stopping.is_set():
             program = _PROGRAMS[name][0]

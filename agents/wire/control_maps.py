@@ -26,8 +26,9 @@ class Announce:
     are the physical MACs by interface name, `digest` that of the configuration, `serving` the
     sessions it serves. `hears` are the units that it hears on the HA link, `adopted` those of whose
     sessions it has made its own what it was told to, `forfeited` the last State.forfeit that it has
-    carried out, `counters` outcomes counted since the start:
-    some of them, if all don't fit.
+    carried out. `down` are the indices of the interfaces whose NIC has no link, `synced` the other
+    units whose sessions it holds up to date (None: session pickup is off). `counters` are outcomes
+    counted since the start: some of them, if all don't fit.
     """
 
     unit: int
@@ -45,6 +46,8 @@ class Announce:
     hears: tuple[int, ...] = ()
     adopted: tuple[int, ...] = ()
     forfeited: int = 0
+    down: tuple[int, ...] = ()
+    synced: tuple[int, ...] | None = None
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -90,14 +93,12 @@ def _table(
     )
 
 
-def _units(value: object) -> bool:
-    return (
-        type(value) is list
-        and len(value) <= ports.MAX_UNITS
-        and all(map(_number(1, ports.MAX_UNITS), value))
-    )
+def _numbers(highest: int) -> Callable[[object], bool]:
+    right = _number(1, highest)
+    return lambda value: type(value) is list and len(value) <= highest and all(map(right, value))
 
 
+_units = _numbers(ports.MAX_UNITS)
 _U32 = _number(0, 0xFFFFFFFF)
 _UNIT_OR_NONE = _number(0, ports.MAX_UNITS)
 _COUNT = _number(0, (1 << 63) - 1)
@@ -123,6 +124,8 @@ _ANNOUNCE: dict[str, Callable[[object], bool]] = {
     "hears": _units,
     "adopted": _units,
     "forfeited": _U32,
+    "down": _numbers(ports.MAX_INTERFACES),
+    "synced": lambda value: value is None or _units(value),
     "counters": _table(1024, _text(48), _COUNT),
 }
 _STATE: dict[str, Callable[[object], bool]] = {

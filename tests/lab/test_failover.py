@@ -61,11 +61,16 @@ def until_state(world: World, unit: int, wanted: str, timeout: float = 10) -> No
 
 
 def one_on_each_unit(world: World) -> dict[int, Session]:
-    """As many sessions as it takes: whose turn it is depends on what was before."""
+    """As many sessions as it takes: whose turn it is depends on what was before, and a unit that
+    has just returned first gives up those that it had.
+    """
     sessions: dict[int, Session] = {}
-    for _ in range(2 * len(world.units)):
+
+    def complete() -> bool:
         sessions.setdefault((session := world.connect()).unit, session)
-    assert set(sessions) == set(world.units)
+        return set(sessions) == set(world.units)
+
+    world.until(complete, world.situation)
     return sessions
 
 

@@ -53,6 +53,16 @@ def test_it_tells_at_once_whom_it_hears_and_whom_no_more() -> None:
     assert scene.count(Outcome.KEEPALIVE) == 3
 
 
+def test_it_tells_at_once_which_links_are_down_and_whose_sessions_it_holds() -> None:
+    scene = Scene().told()
+    assert [(told.down, told.synced) for told in after(scene, 0.3)] == [((), None)]
+    scene.core.desk.down = (2,)
+    assert [told.down for told in after(scene, 0.01)] == [(2,)]
+    scene.core.desk.synced = (3,)
+    assert [told.synced for told in after(scene, 0.01)] == [(3,)]
+    assert not after(scene, 0.01)
+
+
 @pytest.mark.parametrize("dst", [bytes(6), b"\x02" * 6])
 def test_a_keepalive_to_another_address_is_a_strangers(dst: bytes) -> None:
     scene = Scene().told()

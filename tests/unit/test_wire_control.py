@@ -41,7 +41,9 @@ announces = st.builds(
     term=u32,
     hears=st.lists(units, max_size=64).map(tuple),
     adopted=st.lists(units, max_size=64).map(tuple),
-    counters=st.dictionaries(names, counts, max_size=30),
+    down=st.lists(interfaces, max_size=16).map(tuple),
+    synced=st.none() | st.lists(units, max_size=64).map(tuple),
+    counters=st.dictionaries(names, counts, max_size=20),
 )
 adopted = st.lists(units, max_size=64).map(tuple)
 states = st.builds(State, u32, roles, units_or_none, st.booleans(), u32, adopted)
@@ -325,6 +327,12 @@ def test_any_field_of_an_announce_is_itself_or_a_wire_error(name: str, value: ob
         {"serving": -1},
         {"serving": 2**63},
         {"resync": None},
+        {"down": [17]},
+        {"down": [1] * 17},
+        {"down": None},
+        {"synced": [0]},
+        {"synced": [1] * 65},
+        {"synced": 0},
         {"counters": {"x": -1}},
         {"counters": {"x": True}},
         {"counters": {"a b\n": 1}},
