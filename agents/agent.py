@@ -25,6 +25,7 @@ from agents.core import Core
 from agents.core_facts import Facts, Steps, facts_of
 from agents.ctnetlink import Request, Result
 from agents.frames import Frames, mtu_of
+from agents.links import Links
 from agents.outcomes import TROUBLE, Outcome
 from agents.wire.ports import SYNOD_NAME
 
@@ -95,9 +96,10 @@ class Agent:
         self._destroyed = destroyed(ignore=self._conntrack.pid)
         self._expected = expected(ignore=self._conntrack.pid)
         self._frames = Frames(SYNOD_NAME)
+        self._links = Links(facts.cluster.unit(facts.unit).nics)
         self._dump: Dump | None = None
         self._poll = select.poll()
-        for each in (self._destroyed, self._expected, self._frames):
+        for each in (self._destroyed, self._expected, self._frames, self._links):
             self._poll.register(each, select.POLLIN)
         self._reported = (0.0, Counter[Outcome]())
         self._standing = ("none", False)
@@ -105,7 +107,8 @@ class Agent:
     def close(self) -> None:
         """Close the sockets."""
         self._end_dump()
-        for each in (self._conntrack, self._destroyed, self._expected, self._frames):
+        sockets = (self._conntrack, self._destroyed, self._expected, self._frames, self._links)
+        for each in sockets:
             each.close()
 
     def serve(self, woken: socket.socket) -> None:
@@ -133,6 +136,7 @@ class Agent:
         # by a packet, is known before that is looked at.
         frames = self._frames.read(_MOST_FRAMES)
         ended, announced = self._destroyed.read(), self._expected.read()
+        core.desk.down = self._links.down()
         core.destroyed(ended.events, ended.lost, now)
         core.expected(announced.events, announced.lost or announced.waiting, now)
         dumped = self._read_dump(self._dump, now) if self._dump else ()
