@@ -32,6 +32,8 @@ from agents.wire.ports import SYNOD_NAME
 LOG = logging.getLogger("synod.agent")
 
 _MOST_FRAMES = 64  # of one wake-up; the first waits for the last
+# There while the unit is fenced: an agent that is started anew has to know.
+FENCE = Path("/run/synod/fenced")
 _REPORT = 5.0  # seconds between two lines about trouble
 
 
@@ -90,13 +92,14 @@ class Agent:
     """The sockets of a unit's agent, and its core."""
 
     def __init__(self, facts: Facts) -> None:
-        self.core = Core(facts, time.monotonic())
+        self.core = Core(facts, time.monotonic(), fenced=FENCE.exists())
         self._conntrack = Conntrack()
         # Listening before the first frame is read: no session of ours can end unheard.
         self._destroyed = destroyed(ignore=self._conntrack.pid)
         self._expected = expected(ignore=self._conntrack.pid)
         self._frames = Frames(SYNOD_NAME)
         self._links = Links(facts.cluster.unit(facts.unit).nics)
+        self._fenced = False
         self._dump: Dump | None = None
         self._poll = select.poll()
         for each in (self._destroyed, self._expected, self._frames, self._links):
@@ -141,6 +144,7 @@ class Agent:
         core.expected(announced.events, announced.lost or announced.waiting, now)
         dumped = self._read_dump(self._dump, now) if self._dump else ()
         self._advance(itertools.chain(dumped, core.frames(frames, now), core.tick(now)))
+        self._fence(core.fencing.fenced)
         self._write(now)
         self._report(now)
         return len(frames)
@@ -156,6 +160,19 @@ class Agent:
             self._end_dump()
             self._dump = Dump()
             self._poll.register(self._dump, select.POLLIN)
+
+    def _fence(self, fenced: bool) -> None:
+        """The NICs that carry data down, or up again, if that isn't done."""
+        if fenced == self._fenced:
+            return
+        self._fenced = fenced
+        if fenced:
+            FENCE.parent.mkdir(parents=True, exist_ok=True)
+            FENCE.touch()
+        refused = self._links.set(up=not fenced)
+        if not fenced:
+            FENCE.unlink(missing_ok=True)
+        LOG.warning("fenced=%s refused=%s", fenced, refused)
 
     def _read_dump(self, dump: Dump, now: float) -> Iterable[Steps]:
         try:

@@ -13,6 +13,7 @@ from agents.core_announcing import Announcing
 from agents.core_auxiliary import Auxiliary
 from agents.core_expecting import Expecting
 from agents.core_facts import INTERVAL, Desk, Facts, Steps
+from agents.core_fencing import Fencing
 from agents.core_hearing import Hearing
 from agents.core_primary import Primary
 from agents.core_serving import Serving
@@ -36,7 +37,7 @@ _CAUSES_RESYNC = (control.CENSUS, control.ENDED)
 class Core:
     """A unit's agent. Times are seconds of one clock that never goes back."""
 
-    def __init__(self, facts: Facts, now: float) -> None:
+    def __init__(self, facts: Facts, now: float, *, fenced: bool = False) -> None:
         self.facts = facts
         self.desk = Desk()
         self.serving = Serving(facts, self.desk)
@@ -46,6 +47,7 @@ class Core:
         self.expecting = Expecting(facts, self.desk)
         self.hearing = Hearing(facts, self.desk, now)
         self.adopting = Adopting(facts, self.desk, self.serving)
+        self.fencing = Fencing(facts, self.desk, fenced)
         self._from_app = facts.cluster.group, facts.unit, control.ETH_DST + control.ETH_SRC
         self._announce_at = now
         self._standing = self.desk.standing()
@@ -81,6 +83,8 @@ class Core:
             try:
                 if frame[12:14] == _CONTROL:
                     yield from self._control(frame, now)
+                elif self.fencing.is_rival(frame):
+                    self.count(self.fencing.heard(now))
                 elif interface := self.facts.interface_of_helper.get(frame[6:12]):
                     yield self.announcing.leaving(frame, interface, now)
                 else:
@@ -128,6 +132,7 @@ class Core:
         """What is due by the clock."""
         self.serving.settle(now)
         self.announcing.tick(now)
+        self.fencing.tick(now)
         heard, standing = self.hearing.tick(now), self.desk.standing()
         if heard or standing != self._standing:
             self._announce_at, self._standing = now, standing
@@ -202,6 +207,7 @@ class Core:
             case control.STATE:
                 self.desk.told, self.desk.heard = control.state(message), now
                 self.count(Outcome.STATE)
+                self.fencing.told(now)
                 self._dump |= self.adopting.told()
             case control.CENSUS_REQUEST:
                 self._census.clear()
