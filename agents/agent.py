@@ -26,6 +26,7 @@ from agents.core import Core
 from agents.core_facts import Facts, Steps, facts_of
 from agents.ctnetlink import Request, Result
 from agents.frames import Frames, mtu_of
+from agents.links import Links
 from agents.outcomes import TROUBLE, Outcome
 from agents.replication import CONTROL
 from agents.supervise import ANEW, REPLICATION, RUN, read_pid
@@ -35,6 +36,8 @@ LOG = logging.getLogger("synod.agent")
 
 _MOST_FRAMES = 64  # of one wake-up; the first waits for the last
 _LOOK = 0.25  # seconds between two looks at conntrackd
+# There while the unit is fenced: an agent that is started anew has to know.
+FENCE = Path("/run/synod/fenced")
 _REPORT = 5.0  # seconds between two lines about trouble
 
 
@@ -93,15 +96,17 @@ class Agent:
     """The sockets of a unit's agent, and its core."""
 
     def __init__(self, facts: Facts) -> None:
-        self.core = Core(facts, time.monotonic())
+        self.core = Core(facts, time.monotonic(), fenced=FENCE.exists())
         self._conntrack = Conntrack()
         # Listening before the first frame is read: no session of ours can end unheard.
         self._destroyed = destroyed(ignore=self._conntrack.pid)
         self._expected = expected(ignore=self._conntrack.pid)
         self._frames = Frames(SYNOD_NAME)
+        self._links = Links(facts.cluster.unit(facts.unit).nics)
+        self._fenced = False
         self._dump: Dump | None = None
         self._poll = select.poll()
-        for each in (self._destroyed, self._expected, self._frames):
+        for each in (self._destroyed, self._expected, self._frames, self._links):
             self._poll.register(each, select.POLLIN)
         self._reported = (0.0, Counter[Outcome]())
         self._standing = ("none", False)
@@ -110,7 +115,8 @@ class Agent:
     def close(self) -> None:
         """Close the sockets."""
         self._end_dump()
-        for each in (self._conntrack, self._destroyed, self._expected, self._frames):
+        sockets = (self._conntrack, self._destroyed, self._expected, self._frames, self._links)
+        for each in sockets:
             each.close()
 
     def serve(self, woken: socket.socket) -> None:
@@ -138,10 +144,12 @@ class Agent:
         # by a packet, is known before that is looked at.
         frames = self._frames.read(_MOST_FRAMES)
         ended, announced = self._destroyed.read(), self._expected.read()
+        core.desk.down = self._links.down()
         core.destroyed(ended.events, ended.lost, now)
         core.expected(announced.events, announced.lost or announced.waiting, now)
         dumped = self._read_dump(self._dump, now) if self._dump else ()
         self._advance(itertools.chain(dumped, core.frames(frames, now), core.tick(now)))
+        self._fence(core.fencing.fenced)
         self._write(now)
         self._watch_pickup(now)
         self._report(now)
@@ -158,6 +166,19 @@ class Agent:
             self._end_dump()
             self._dump = Dump()
             self._poll.register(self._dump, select.POLLIN)
+
+    def _fence(self, fenced: bool) -> None:
+        """The NICs that carry data down, or up again, if that isn't done."""
+        if fenced == self._fenced:
+            return
+        self._fenced = fenced
+        if fenced:
+            FENCE.parent.mkdir(parents=True, exist_ok=True)
+            FENCE.touch()
+        refused = self._links.set(up=not fenced)
+        if not fenced:
+            FENCE.unlink(missing_ok=True)
+        LOG.warning("fenced=%s refused=%s", fenced, refused)
 
     def _read_dump(self, dump: Dump, now: float) -> Iterable[Steps]:
         try:

@@ -42,7 +42,7 @@ unit_app = typer.Typer(no_args_is_help=True, help="Make this host a unit, and wh
 config_app = typer.Typer(no_args_is_help=True, help="The cluster's file.")
 app.add_typer(unit_app, name="unit")
 app.add_typer(config_app, name="config")
-for command in (cli_cluster.status, cli_cluster.drain, cli_cluster.undrain):
+for command in (cli_cluster.status, cli_cluster.drain, cli_cluster.undrain, cli_cluster.promote):
     app.command()(command)
 
 ConfigOption = Annotated[

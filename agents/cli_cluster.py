@@ -1,4 +1,4 @@
-"""`synod status`, `drain`, `undrain`: what the app is asked over HTTP."""
+"""`synod status`, `drain`, `undrain`, `promote`: what the app is asked over HTTP."""
 
 import json
 import re
@@ -30,8 +30,9 @@ def status(
 
     [bold]live[/bold] sessions are open now; [bold]served[/bold] counts all since the app started. A
     unit is [bold]up[/bold] (takes sessions), [bold]joining[/bold], [bold]silent[/bold] (its bridge
-    is connected, its agent says nothing), [bold]down[/bold] (its bridge is not connected) or
-    [bold]dead[/bold] (nor does another unit hear of it).
+    is connected, its agent says nothing), [bold]degraded[/bold] (a NIC of it has no link),
+    [bold]down[/bold] (its bridge is not connected) or [bold]dead[/bold] (nor does another unit hear
+    of it).
     """
     try:
         found = fetch_status(url)
@@ -70,6 +71,23 @@ def undrain(unit: UnitArgument, url: UrlOption = DEFAULT_URL) -> None:
     out.print(f"unit {unit} gets new sessions again")
 
 
+def promote(
+    unit: UnitArgument,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if sessions of other units are lost.")
+    ] = False,
+    url: UrlOption = DEFAULT_URL,
+) -> None:
+    """Make a unit the primary. The present one steps back first, and goes on as an auxiliary.
+
+    Nothing is lost: it is refused unless the unit is up, not drained, has all its links and holds
+    the sessions of all others. [bold]--force[/bold] overrides the last of these, and loses what the
+    unit doesn't hold. To take a primary out of service: promote another, then drain it.
+    """
+    _give(url, unit, "promote", {"force": True} if force else {})
+    out.print(f"unit {unit} is about to be primary")
+
+
 def fetch_status(url: str, timeout: float = 5.0) -> dict[str, Any]:
     """The app's answer to /v1/status. OSError if there is none, ValueError if it is no object."""
     with urllib.request.urlopen(f"{url.rstrip('/')}/v1/status", timeout=timeout) as answer:
@@ -98,7 +116,7 @@ def status_table(found: dict[str, Any]) -> Table:
     return table
 
 
-def _give(url: str, unit: int, verb: str, body: dict[str, float]) -> None:
+def _give(url: str, unit: int, verb: str, body: dict[str, float] | dict[str, bool]) -> None:
     request = urllib.request.Request(
         f"{url.rstrip('/')}/v1/units/{unit}/{verb}",
         data=json.dumps(body).encode() if body else b"",

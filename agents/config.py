@@ -75,6 +75,7 @@ class Unit:
     id: int
     weight: int
     priority: int
+    override: bool
     macs: tuple[bytes, ...]
     nics: tuple[str, ...]
     ha_mac: bytes
@@ -224,6 +225,7 @@ def _unit(forms: Forms, place: int, subnet: IPv4Network) -> Unit:
         id=form.id,
         weight=form.weight,
         priority=form.priority,
+        override=form.override,
         macs=tuple(port.mac for port in data),
         nics=tuple(port.nic for port in data),
         ha_mac=ha.mac,

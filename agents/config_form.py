@@ -63,6 +63,12 @@ def _one_of(*choices: str) -> BeforeValidator:
     return BeforeValidator(choice)
 
 
+def _yes_or_no(value: object) -> bool:
+    if value not in ("true", "false"):
+        raise ValueError("not one of: true, false")
+    return value == "true"
+
+
 def _cluster_name(value: object) -> str:
     if not _CLUSTER_NAME.fullmatch(_text(value)):
         raise ValueError("not a name of 1 to 32 letters, digits, '_', '-' and '.'")
@@ -191,6 +197,7 @@ class UnitForm(_Form):
     id: Annotated[int, _number(1, ports.MAX_UNITS)]
     weight: Annotated[int, _number(0, 1000)] = 1
     priority: Annotated[int, _number(0, 65535)] = 100
+    override: Annotated[bool, BeforeValidator(_yes_or_no)] = False
     interfaces: dict[str, UnitPortForm] = Field(default_factory=dict)
     ha: UnitPortForm = UnitPortForm()
 

@@ -14,6 +14,7 @@ from agents.core_auxiliary import Auxiliary
 from agents.core_canary import Canary
 from agents.core_expecting import Expecting
 from agents.core_facts import INTERVAL, Desk, Facts, Steps
+from agents.core_fencing import Fencing
 from agents.core_forfeiting import Forfeiting
 from agents.core_hearing import Hearing
 from agents.core_primary import Primary
@@ -39,7 +40,7 @@ _CAUSES_RESYNC = (control.CENSUS, control.ENDED)
 class Core:
     """A unit's agent. Times are seconds of one clock that never goes back."""
 
-    def __init__(self, facts: Facts, now: float) -> None:
+    def __init__(self, facts: Facts, now: float, *, fenced: bool = False) -> None:
         self.facts = facts
         self.desk = Desk()
         self.serving = Serving(facts, self.desk)
@@ -52,6 +53,7 @@ class Core:
         self.forfeiting = Forfeiting(facts, self.desk, self.serving)
         self.renewing = Renewing(self.serving, now)
         self.canary = Canary(facts, now)
+        self.fencing = Fencing(facts, self.desk, fenced)
         self._from_app = facts.cluster.group, facts.unit, control.ETH_DST + control.ETH_SRC
         self._announce_at = now
         self._standing = self.desk.standing()
@@ -87,6 +89,8 @@ class Core:
             try:
                 if frame[12:14] == _CONTROL:
                     yield from self._control(frame, now)
+                elif self.fencing.is_rival(frame):
+                    self.count(self.fencing.heard(now))
                 elif interface := self.facts.interface_of_helper.get(frame[6:12]):
                     yield self.announcing.leaving(frame, interface, now)
                 else:
@@ -136,6 +140,7 @@ class Core:
         """What is due by the clock."""
         self.serving.settle(now)
         self.announcing.tick(now)
+        self.fencing.tick(now)
         heard = self.hearing.tick(now)
         if heard:
             self.renewing.begin(now)
@@ -219,6 +224,7 @@ class Core:
             case control.STATE:
                 self.desk.told, self.desk.heard = control.state(message), now
                 self.count(Outcome.STATE)
+                self.fencing.told(now)
                 walks = self.adopting.told(), self.forfeiting.told()
                 self._dump |= any(walks)
             case control.CENSUS_REQUEST:

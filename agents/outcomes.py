@@ -94,6 +94,11 @@ class Outcome(StrEnum):
     FORGET_REFUSED = "forget_refused"  # this unit serves it, or it is a successor
     EVENTS_LOST = "events_lost"
 
+    # Another primary is heard.
+    RIVAL_HEARD = "rival_heard"
+    FENCED = "fenced"  # the app is away: this unit is the old one, and takes its NICs down
+    FENCE_LIFTED = "fence_lifted"  # the app is heard again: they are up again
+
     # Other frames.
     KEEPALIVE = "keepalive"
     STATE = "state"

@@ -3,6 +3,7 @@
 GET  /v1/status
 POST /v1/units/UNIT/drain      {"deadline": SECONDS}, or no body: no deadline
 POST /v1/units/UNIT/undrain
+POST /v1/units/UNIT/promote    {"force": true}, or no body: only if no session is lost
 
 An order that is carried out is answered by 200 and {}, one that can't be by 409 and {"error": why},
 one that can't be understood by 400 and the same.
@@ -15,9 +16,10 @@ from typing import Any
 
 from ryu.app.wsgi import ControllerBase, Response, WSGIApplication, route
 
-from ryu_apps.core.orders import VERBS, Order, Refusal
+from ryu_apps.core.orders import DRAIN, PROMOTE, VERBS, Order, Refusal
 
 NAME = "synod"
+_FIELDS = {DRAIN: {"deadline"}, PROMOTE: {"force"}}  # of the bodies, by verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,18 @@ def _order(verb: str, unit: str, body: bytes) -> Order:
     if not unit.isascii() or not unit.isdigit() or len(unit) > 3:
         raise ValueError(f"{unit!r} is not a unit's id")
     asked = json.loads(body) if body else {}
-    if not isinstance(asked, dict) or asked.keys() - {"deadline"}:
-        raise ValueError('the body is {"deadline": SECONDS}, or empty')
+    known = _FIELDS.get(verb, set())
+    if not isinstance(asked, dict) or asked.keys() - known:
+        raise ValueError(f"the body is an object with {', '.join(known) or 'nothing'}, or empty")
+    force = asked.get("force", False)
+    if not isinstance(force, bool):
+        raise ValueError("force: not true or false")
     deadline = asked.get("deadline")
     if deadline is not None and (
         isinstance(deadline, bool) or not isinstance(deadline, int | float)
     ):
         raise ValueError("deadline: not a number of seconds")
-    return Order(verb, int(unit), deadline)
+    return Order(verb, int(unit), deadline, force)
 
 
 def _answer(code: int, value: dict[str, Any]) -> Any:

@@ -1,15 +1,29 @@
-"""What a unit's bridge has by way of static flows, and what it takes to give it what it should.
+"""What the units' bridges have by way of static flows, and what it takes to give them what they
+should.
 
 Only cookies are compared. First what is missing is added, then what is superfluous deleted, then a
 barrier: there is no moment in which a packet finds less than it would have found before or after.
 Session flows are never touched.
 """
 
+import math
 from dataclasses import dataclass, field
 from itertools import count
 
-from ryu_apps.core.events import AskStatic, Install
+from agents.config import Cluster
+from ryu_apps.core import events
+from ryu_apps.core.cluster import Member, Members, Role
+from ryu_apps.core.events import AskStatic, Effect, Install
 from ryu_apps.core.flows import Flow
+from ryu_apps.core.journal import Journal
+from ryu_apps.core.pipeline import desired
+from ryu_apps.core.sessions import Sessions
+from ryu_apps.core.takeover import Takeover
+
+RETRY = 1.0  # seconds until flows that were refused are tried again
+UNANSWERED = 5.0  # seconds until a bridge that doesn't answer is asked again
+POLL = 2.0  # seconds between two readings of the drop counters
+BATCH = 1000  # sessions restored by one effect
 
 
 @dataclass(slots=True)
@@ -39,3 +53,131 @@ class Bridge:
         self.installed = frozenset(self.wanted) | (present if keep else frozenset())
         add = tuple(flow for flow in wanted if flow.cookie not in present)
         return Install(self.unit, add, tuple(sorted(present - self.installed)), self.awaited)
+
+
+class Bridges:
+    """The bridges of all units."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        members: Members,
+        sessions: Sessions,
+        takeover: Takeover,
+        journal: Journal,
+        *,
+        tokens: "count[int]",
+    ) -> None:
+        self.diverting = False  # SYNs that leave the primary's kernel go to its agent
+        # For whom the primary steps back: its bridge has an auxiliary's flows already.
+        self.heir: Member | None = None
+        self._cluster = cluster
+        self._members = members
+        self._sessions = sessions
+        self._takeover = takeover
+        self._journal = journal
+        self._bridges = {unit.id: Bridge(unit.id, tokens) for unit in cluster.units}
+        self._polled = -math.inf
+
+    def of(self, unit: int) -> Bridge:
+        """The bridge of that unit."""
+        return self._bridges[unit]
+
+    def ask(self, member: Member, now: float) -> Effect:
+        """Start from nothing: what does that unit's bridge have?"""
+        return self._bridges[member.unit.id].ask(now)
+
+    def refresh(self, member: Member, now: float) -> list[Effect]:
+        """Bring a bridge up to date that has told what it has. (Else it is about to.)"""
+        present = self._bridges[member.unit.id].installed
+        if member.connection is None or present is None:
+            return []
+        return self._bring(member, present, now)
+
+    # -- what a switch says
+
+    def static_flows(self, event: events.StaticFlows, member: Member, now: float) -> list[Effect]:
+        """A bridge has told which static flows it has."""
+        bridge = self._bridges[event.unit]
+        if event.token != bridge.awaited:
+            return []
+        effects = self._bring(member, event.cookies, now)
+        return effects if event.cookies else effects + self._restore(member)
+
+    def confirmed(self, event: events.Confirmed, member: Member) -> None:
+        """A bridge has done what it was told."""
+        bridge = self._bridges[event.unit]
+        if event.token == bridge.awaited and not bridge.refused:
+            member.confirmed = True
+
+    def refused(self, event: events.Refused, member: Member, now: float) -> list[Effect]:
+        """A bridge has refused something: if a static flow, the unit isn't ready."""
+        fields = {"unit": event.unit, "detail": event.detail}
+        if event.token in (events.SESSION_TOKEN, events.COUNT_TOKEN):
+            return [*self._journal.warn(now, "message_refused", **fields)]
+        self._bridges[event.unit].refused = True
+        return [*self._journal.warn(now, "flow_refused", **fields)]
+
+    def counted(self, event: events.Counted, member: Member, now: float) -> list[Effect]:
+        """A bridge has told how often a flow was used."""
+        flow = self._bridges[event.unit].wanted.get(event.cookie)
+        if flow:
+            member.drops[flow.name] = event.packets
+        return []
+
+    # -- the clock
+
+    def tick(self, now: float) -> list[Effect]:
+        """Ask anew what remained unanswered, and what was dropped."""
+        effects: list[Effect] = []
+        for member in self._members:
+            bridge = self._bridges[member.unit.id]
+            patience = RETRY if bridge.refused else UNANSWERED
+            unsettled = bridge.refused or not member.confirmed
+            if member.connection and unsettled and now - bridge.since >= patience:
+                effects.append(bridge.ask(now))
+        return effects + self._poll(now)
+
+    def _poll(self, now: float) -> list[Effect]:
+        if now - self._polled < POLL:
+            return []
+        self._polled = now
+        return [
+            events.AskCount(member.unit.id, flow.cookie)
+            for member in self._members
+            if member.confirmed
+            for flow in self._bridges[member.unit.id].wanted.values()
+            if flow.drops
+        ]
+
+    # -- flows
+
+    def _desired(self, member: Member) -> tuple[Flow, ...]:
+        members, unit, role = self._members, member.unit.id, member.role
+        primary, diverting = members.primary_id, self.diverting and member is members.primary
+        if self.heir and member is members.primary:
+            role, primary, diverting = Role.AUXILIARY, self.heir.unit.id, False
+        homes = self._takeover.homes
+        return desired(self._cluster, unit, role, primary, diverting=diverting, homes=homes)
+
+    def _bring(self, member: Member, present: frozenset[int], now: float) -> list[Effect]:
+        keep = member.role is Role.NONE  # an app that was just started doesn't know better yet
+        bridge = self._bridges[member.unit.id]
+        install = bridge.bring(self._desired(member), present, now, keep=keep)
+        fields = {"add": len(install.add), "delete": len(install.delete)}
+        return [install, *self._journal.note(now, "flows", unit=member.unit.id, **fields)]
+
+    def _restore(self, member: Member) -> list[Effect]:
+        """The flows of all sessions, for a primary's bridge that was found empty."""
+        if member is not self._members.primary:
+            return []
+        known = [
+            (session.unit, orig, session.reply)
+            for other in self._members
+            if other is not member
+            for orig, session in self._sessions.of(other.unit.id)
+        ]
+        starts = range(0, len(known), BATCH)
+        return [
+            events.Settle(member.unit.id, [], known[start : start + BATCH], []) for start in starts
+        ]

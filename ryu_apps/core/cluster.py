@@ -36,6 +36,7 @@ class State(StrEnum):
     JOINING = "joining"
     UP = "up"
     SILENT = "silent"  # it was up, and its agent isn't heard any more
+    DEGRADED = "degraded"  # it would be up, but a data link of it is down
 
 
 class Change(Enum):
@@ -43,7 +44,8 @@ class Change(Enum):
 
     CONNECTED = auto()
     LOST = auto()
-    READY = auto()  # the flows of its role are confirmed, and its agent is heard
+    READY = auto()  # the flows of its role are confirmed, its agent is heard, all links are there
+    UNLINKED = auto()  # the same, but a data link is down
     QUIET = auto()  # its agent isn't heard
     DIED = auto()  # nobody hears of it
 
@@ -52,17 +54,25 @@ class Change(Enum):
 TRANSITIONS: dict[tuple[State, Change], State] = {
     (State.DOWN, Change.CONNECTED): State.JOINING,
     (State.JOINING, Change.READY): State.UP,
+    (State.JOINING, Change.UNLINKED): State.DEGRADED,
     (State.JOINING, Change.LOST): State.DOWN,
+    (State.UP, Change.UNLINKED): State.DEGRADED,
     (State.UP, Change.QUIET): State.SILENT,
     (State.UP, Change.CONNECTED): State.JOINING,
     (State.UP, Change.LOST): State.DOWN,
+    (State.DEGRADED, Change.READY): State.UP,
+    (State.DEGRADED, Change.QUIET): State.SILENT,
+    (State.DEGRADED, Change.CONNECTED): State.JOINING,
+    (State.DEGRADED, Change.LOST): State.DOWN,
     (State.SILENT, Change.READY): State.UP,
+    (State.SILENT, Change.UNLINKED): State.DEGRADED,
     (State.SILENT, Change.CONNECTED): State.JOINING,
     (State.SILENT, Change.LOST): State.DOWN,
     (State.DOWN, Change.DIED): State.DEAD,
     (State.JOINING, Change.DIED): State.DEAD,
     (State.UP, Change.DIED): State.DEAD,
     (State.SILENT, Change.DIED): State.DEAD,
+    (State.DEGRADED, Change.DIED): State.DEAD,
     (State.DEAD, Change.CONNECTED): State.JOINING,
     (State.DEAD, Change.LOST): State.DOWN,
 }
@@ -74,9 +84,10 @@ class Member:
 
     unit: Unit
     state: State = State.DOWN
+    since: float = -math.inf  # when that became so
     role: Role = Role.NONE
     connection: int | None = None  # which of its bridge's connections is the present one
-    synced: bool = False  # the flows of its role are confirmed
+    confirmed: bool = False  # its bridge has the flows of its role are confirmed
     answered: float = -math.inf  # when its bridge last said anything
     heard: float = -math.inf
     drained: bool = False  # by an operator: it is given no new sessions
@@ -85,11 +96,14 @@ class Member:
     counters: dict[str, int] = field(default_factory=dict)  # its agent's, of the present boot
     drops: dict[str, int] = field(default_factory=dict)  # packets that its bridge dropped, by flow
 
-    def change(self, change: Change) -> bool:
+    def change(self, change: Change, now: float) -> bool:
         """Follow the table; True if the state is another now."""
         before = self.state
         self.state = TRANSITIONS.get((before, change), before)
-        return self.state is not before
+        if self.state is before:
+            return False
+        self.since = now
+        return True
 
     def hear(self, announce: Announce, now: float) -> None:
         """Take an announcement. An agent's counters may come spread over several of them."""
@@ -130,9 +144,25 @@ class Members:
         return tuple(member for member in self if member.state is State.UP)
 
     def heir(self) -> Member | None:
-        """Who is to be primary after the present one: up, of the highest priority."""
+        """Who is to be primary after the present one: up; rather one that holds all sessions, and
+        that isn't drained; then of the highest priority.
+        """
         heirs = [member for member in self.up() if member is not self.primary]
-        return max(heirs, key=_standing, default=None)
+        return max(
+            heirs,
+            key=lambda member: (not self.lacks(member), not member.drained, _standing(member)),
+            default=None,
+        )
+
+    def lacks(self, member: Member) -> tuple[int, ...] | None:
+        """The other units that are up and whose sessions that one doesn't hold up to date; None if
+        it holds none but its own: session pickup is off.
+        """
+        held = member.announce.synced if member.announce else None
+        if held is None:
+            return None
+        units = (other.unit.id for other in self.up() if other is not member)
+        return tuple(unit for unit in units if unit not in held)
 
     def refusal(self, announce: Announce) -> str:
         """Why a unit's announcement can't be taken, as an outcome; empty if it can."""
@@ -152,7 +182,7 @@ class Members:
         self.primary, self.term = primary, term
         for member in self:
             member.role = Role.PRIMARY if member is primary else Role.AUXILIARY
-            member.synced = False
+            member.confirmed = False
 
     def claimed(self, announce: Announce) -> Member | None:
         """The primary that an agent names from before this app was started, if none is known
@@ -174,7 +204,11 @@ class Members:
         self._forming_since = min(self._forming_since, now)
         if len(there) < len(self._members) and now - self._forming_since < FORMATION:
             return None
-        return max(there, key=_standing)
+        return max(there, key=lambda member: (not _unlinked(member), _standing(member)))
+
+
+def _unlinked(member: Member) -> bool:
+    return bool(member.announce and member.announce.down)
 
 
 def _standing(member: Member) -> tuple[int, int]:

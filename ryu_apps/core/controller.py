@@ -23,6 +23,7 @@ from ryu_apps.core.journal import Journal
 from ryu_apps.core.methods import METHODS
 from ryu_apps.core.orders import Order, Orders
 from ryu_apps.core.sessions import Sessions
+from ryu_apps.core.succession import Succession
 
 
 class Controller:
@@ -37,15 +38,16 @@ class Controller:
         self.sessions = Sessions(METHODS[cluster.method], units)
         self.formation = Formation(cluster, boot, self.sessions, self.journal, tokens)
         self.members = self.formation.members
-        self.orders = Orders(self.formation, self.journal)
+        self.succession = Succession(self.formation, self.sessions.live, self.journal)
+        self.orders = Orders(self.formation, self.succession, self.journal)
         self._surveys = Surveys(cluster, self.sessions, self.journal, tokens)
         self._arp = RoutedArp(cluster)
         self._handlers: dict[type[Any], Callable[[Any, Member, float], list[Effect]]] = {
             events.Lost: self.formation.lost,
-            events.StaticFlows: self.formation.static_flows,
-            events.Confirmed: self.formation.confirmed,
-            events.Refused: self.formation.refused,
-            events.Counted: self.formation.counted,
+            events.StaticFlows: self.formation.bridges.static_flows,
+            events.Confirmed: self._confirmed,
+            events.Refused: self.formation.bridges.refused,
+            events.Counted: self.formation.bridges.counted,
             events.Pong: self.formation.answered,
             events.FrameIn: self._frame_in,
         }
@@ -74,10 +76,14 @@ class Controller:
         return self.orders.give(order, now)
 
     def _tick(self, now: float) -> list[Effect]:
-        effects = self.formation.tick(now) + self.orders.tick(now)
+        effects = self.formation.tick(now) + self.succession.tick(now) + self.orders.tick(now)
         effects += self._surveys.tick(self.members, now)
         self.journal.counters["routed_arp_unanswered"] += self._arp.expire(now)
         return effects
+
+    def _confirmed(self, event: events.Confirmed, member: Member, now: float) -> list[Effect]:
+        effects = self.formation.confirmed(event, member, now)
+        return effects + self.succession.confirmed(member, now)
 
     # -- frames
 
@@ -126,7 +132,8 @@ class Controller:
         if refusal:
             member.refusal = refusal
             return [*self.journal.warn(now, refusal, unit=member.unit.id)]
-        effects = [*self.formation.announced(member, announce, now), self.formation.told(member)]
+        effects = self.formation.announced(member, announce, now)
+        effects += [*self.succession.announced(member, now), self.formation.told(member)]
         if not self.members.primary:
             return effects
         if any(isinstance(effect, events.Forget) for effect in effects):

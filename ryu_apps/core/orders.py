@@ -1,28 +1,36 @@
-"""What an operator asks of the cluster: drain a unit, undrain it.
+"""What an operator asks of the cluster: drain a unit, undrain it, promote it.
 
 A unit that is drained gets no new sessions and keeps those that it has, until they end or the
 deadline comes; what is left then becomes the primary's, as if the unit had died, and nothing is
 reset. All of it can be taken back, and is forgotten when the app is restarted.
+
+A unit that is promoted is primary from then on. State before address: it must hold the sessions of
+all others first.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from ryu_apps.core.cluster import Member
+from ryu_apps.core.cluster import Member, State
 from ryu_apps.core.events import Effect
 from ryu_apps.core.formation import Formation
 from ryu_apps.core.journal import Journal
+from ryu_apps.core.succession import Succession
 
-DRAIN, UNDRAIN = "drain", "undrain"
-VERBS = (DRAIN, UNDRAIN)
+DRAIN, UNDRAIN, PROMOTE = "drain", "undrain", "promote"
+VERBS = (DRAIN, UNDRAIN, PROMOTE)
 LONGEST = 7 * 24 * 3600.0  # seconds of a drain's deadline
 
 
 class Order(NamedTuple):
-    """What is asked; `deadline` is in seconds from now, None for none, and of a drain only."""
+    """What is asked; `deadline` is in seconds from now, None for none, and of a drain only;
+    `force`, of a promotion only: even if sessions are lost.
+    """
 
     verb: str
     unit: int
     deadline: float | None = None
+    force: bool = False
 
 
 class Refusal(Exception):
@@ -32,8 +40,9 @@ class Refusal(Exception):
 class Orders:
     """Carries out orders, and keeps their deadlines."""
 
-    def __init__(self, formation: Formation, journal: Journal) -> None:
+    def __init__(self, formation: Formation, succession: Succession, journal: Journal) -> None:
         self._formation = formation
+        self._succession = succession
         self._journal = journal
         self._deadlines: dict[int, float] = {}
 
@@ -45,6 +54,8 @@ class Orders:
             raise Refusal(f"there is no unit {order.unit}; there are {known}")
         if order.verb == DRAIN:
             return self._drain(member, order.deadline, now)
+        if order.verb == PROMOTE:
+            return self._promote(member, order.force, now)
         return self._undrain(member, now)
 
     def tick(self, now: float) -> list[Effect]:
@@ -54,7 +65,7 @@ class Orders:
             del self._deadlines[unit]
             member = self._formation.members.get(unit)
             if member and member is not self._formation.members.primary:
-                effects += self._formation.rehome(member, "drain_deadline", now)
+                effects += self._succession.rehome(member, "drain_deadline", now)
         return effects
 
     def left(self, unit: int, now: float) -> float | None:
@@ -68,7 +79,7 @@ class Orders:
         if deadline is not None and member is self._formation.members.primary:
             raise Refusal(
                 f"unit {unit} is primary: sessions move to the primary, not away from it; "
-                "without a deadline it is given no new ones"
+                "promote another first ('synod promote UNIT'), or drain without a deadline"
             )
         member.drained = True
         self._deadlines.pop(unit, None)
@@ -76,6 +87,48 @@ class Orders:
             self._deadlines[unit] = now + deadline
         line = self._journal.note(now, "unit_drained", unit=unit, deadline=deadline)
         return [*line, *self._formation.share_out(now), *self.tick(now)]
+
+    def _promote(self, member: Member, force: bool, now: float) -> list[Effect]:
+        reason = next(self._obstacles(member), "") or ("" if force else self._loss(member))
+        if reason:
+            raise Refusal(reason)
+        return self._succession.promote(member, "order", now)
+
+    def _obstacles(self, heir: Member) -> Iterator[str]:
+        """Why that unit can't be primary."""
+        formation, unit = self._formation, heir.unit.id
+        primary, chosen = formation.members.primary, formation.bridges.heir
+        if heir is primary:
+            yield f"unit {unit} is primary already"
+        if heir.state is State.DEGRADED:
+            yield f"unit {unit} has no link on {', '.join(formation.links_down(heir))}"
+        if heir.state is not State.UP:
+            yield f"unit {unit} is {heir.state.value}, not up"
+        if heir.drained:
+            yield f"unit {unit} is drained: 'synod undrain {unit}' first"
+        if primary is None or primary.connection is None:
+            yield (
+                f"unit {formation.members.primary_id} is primary, and cannot be told to step back: "
+                "its bridge is not connected"
+            )
+        if chosen:
+            yield f"unit {chosen.unit.id} is about to be primary"
+
+    def _loss(self, heir: Member) -> str:
+        """Which sessions would be lost; empty if none."""
+        unit, lacking = heir.unit.id, self._formation.members.lacks(heir)
+        if lacking is None:
+            return (
+                "session pickup is off: the sessions that other units serve would be lost; "
+                "--force does it all the same"
+            )
+        if not lacking:
+            return ""
+        others = ", ".join(map(str, lacking))
+        return (
+            f"unit {unit} does not hold the sessions of unit {others} yet: they would be lost; "
+            "--force does it all the same"
+        )
 
     def _undrain(self, member: Member, now: float) -> list[Effect]:
         unit = member.unit.id

@@ -165,7 +165,9 @@ ROWS: tuple[Row, ...] = (
     # -- classify: the rest
     _row("drop_ipv6", C, 10, ALWAYS, ONCE, {"eth_type": IPV6}),
     _row("drop_unexpected", C, 0, ALWAYS, ONCE, {}),
-    # -- arp at the primary
+    # -- arp at the primary; its own virtual MAC comes in by a NIC only from a second primary
+    _row("arp_rival", A, 50, PRIMARY, INTERFACES, FROM_NIC | IS_ARP | BY_PRIMARY,
+         Output(ports.SYNOD)),
     _row("arp_ask_cluster", A, 40, PRIMARY, INTERFACES, FROM_NIC | _op(1) | TO_CLUSTER, *INWARDS),
     _row("arp_to_all", A, 40, PRIMARY, INTERFACES, FROM_NIC | IS_ARP | {"eth_dst": b"\xff" * 6},
          To(Its.KERNEL)),

@@ -15,7 +15,7 @@ def status(controller: Controller) -> dict[str, Any]:
         "term": members.term,
         "method": cluster.method,
         "session_table": cluster.session_table,
-        "balancing": controller.formation.diverting,
+        "balancing": controller.formation.bridges.diverting,
         "units": [_unit(controller, member) for member in members],
         "counters": dict(sorted(controller.journal.counters.items())),
     }

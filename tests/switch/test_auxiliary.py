@@ -252,6 +252,12 @@ def test_a_request_of_opcode_201_is_not_for_an_auxiliary(unit: UnitBridge) -> No
     assert unit.pass_through("ha-nic", asked) == {}
 
 
+def test_an_auxiliary_has_no_rivals(unit: UnitBridge) -> None:
+    own = bytes((10, 1, 0, 1))
+    announced = frames.arp(1, (VIRTUAL[INT], own), (bytes(6), own), b"\xff" * 6)
+    assert unit.pass_through("nic1", announced) == {}
+
+
 def test_an_auxiliary_hears_no_arp_from_outside(unit: UnitBridge) -> None:
     before = dropped(unit, "drop_arp_outside")
     asks = frames.arp(1, (CLIENT_MAC, CLIENT), (bytes(6), CLUSTER), b"\xff" * 6)

@@ -380,6 +380,12 @@ def test_who_asks_for_the_cluster_is_answered_with_the_virtual_mac(unit: UnitBri
     assert unit.pass_through("kernel1", answer) == {"nic1": [told]}
 
 
+def test_arp_of_another_primary_is_shown_to_the_agent_alone(unit: UnitBridge) -> None:
+    own = bytes((10, 1, 0, 1))
+    rival = frames.arp(1, (VIRTUAL[INT], own), (bytes(6), own), b"\xff" * 6)
+    assert unit.pass_through("nic1", rival) == {"synod": [rival]}
+
+
 def test_who_asks_again_by_unicast_is_heard(unit: UnitBridge) -> None:
     own = bytes((10, 1, 0, 1))
     question = frames.arp(1, (CLIENT_MAC, CLIENT), (VIRTUAL[INT], own), VIRTUAL[INT])

@@ -26,11 +26,13 @@ def cluster_of(
     method: str = "round-robin",
     weights: tuple[int, ...] = (),
     priorities: tuple[int, ...] = (),
+    overrides: tuple[int, ...] = (),
 ) -> Cluster:
     """A cluster of two interfaces."""
     listed = [
         f"{{id: {unit}, weight: {(weights or (1,) * units)[unit - 1]},"
-        f" priority: {(priorities or (100,) * units)[unit - 1]}}}"
+        f" priority: {(priorities or (100,) * units)[unit - 1]},"
+        f" override: {str(unit in overrides).lower()}}}"
         for unit in range(1, units + 1)
     ]
     return parse(

@@ -78,6 +78,7 @@ def test_the_example_with_all_that_it_leaves_out() -> None:
         id=2,
         weight=1,
         priority=100,
+        override=False,
         macs=(mac_bytes("02:53:59:01:02:01"), mac_bytes("02:53:59:01:02:02")),
         nics=("nic-int", "nic-ext"),
         ha_mac=mac_bytes("02:53:59:01:02:00"),

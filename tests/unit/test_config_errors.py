@@ -101,6 +101,8 @@ from tests.unit.test_config import changed, errors, example
         ("units.1.weight", 1001, "units[1].weight", "1001 is not in 0 to 1000"),
         ("units.1.weight", "heavy", "units[1].weight", "not a whole number from 0 to 1000"),
         ("units.1.priority", 65536, "units[1].priority", "65536 is not in 0 to 65535"),
+        ("units.1.override", "yes", "units[1].override", "not one of: true, false"),
+        ("units.1.override", 1, "units[1].override", "not one of: true, false"),
         ("units.1.wieght", 1, "units[1].wieght", "unknown key; did you mean 'weight'?"),
         ("units.1.interfaces", [], "units[1].interfaces", "not a mapping of names to values; wri"),
         ("units.1.interfaces.int", "x", "units[1].interfaces.int", "not a mapping of keys to val"),

@@ -52,7 +52,7 @@ def served_by(world: World) -> dict[int, int]:
     primary = status(world.controller)["primary"]
     cookies = world.bridges[primary].cookies
     homes = {}
-    for flow in world.controller.formation._bridges[primary].wanted.values():
+    for flow in world.controller.formation.bridges.of(primary).wanted.values():
         if flow.name == "served_by":
             assert flow.cookie in cookies
             homes[int(dict(flow.match)["reg1"])] = int(flow.actions[0].value)

@@ -217,7 +217,7 @@ def test_a_primary_that_lost_all_its_flows_gets_those_of_all_sessions_again() ->
 
 
 def test_sessions_are_restored_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ryu_apps.core.formation.BATCH", 2)
+    monkeypatch.setattr("ryu_apps.core.bridges.BATCH", 2)
     world = World().form()
     world.offer(1, *range(9))
     world.bridges[1].cookies.clear()
