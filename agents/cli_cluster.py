@@ -5,6 +5,7 @@ import re
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -33,6 +34,10 @@ def status(
     is connected, its agent says nothing), [bold]degraded[/bold] (a NIC of it has no link),
     [bold]down[/bold] (its bridge is not connected) or [bold]dead[/bold] (nor does another unit hear
     of it).
+
+    With session pickup, [bold]sessions of[/bold] are the units whose sessions it holds as well, to
+    take them over. If something is amiss, [bold]lacks[/bold] says which NICs have no link, and
+    which units it doesn't hear on the HA link.
     """
     try:
         found = fetch_status(url)
@@ -108,12 +113,32 @@ def status_table(found: dict[str, Any]) -> Table:
     )
     for column in ("unit", "role", "state", "weight", "live", "served"):
         table.add_column(column, justify="left" if column in ("role", "state") else "right")
-    for unit in found["units"]:
+    further = {
+        "sessions of": [_numbers(unit.get("synced") or ()) for unit in found["units"]],
+        "lacks": [_lacks(unit) for unit in found["units"]],
+    }
+    shown = {column: cells for column, cells in further.items() if any(cells)}
+    for column in shown:
+        table.add_column(column)
+    for place, unit in enumerate(found["units"]):
         colour = "green" if unit["state"] == "up" else "yellow"
         sessions = unit["sessions"]
         cells = (unit["id"], unit["role"], f"[{colour}]{unit['state']}", unit["weight"])
-        table.add_row(*map(str, cells), str(sessions["live"]), str(sessions["served"]))
+        more = [column[place] for column in shown.values()]
+        table.add_row(*map(str, cells), str(sessions["live"]), str(sessions["served"]), *more)
     return table
+
+
+def _lacks(unit: Mapping[str, Any]) -> str:
+    """What a unit that works would need when the next thing fails."""
+    lacks = [f"link {name}" for name in unit.get("links_down", ())]
+    if unheard := unit.get("unheard"):
+        lacks.append(f"HA link to {_numbers(unheard)}")
+    return f"[yellow]{', '.join(lacks)}" if lacks else ""
+
+
+def _numbers(units: Iterable[int]) -> str:
+    return ", ".join(map(str, units))
 
 
 def _give(url: str, unit: int, verb: str, body: dict[str, float] | dict[str, bool]) -> None:

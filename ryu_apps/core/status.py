@@ -4,6 +4,7 @@ from typing import Any
 
 from ryu_apps.core.cluster import Member
 from ryu_apps.core.controller import Controller
+from ryu_apps.core.redundancy import unheard
 
 
 def status(controller: Controller) -> dict[str, Any]:
@@ -38,6 +39,9 @@ def _unit(controller: Controller, member: Member) -> dict[str, Any]:
         "version": told.version if told else None,
         "serving": told.serving if told else None,
         "hears": list(told.hears) if told else [],
+        "unheard": list(unheard(member, controller.members)),
+        "synced": list(told.synced) if told and told.synced is not None else None,
+        "links_down": list(controller.formation.links_down(member)),
         "agent": dict(sorted(member.counters.items())),
         "drops": dict(sorted(member.drops.items())),
     }

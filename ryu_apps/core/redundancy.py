@@ -1,0 +1,74 @@
+"""What a cluster lacks while it works, and would need when the next thing fails: HA links over
+which units that are up hear each other, and session pickup.
+
+Nobody is dead for want of either, and nothing is reset; but who watches should know. What it says
+is told once when it becomes so and once when it is over, and is in the status meanwhile.
+"""
+
+from collections.abc import Callable
+
+from ryu_apps.core.cluster import Member, Members, State
+from ryu_apps.core.events import Effect
+from ryu_apps.core.journal import Journal
+
+SETTLE = 1.0  # seconds; what lasts no longer isn't told: units come and go one word after another
+
+_THERE = (State.UP, State.DEGRADED)  # their agents are heard, by the app at least
+
+
+def unheard(member: Member, members: Members) -> tuple[int, ...]:
+    """The units whose keepalives that one lacks on the HA link, of those that are there."""
+    if member.state not in _THERE or not member.announce:
+        return ()
+    others = (other for other in members if other is not member and other.state in _THERE)
+    hears = member.announce.hears
+    return tuple(other.unit.id for other in others if other.unit.id not in hears)
+
+
+def unheld(member: Member, members: Members) -> tuple[int, ...]:
+    """The units that are up and whose sessions that one doesn't hold; none if pickup is off."""
+    return (members.lacks(member) or ()) if member.state in _THERE else ()
+
+
+class Redundancy:
+    """What each unit lacks, as told last."""
+
+    def __init__(self, members: Members, journal: Journal) -> None:
+        self._members = members
+        self._journal = journal
+        self._told: dict[tuple[str, int], tuple[int, ...]] = {}
+        # What it is now, and since when, if that isn't what was told.
+        self._new: dict[tuple[str, int], tuple[tuple[int, ...], float]] = {}
+
+    def tick(self, now: float) -> list[Effect]:
+        """What has changed, and stayed so."""
+        return self._lines("ha_link", unheard, now) + self._lines("pickup", unheld, now)
+
+    def _lines(
+        self, what: str, lacking: Callable[[Member, Members], tuple[int, ...]], now: float
+    ) -> list[Effect]:
+        effects: list[Effect] = []
+        for member in self._members:
+            key, found = (what, member.unit.id), lacking(member, self._members)
+            told = self._told.get(key, ())
+            since = self._since(key, found, told, now)
+            if found == told or now - since < SETTLE:
+                continue
+            self._told[key] = found
+            fields = {"unit": member.unit.id, "of": ",".join(map(str, found or told))}
+            say = self._journal.warn if found else self._journal.note
+            effects += say(now, f"{what}_{'lost' if found else 'back'}", **fields)
+        return effects
+
+    def _since(
+        self, key: tuple[str, int], found: tuple[int, ...], told: tuple[int, ...], now: float
+    ) -> float:
+        """Since when it has been what it is."""
+        if found == told:
+            self._new.pop(key, None)
+            return now
+        before, since = self._new.get(key, (told, now))
+        if before != found:
+            since = now
+        self._new[key] = found, since
+        return since

@@ -1,0 +1,197 @@
+"""Links that are lost, a primary that steps back for another, and one that was cut off and falls
+silent.
+
+Sessions are not replicated in these labs, so those of other units end with a change of primary; the
+heir's own must go on, and so must all that an auxiliary had served.
+"""
+
+import json
+import random
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.lab.test_failover import (
+    SIZE,
+    alive,
+    auxiliaries,
+    downloads,
+    one_on_each_unit,
+    primary,
+    until_state,
+)
+from tests.lab.world import PORT, SERVER, World
+from topologies.faulting import Faults
+from topologies.observe import entries
+
+FIRST_PORT = 46000  # of a download's client
+
+
+@pytest.fixture(scope="module")
+def _lab_of_three(make_world: Callable[..., World]) -> World:
+    return make_world(units=3)
+
+
+@pytest.fixture
+def world(_lab_of_three: World) -> Iterator[World]:
+    """A lab of three units of its own, any of them primary; whole before and after."""
+    world = _lab_of_three
+    world.primary = primary(world)
+    yield world
+    faults = Faults(world.lab)
+    for broken in faults.heal():
+        faults.restart(broken.host)
+    world.until(world.healthy, lambda: f"not whole: {world.situation()}", timeout=30)
+    world.stop()
+
+
+@pytest.fixture
+def faults(world: World) -> Faults:
+    return Faults(world.lab)
+
+
+def nics_down(world: World, unit: int) -> set[str]:
+    """The NICs of a unit that are set down."""
+    rows = json.loads(world.lab.run(f"u{unit}", ["ip", "-j", "link"]).stdout)
+    return {row["ifname"] for row in rows if "nic-" in row["ifname"] and "UP" not in row["flags"]}
+
+
+def synod(world: World, *argv: str) -> subprocess.CompletedProcess[str]:
+    return world.lab.run("controller", ["synod", *argv], check=False)
+
+
+@contextmanager
+def download_through(world: World, unit: int, file: Path) -> Iterator[None]:
+    """A download that this unit serves runs meanwhile; afterwards it must have come whole."""
+    pages = world.lab.directory / "web" / "server" / "pages"
+    (pages / "random").write_bytes(content := random.randbytes(SIZE))
+    running: dict[int, subprocess.Popen[str]] = {}
+    for port in range(FIRST_PORT, FIRST_PORT + 2 * len(world.units)):
+        url = f"http://{SERVER}/random"
+        options = ["-sS", "-m", "60", "--limit-rate", "1M", "--local-port", str(port)]
+        argv = ["curl", *options, "-o", f"{file}-{port}", url]
+        running[port] = world.lab.popen("client", argv)
+
+    def served() -> dict[int, int]:
+        found = {e.original.sport: e.unit for e in entries(world.lab, world.primary)}
+        return {port: found[port] for port in running if found.get(port)}
+
+    world.until(lambda: len(served()) == len(running), lambda: f"undecided: {served()}")
+    port = next(port for port, by in served().items() if by == unit)
+    world.until(lambda: Path(f"{file}-{port}").exists(), "nothing comes")
+    for other, process in running.items():
+        if other != port:
+            process.terminate()
+            process.wait(10)
+    yield
+    assert running[port].wait(60) == 0
+    assert Path(f"{file}-{port}").read_bytes() == content
+
+
+# -- links
+
+WAYS = {"the NIC is set down": True, "the switch's port is down": False}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("cable", ["int", "ext"])
+def test_the_sessions_of_an_auxiliary_without_a_link_go_on(
+    world: World, faults: Faults, tmp_path: Path, cable: str, way: str
+) -> None:
+    cut, other = auxiliaries(world)
+    sessions = one_on_each_unit(world)
+    with downloads(world, tmp_path):
+        faults.cut(f"u{cut}", cable, nic=WAYS[way])
+        until_state(world, cut, "degraded")
+        assert all(alive(world, session) for session in sessions.values())
+        assert world.unit_status(cut)["links_down"] == [cable]
+        assert {world.connect().unit for _ in range(4)} == {primary(world), other}
+    faults.heal(f"u{cut}")
+    until_state(world, cut, "up")
+    assert all(alive(world, session) for session in sessions.values())
+    one_on_each_unit(world)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_primary_without_a_link_steps_back_for_another(
+    world: World, faults: Faults, tmp_path: Path, way: str
+) -> None:
+    was, (heir, _) = primary(world), auxiliaries(world)
+    sessions = one_on_each_unit(world)
+    with download_through(world, heir, tmp_path / "page"):
+        faults.cut(f"u{was}", "ext", nic=WAYS[way])
+        world.until(lambda: primary(world) == heir, world.situation)
+        world.primary = heir
+        assert alive(world, sessions[heir])
+        assert world.client("sessions", address=SERVER, port=PORT, count=20) == ["ok"] * 20
+    assert world.unit_status(was)["state"] == "degraded"
+    faults.heal(f"u{was}")
+    until_state(world, was, "up")
+    assert (primary(world), world.unit_status(was)["role"]) == (heir, "auxiliary")
+    one_on_each_unit(world)
+
+
+# -- orders
+
+
+def test_a_unit_is_promoted_if_what_is_lost_by_it_is_accepted(world: World, tmp_path: Path) -> None:
+    was, (heir, _) = primary(world), auxiliaries(world)
+    sessions = one_on_each_unit(world)
+    said = synod(world, "promote", str(heir))
+    assert said.returncode == 1
+    assert said.stderr.startswith("session pickup is off: the sessions that other units serve")
+    assert primary(world) == was
+    with download_through(world, heir, tmp_path / "page"):
+        said = synod(world, "promote", str(heir), "--force")
+        assert (said.returncode, said.stdout) == (0, f"unit {heir} is about to be primary\n")
+        world.until(lambda: primary(world) == heir, world.situation)
+        world.primary = heir
+        assert alive(world, sessions[heir])
+        assert world.client("sessions", address=SERVER, port=PORT, count=20) == ["ok"] * 20
+    assert world.unit_status(was)["state"] == "up"
+    one_on_each_unit(world)
+    assert synod(world, "drain", str(was), "--deadline", "0s").returncode == 0
+    assert synod(world, "undrain", str(was)).returncode == 0
+
+
+# -- two primaries
+
+
+def test_a_primary_that_was_cut_off_and_replaced_falls_silent(world: World, faults: Faults) -> None:
+    was, (heir, _) = primary(world), auxiliaries(world)
+    sessions = one_on_each_unit(world)
+    for cable in ("mgmt", "ha"):
+        faults.cut(f"u{was}", cable)
+    world.until(lambda: primary(world) == heir, world.situation)
+    world.primary = heir
+    world.until(lambda: nics_down(world, was) == {"nic-int", "nic-ext"}, "it goes on")
+    assert alive(world, sessions[heir])
+    assert world.client("sessions", address=SERVER, port=PORT, count=20) == ["ok"] * 20
+    faults.heal(f"u{was}", "ha")
+    faults.heal(f"u{was}", "mgmt")
+    until_state(world, was, "up")
+    assert nics_down(world, was) == set()
+    assert (primary(world), world.unit_status(was)["role"]) == (heir, "auxiliary")
+    assert world.agent_counters(was)["fenced"] == world.agent_counters(was)["fence_lifted"] == 1
+    assert alive(world, sessions[heir])
+    one_on_each_unit(world)
+
+
+# -- what is lacking
+
+
+def test_an_ha_link_that_is_lost_is_seen_in_the_status(world: World, faults: Faults) -> None:
+    cut, other = auxiliaries(world)
+    before = world.counters()
+    faults.cut(f"u{cut}", "ha")
+    lost = "HA link to " + ", ".join(str(u) for u in world.units if u != cut)
+    world.until(lambda: lost in synod(world, "status").stdout, world.situation)
+    world.until(lambda: world.counters()["ha_link_lost"] - before["ha_link_lost"] >= 3, "not told")
+    assert world.unit_status(other)["unheard"] == [cut]
+    faults.heal(f"u{cut}")
+    world.until(lambda: "HA link" not in synod(world, "status").stdout, world.situation)
+    world.until(lambda: world.counters()["ha_link_back"] - before["ha_link_back"] >= 3, "not told")
+    assert world.counters()["unit_dead"] == before["unit_dead"]
