@@ -73,6 +73,7 @@ class Traffic:
         """Every download has come whole; no new session has failed, and at no time clients had to
         ask twice for longer than so many seconds.
         """
+        print("outages:", ", ".join(f"{each:.2f} s" for each in self.outages) or "none")
         assert self.failed == []
         assert max(self.outages, default=0) <= outage, f"{self.outages}"
 
