@@ -144,16 +144,15 @@ def mend(
     """Does again what `up` has done and is no longer so; whether anything was. ProvisionError if
     that fails; then it may be tried again.
 
-    With `anew` (links that are others than before) it is only about the bridge's internal ports:
-    Open vSwitch and the NICs are somebody else's to start.
+    Whether a NIC is up is not looked at: one that is fenced is down. With `anew` (links that are
+    others than before) Open vSwitch isn't either.
     """
     journal = read_journal()
     if journal is None:
         return False
     unit = cluster.unit(unit_id)
-    ports_only = anew is not None
-    nics = frozenset((*unit.nics, unit.ha_nic) if ports_only else ())
-    host = Host(ovs_running=ports_only, links_up=nics, python=sys.executable)
+    nics = frozenset((*unit.nics, unit.ha_nic))
+    host = Host(ovs_running=anew is not None, links_up=nics, python=sys.executable)
     undone = [argv for _why, argv in journal.undo]
     mended, seen = False, _see(anew)
     for step in plan(cluster, unit_id, config, host):
