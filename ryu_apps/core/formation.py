@@ -20,6 +20,8 @@ from ryu_apps.core.journal import Journal
 from ryu_apps.core.sessions import Sessions
 from ryu_apps.core.takeover import Takeover
 
+FORMING = 5.0  # seconds after which a cluster is no longer one that forms
+PATIENCE = 10.0  # seconds that a unit which joins may take to hold the others' sessions
 LATE = 0.5  # seconds between two ticks that say: it was the app itself that was held up
 
 
@@ -164,7 +166,19 @@ class Formation:
         told = member.announce
         if member.role is Role.NONE or not member.confirmed or not member.audible(now) or not told:
             return []
+        if member.state is State.JOINING and not self._holds_all(member, now):
+            return []
         return self.changed(member, Change.UNLINKED if told.down else Change.READY, now)
+
+    def _holds_all(self, member: Member, now: float) -> bool:
+        """Whether a unit that joins holds the sessions of those that live, and has given up its
+        own that are others' by now. Not asked of the primary, nor while the cluster forms, nor for
+        ever: a unit that nobody can tell of sessions still serves its own.
+        """
+        forms = now - self.found < FORMING or member is self.members.primary
+        if forms or now - member.since >= PATIENCE:
+            return True
+        return not self.members.lacks(member) and not self.takeover.forfeit(member.unit.id)
 
     def _form(self, now: float) -> list[Effect]:
         elected = self.members.elect(now)
