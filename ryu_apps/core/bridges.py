@@ -16,7 +16,8 @@ from ryu_apps.core.cluster import Member, Members, Role
 from ryu_apps.core.events import AskStatic, Effect, Install
 from ryu_apps.core.flows import Flow
 from ryu_apps.core.journal import Journal
-from ryu_apps.core.pipeline import desired
+from ryu_apps.core.pipeline import Passing, desired
+from ryu_apps.core.rows import When
 from ryu_apps.core.sessions import Sessions
 from ryu_apps.core.takeover import Takeover
 
@@ -55,6 +56,17 @@ class Bridge:
         return Install(self.unit, add, tuple(sorted(present - self.installed)), self.awaited)
 
 
+@dataclass(slots=True)
+class Passage:
+    """The role passes from a primary that lives to another unit. The heir's bridge takes what the
+    old one's passes on; and that, once it was told to, has an auxiliary's flows already.
+    """
+
+    old: Member
+    heir: Member
+    told: bool = False
+
+
 class Bridges:
     """The bridges of all units."""
 
@@ -69,8 +81,7 @@ class Bridges:
         tokens: "count[int]",
     ) -> None:
         self.diverting = False  # SYNs that leave the primary's kernel go to its agent
-        # For whom the primary steps back: its bridge has an auxiliary's flows already.
-        self.heir: Member | None = None
+        self.passage: Passage | None = None
         self._cluster = cluster
         self._members = members
         self._sessions = sessions
@@ -153,12 +164,22 @@ class Bridges:
     # -- flows
 
     def _desired(self, member: Member) -> tuple[Flow, ...]:
-        members, unit, role = self._members, member.unit.id, member.role
-        primary, diverting = members.primary_id, self.diverting and member is members.primary
-        if self.heir and member is members.primary:
-            role, primary, diverting = Role.AUXILIARY, self.heir.unit.id, False
-        homes = self._takeover.homes
-        return desired(self._cluster, unit, role, primary, diverting=diverting, homes=homes)
+        role, primary, passing = member.role, self._members.primary_id, None
+        diverting = self.diverting and member is self._members.primary
+        if (passage := self.passage) and member is passage.heir:
+            passing = Passing(When.SUCCEEDING, passage.old.unit.id)
+        elif passage and passage.told and member is passage.old:
+            role, primary, diverting = Role.AUXILIARY, passage.heir.unit.id, False
+            passing = Passing(When.YIELDING, primary)
+        return desired(
+            self._cluster,
+            member.unit.id,
+            role,
+            primary,
+            diverting=diverting,
+            passing=passing,
+            homes=self._takeover.homes,
+        )
 
     def _bring(self, member: Member, present: frozenset[int], now: float) -> list[Effect]:
         keep = member.role is Role.NONE  # an app that was just started doesn't know better yet

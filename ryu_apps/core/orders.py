@@ -97,7 +97,7 @@ class Orders:
     def _obstacles(self, heir: Member) -> Iterator[str]:
         """Why that unit can't be primary."""
         formation, unit = self._formation, heir.unit.id
-        primary, chosen = formation.members.primary, formation.bridges.heir
+        primary, passage = formation.members.primary, formation.bridges.passage
         if heir is primary:
             yield f"unit {unit} is primary already"
         if heir.state is State.DEGRADED:
@@ -111,8 +111,8 @@ class Orders:
                 f"unit {formation.members.primary_id} is primary, and cannot be told to step back: "
                 "its bridge is not connected"
             )
-        if chosen:
-            yield f"unit {chosen.unit.id} is about to be primary"
+        if passage:
+            yield f"unit {passage.heir.unit.id} is just becoming primary: wait a few seconds"
 
     def _loss(self, heir: Member) -> str:
         """Which sessions would be lost; empty if none."""

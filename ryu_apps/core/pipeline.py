@@ -22,6 +22,7 @@ MAC, outwards the other way round, in ARP bodies, too.
 
 from collections.abc import Mapping
 from enum import IntEnum
+from typing import NamedTuple
 
 from agents.config import Cluster
 from agents.wire import ports, routed_arp
@@ -108,7 +109,7 @@ def _row(  # noqa: PLR0917 - a line of a table: the columns are its order
 
 
 C, A, S, U, F, E, R = Table
-ALWAYS, PRIMARY, AUXILIARY, EITHER, DIVERTING = When
+ALWAYS, PRIMARY, AUXILIARY, EITHER, YIELDING, SUCCEEDING, DIVERTING = When
 ONCE, INTERFACES, UNITS, PEERS = Each
 FROM_NIC: Fields = {"in_port": Its.NIC}
 FROM_KERNEL: Fields = {"in_port": Its.KERNEL}
@@ -152,6 +153,11 @@ ROWS: tuple[Row, ...] = (
     _row("handed_syn", C, 50, AUXILIARY, INTERFACES, FROM_NIC | TO_ME | BY_PRIMARY | SYN,
          Output(ports.SYNOD)),
     _row("handed_ip", C, 30, AUXILIARY, INTERFACES, FROM_NIC | TO_ME | BY_PRIMARY | IP,
+         To(Its.KERNEL)),
+    # -- classify: from one primary to the next
+    _row("relay", C, 55, YIELDING, INTERFACES, FROM_NIC | TO_CLUSTER | IP,
+         Write("eth_src", Its.PHYSICAL), Write("eth_dst", Its.OTHER), Output(IN_PORT)),
+    _row("relayed", C, 30, SUCCEEDING, INTERFACES, FROM_NIC | TO_ME | IP | {"eth_src": Its.OTHER},
          To(Its.KERNEL)),
     # -- classify: from this unit's kernel, and from its agent
     _row("kernel_arp", C, 60, EITHER, INTERFACES, FROM_KERNEL | IS_ARP, KNOW_INTERFACE, Goto(A)),
@@ -205,6 +211,13 @@ ROWS: tuple[Row, ...] = (
 # fmt: on
 
 
+class Passing(NamedTuple):
+    """A unit's part (YIELDING, SUCCEEDING) while the role passes, and the unit id of the other."""
+
+    when: When
+    other: int
+
+
 def desired(
     cluster: Cluster,
     unit: int,
@@ -212,21 +225,25 @@ def desired(
     primary: int,
     *,
     diverting: bool = False,
+    passing: Passing | None = None,
     homes: Mapping[int, int] | None = None,
 ) -> tuple[Flow, ...]:
     """All static flows of a unit's bridge.
 
     `primary` is the primary's unit id (0 while `role` is NONE), `diverting` whether SYNs that leave
-    the primary's kernel go to its agent, `homes` which units' sessions are served elsewhere now
+    the primary's kernel go to its agent, `passing` its part while the role
+    passes to another unit, `homes` which units' sessions are served elsewhere now
     (unit -> unit). What a unit without a role has is part of what it has with any. Two flows with
     one cookie would be taken for one: AssertionError.
     """
-    whens = {ALWAYS} | _SITUATIONS[role] | ({DIVERTING} if diverting else set())
+    whens = {ALWAYS} | _SITUATIONS[role]
+    whens |= ({DIVERTING} if diverting else set()) | ({passing.when} if passing else set())
+    other = passing.other if passing else 0
     found = [
         bind(row, symbols)
         for row in ROWS
         if row.when in whens
-        for symbols in symbols_of(row.each, cluster, unit, primary, homes or {})
+        for symbols in symbols_of(row.each, cluster, unit, primary, homes or {}, other=other)
     ]
     assert len({flow.cookie for flow in found}) == len(found), "two flows share a cookie"
     return tuple(found)

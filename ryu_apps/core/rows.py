@@ -20,6 +20,8 @@ class When(Enum):
     PRIMARY = auto()
     AUXILIARY = auto()
     EITHER = auto()  # the unit has a role
+    YIELDING = auto()  # it was primary until now, and passes on what still comes
+    SUCCEEDING = auto()  # it is about to be primary, or has just become it, in place of that one
     DIVERTING = auto()  # the primary, with an agent and another unit to give sessions to
 
 
@@ -43,6 +45,7 @@ class Its(Enum):
     HELPER = auto()  # the interface's helper MAC
     UNIT = auto()
     SERVING = auto()  # where that unit's sessions are served now
+    OTHER = auto()  # the physical MAC, on the interface, of the other unit of a change of primary
     PEER = auto()  # that unit's physical MAC of the interface
     HA = auto()  # this unit's MAC on the HA link
     PRIMARY_HA = auto()  # the primary's
@@ -86,7 +89,13 @@ Symbols = dict[Its, Value]
 
 
 def symbols_of(
-    each: Each, cluster: Cluster, unit: int, primary: int, homes: Mapping[int, int]
+    each: Each,
+    cluster: Cluster,
+    unit: int,
+    primary: int,
+    homes: Mapping[int, int],
+    *,
+    other: int = 0,
 ) -> Iterator[Symbols]:
     """What the symbols of a row mean, once for everything that the row is repeated for."""
     me = cluster.unit(unit)
@@ -97,15 +106,19 @@ def symbols_of(
         yield mine
     if each is Each.INTERFACE:
         for interface in cluster.interfaces:
-            yield mine | _of(interface, me.macs)
+            found = mine | _of(interface, me.macs)
+            if other:
+                found[Its.OTHER] = cluster.unit(other).macs[interface.index - 1]
+            yield found
     if each is Each.UNIT:
-        for other in cluster.units:
-            yield mine | {Its.UNIT: other.id, Its.SERVING: homes.get(other.id, other.id)}
+        for serves in cluster.units:
+            yield mine | {Its.UNIT: serves.id, Its.SERVING: homes.get(serves.id, serves.id)}
     if each is Each.PEER:
-        for other in cluster.units:
-            if other.id != unit:
+        for each_peer in cluster.units:
+            if each_peer.id != unit:
                 for interface in cluster.interfaces:
-                    peer: Symbols = {Its.UNIT: other.id, Its.PEER: other.macs[interface.index - 1]}
+                    mac = each_peer.macs[interface.index - 1]
+                    peer: Symbols = {Its.UNIT: each_peer.id, Its.PEER: mac}
                     yield mine | _of(interface, me.macs) | peer
 
 

@@ -1,14 +1,18 @@
 """Who is primary after the present one, and how the role passes on: when a primary dies, when it
 loses a data link, when an operator or the configuration wants another.
 
-From a primary that lives, the role passes in two steps. First its own bridge is given the flows of
-an auxiliary, and confirms them; only then the heir's gets the primary's. So no two units have the
-virtual MACs at once (talk, slide "Virtual MAC": they are "binded on the primary unit"). A unit that
-was primary returns as an auxiliary. The sessions of a unit that can't serve them any more become
-the primary's.
+From a primary that lives, the role passes in steps, each confirmed before the next: the heir's
+bridge takes what the old one's will pass on; the old one's has the flows of an auxiliary, and
+passes on to the heir whatever still comes; the heir's has the primary's. So no two units have the
+virtual MACs at once (talk, slide "Virtual MAC": they are "binded on the primary unit"), and nothing
+is lost in between: a single segment would hold up its session for TCP's shortest timeout, 0.2 s.
+
+A unit that was primary returns as an auxiliary. The sessions of a unit that can't serve them any
+more become the primary's.
 """
 
 from ryu_apps.core import events
+from ryu_apps.core.bridges import Passage
 from ryu_apps.core.cluster import Change, Member, State
 from ryu_apps.core.events import Effect
 from ryu_apps.core.formation import Formation
@@ -16,7 +20,8 @@ from ryu_apps.core.gratuitous import Gratuitous
 from ryu_apps.core.journal import Journal
 from ryu_apps.core.liveness import GRACE, Liveness, lives
 
-PATIENCE = 1.0  # seconds in which the old primary's bridge must confirm that it has stepped back
+PATIENCE = 1.0  # seconds in which both bridges must have confirmed what makes them ready
+RELAY = 3.0  # seconds from its beginning on in which the old primary passes on what comes
 RETRY = 5.0  # seconds until what was broken off is begun again unasked
 # Seconds that a primary without a link waits: if a whole switch has died, others have none either.
 SETTLE = 0.2
@@ -44,23 +49,28 @@ class Succession:
         return self._step_back(member, now) + self._gratuitous.tick(now)
 
     def confirmed(self, member: Member, now: float) -> list[Effect]:
-        """A bridge has done what it was told: if that was to step back, the heir is next."""
-        heir = self._bridges.heir
-        if heir is None or member is not self._members.primary or not member.confirmed:
+        """A bridge has done what it was told: that may have been a step of a promotion."""
+        passage = self._bridges.passage
+        if not passage or not member.confirmed or passage.old is not self._members.primary:
             return []
-        if heir.state is not State.UP:
-            return self._break_off(member, now)
-        return self.succeed(heir, now)
+        if member is not (passage.old if passage.told else passage.heir):
+            return []
+        if passage.heir.state is not State.UP:
+            return self._break_off(passage, now)
+        if passage.told:
+            return self.succeed(passage.heir, now)
+        passage.told, passage.old.confirmed = True, False
+        return self._bridges.refresh(passage.old, now)
 
     def tick(self, now: float) -> list[Effect]:
         """Time has passed: who is dead, who is to be primary?"""
         effects = self._liveness.tick(self._members, now)
         for member in self._members:
             effects += self._live_or_die(member, now) + self._step_back(member, now)
-        primary = self._members.primary
-        if primary and self._bridges.heir and now - self._begun >= PATIENCE:
-            effects += self._break_off(primary, now)
-        return effects + self._override(now) + self._gratuitous.tick(now)
+        effects += self._override(now)
+        if passage := self._bridges.passage:
+            effects += self._end(passage, now)
+        return effects + self._gratuitous.tick(now)
 
     # -- what is done
 
@@ -83,16 +93,15 @@ class Succession:
         primary = self._members.primary
         if primary is None:
             return []
-        self._bridges.heir, self._begun = heir, now
-        primary.confirmed = False
+        self._bridges.passage, self._begun = Passage(primary, heir), now
+        heir.confirmed = False
         fields = {"unit": heir.unit.id, "was": primary.unit.id, "why": why}
         line = self._journal.note(now, "promotion", **fields)
-        return [*line, *self._bridges.refresh(primary, now)]
+        return [*line, *self._bridges.refresh(heir, now)]
 
     def succeed(self, heir: Member, now: float) -> list[Effect]:
         """Another unit is primary, and serves all sessions at first."""
         formation, members = self._formation, self._members
-        self._bridges.heir = None
         others = (member.unit.id for member in members if member is not heir)
         formation.takeover.begin(heir, *others)
         self._gratuitous.begin(now)
@@ -103,13 +112,24 @@ class Succession:
             *self._gratuitous.tick(now),
         ]
 
-    def _break_off(self, primary: Member, now: float) -> list[Effect]:
-        """The heir is gone, or the primary's bridge doesn't confirm: all stays as it was."""
-        heir, self._bridges.heir = self._bridges.heir, None
-        primary.confirmed = False
-        unit = heir.unit.id if heir else 0
-        line = self._journal.warn(now, "promotion_broken_off", unit=unit)
-        return [*line, *self._bridges.refresh(primary, now)]
+    def _end(self, passage: Passage, now: float) -> list[Effect]:
+        """Has it been long enough: to get ready, or to pass on what comes?"""
+        if passage.old is self._members.primary:
+            return self._break_off(passage, now) if now - self._begun >= PATIENCE else []
+        if now - self._begun < RELAY:
+            return []
+        self._bridges.passage = None
+        return [*self._bridges.refresh(passage.old, now), *self._bridges.refresh(passage.heir, now)]
+
+    def _break_off(self, passage: Passage, now: float) -> list[Effect]:
+        """The heir is gone, or a bridge doesn't confirm: all stays as it was."""
+        self._bridges.passage = None
+        effects: list[Effect] = []
+        for member in (passage.old, passage.heir):
+            member.confirmed = False
+            effects += self._bridges.refresh(member, now)
+        unit = passage.heir.unit.id
+        return [*effects, *self._journal.warn(now, "promotion_broken_off", unit=unit)]
 
     # -- why
 
@@ -125,7 +145,7 @@ class Succession:
             return []
         effects = formation.changed(member, Change.DIED, now)
         if member is self._members.primary:
-            heir = self._members.heir()
+            self._bridges.passage, heir = None, self._members.heir()
             return effects + (self.succeed(heir, now) if heir else [])
         return effects if dead else effects + self.rehome(member, "unit_died", now)
 
@@ -137,7 +157,7 @@ class Succession:
             left = self._live[member.unit.id]
             return self.rehome(member, "link_down", now) if left else []
         heir = self._members.heir()
-        if heir is None or self._bridges.heir:
+        if heir is None or self._bridges.passage:
             return []
         if now - member.since < SETTLE or now - self._begun < RETRY:
             return []
@@ -146,7 +166,7 @@ class Succession:
     def _override(self, now: float) -> list[Effect]:
         """A unit that is configured to takes the role from one of lower priority."""
         primary = self._members.primary
-        if primary is None or primary.state is not State.UP or self._bridges.heir:
+        if primary is None or primary.state is not State.UP or self._bridges.passage:
             return []
         if now - self._begun < RETRY:
             return []

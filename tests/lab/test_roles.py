@@ -5,9 +5,12 @@ Sessions are not replicated in these labs, so those of other units end with a ch
 heir's own must go on, and so must all that an auxiliary had served.
 """
 
+import itertools
 import json
 import random
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +26,12 @@ from tests.lab.test_failover import (
     primary,
     until_state,
 )
-from tests.lab.world import PORT, SERVER, World
+from tests.lab.world import PORT, SERVER, Session, World
 from topologies.faulting import Faults
 from topologies.observe import entries
 
-FIRST_PORT = 46000  # of a download's client
+PORTS = itertools.count(46000)  # of downloads' clients: each is used once
+STALL = 0.05  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,7 @@ def download_through(world: World, unit: int, file: Path) -> Iterator[None]:
     pages = world.lab.directory / "web" / "server" / "pages"
     (pages / "random").write_bytes(content := random.randbytes(SIZE))
     running: dict[int, subprocess.Popen[str]] = {}
-    for port in range(FIRST_PORT, FIRST_PORT + 2 * len(world.units)):
+    for port in itertools.islice(PORTS, 2 * len(world.units)):
         url = f"http://{SERVER}/random"
         options = ["-sS", "-m", "60", "--limit-rate", "1M", "--local-port", str(port)]
         argv = ["curl", *options, "-o", f"{file}-{port}", url]
@@ -89,6 +93,27 @@ def download_through(world: World, unit: int, file: Path) -> Iterator[None]:
     yield
     assert running[port].wait(60) == 0
     assert Path(f"{file}-{port}").read_bytes() == content
+
+
+@contextmanager
+def asked_all_the_time(world: World, session: Session) -> Iterator[list[float]]:
+    """A session is asked again and again meanwhile; how long each of its answers took."""
+    took: list[float] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            began = time.monotonic()
+            world.client("talk", id=session.id, text="still there?")
+            took.append(time.monotonic() - began)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    world.until(lambda: len(took) > 100, "no answers")
+    yield took
+    over.set()
+    asking.join(10)
+    assert not asking.is_alive()
 
 
 # -- links
@@ -155,6 +180,18 @@ def test_a_unit_is_promoted_if_what_is_lost_by_it_is_accepted(world: World, tmp_
     one_on_each_unit(world)
     assert synod(world, "drain", str(was), "--deadline", "0s").returncode == 0
     assert synod(world, "undrain", str(was)).returncode == 0
+
+
+def test_the_sessions_of_a_unit_that_is_promoted_hardly_notice(world: World) -> None:
+    heir, _ = auxiliaries(world)
+    session = one_on_each_unit(world)[heir]
+    with asked_all_the_time(world, session) as took:
+        assert synod(world, "promote", str(heir), "--force").returncode == 0
+        world.until(lambda: primary(world) == heir, world.situation)
+        since = len(took)
+        world.until(lambda: len(took) > since + 100, "no answers")
+    print(f"longest {max(took) * 1000:.1f} ms of {len(took)}")
+    assert max(took) < STALL
 
 
 # -- two primaries

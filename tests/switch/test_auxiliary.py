@@ -1,11 +1,14 @@
 """What an auxiliary's bridge does with frames, and a unit's that has no role yet."""
 
+import itertools
+
 import pytest
 
 from agents.wire import control, peer, ports, routed_arp
 from ryu_apps.core.arp import RoutedArp
 from ryu_apps.core.cluster import Role
-from ryu_apps.core.pipeline import desired
+from ryu_apps.core.pipeline import Passing, desired
+from ryu_apps.core.rows import When
 from tests.switch import frames
 from tests.switch.frames import ACK, FIN, RST, SYN, SYN_ACK
 from tests.switch.ovs import Switch, wait
@@ -250,6 +253,21 @@ def test_a_request_of_opcode_201_is_not_for_an_auxiliary(unit: UnitBridge) -> No
     other = LAB.unit(3)
     asked = frames.arp(201, (other.macs[1], CLUSTER), (bytes(6), SERVER), ME.ha_mac, other.ha_mac)
     assert unit.pass_through("ha-nic", asked) == {}
+
+
+def test_the_role_passes_and_nothing_is_lost_in_between(switch: Switch) -> None:
+    cluster = cluster_of(5)
+    old, heir = UnitBridge(switch, cluster, 4), UnitBridge(switch, cluster, 5)
+    old.become(Role.AUXILIARY, 5, passing=Passing(When.YIELDING, 5))
+    from_old, to_heir = (cluster.unit(unit).macs[INT - 1] for unit in (4, 5))
+    own = frames.tcp(from_old, b"\x02" * 6, REPLY, ACK, b"200 OK")
+    assert old.pass_through("kernel1", own) == {"nic1": [own]}
+    for role, flags in itertools.product((Role.AUXILIARY, Role.PRIMARY), (SYN, ACK)):
+        heir.become(role, 5, passing=Passing(When.SUCCEEDING, 4))
+        still = frames.tcp(b"\x02" * 6, VIRTUAL[INT], ORIG, flags, b"GET /")
+        passed = frames.tcp(from_old, to_heir, ORIG, flags, b"GET /")
+        assert old.pass_through("nic1", still) == {"nic1": [passed]}
+        assert heir.pass_through("nic1", passed) == {"kernel1": [passed]}
 
 
 def test_an_auxiliary_has_no_rivals(unit: UnitBridge) -> None:

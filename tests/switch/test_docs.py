@@ -4,7 +4,8 @@ from pathlib import Path
 
 from ryu_apps.core import events
 from ryu_apps.core.cluster import Role
-from ryu_apps.core.pipeline import ROWS
+from ryu_apps.core.pipeline import ROWS, Passing
+from ryu_apps.core.rows import When
 from tests.switch import frames
 from tests.switch.ovs import Switch
 from tests.switch.units import CLUSTER, SERVER, UnitBridge, cluster_of
@@ -23,11 +24,17 @@ def dumped(unit: UnitBridge) -> set[str]:
 def test_the_page_shows_real_flows_of_every_row(switch: Switch) -> None:
     cluster = cluster_of(2)
     primary, auxiliary = UnitBridge(switch, cluster, 1), UnitBridge(switch, cluster, 2)
+    passing = (
+        *primary.become(Role.AUXILIARY, 2, passing=Passing(When.YIELDING, 2)),
+        *auxiliary.become(Role.PRIMARY, 2, passing=Passing(When.SUCCEEDING, 1)),
+    )
+    meanwhile = dumped(primary) | dumped(auxiliary)
     names = {
         flow.cookie: flow.name
         for flow in (
             *primary.become(Role.PRIMARY, 1, diverting=True),
             *auxiliary.become(Role.AUXILIARY, 1),
+            *passing,
         )
     }
     client = bytes((10, 1, 0, 10))
@@ -37,6 +44,6 @@ def test_the_page_shows_real_flows_of_every_row(switch: Switch) -> None:
     question = frames.arp(1, (cluster.unit(2).macs[1], CLUSTER), (bytes(6), SERVER), b"\xff" * 6)
     auxiliary.pass_through("kernel2", question)
     shown = {line for line in PAGE.read_text().splitlines() if line.startswith("cookie=")}
-    assert shown - dumped(primary) - dumped(auxiliary) == set()
+    assert shown - meanwhile - dumped(primary) - dumped(auxiliary) == set()
     cookies = {int(line[9:25], 16) for line in shown}
     assert {row.name for row in ROWS} - {names.get(cookie) for cookie in cookies} == set()

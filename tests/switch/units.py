@@ -5,7 +5,7 @@ from agents.wire import ports
 from ryu_apps.core import events
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.flows import Flow
-from ryu_apps.core.pipeline import desired
+from ryu_apps.core.pipeline import Passing, desired
 from ryu_apps.openflow import Encoder
 from tests.switch.ovs import Bridge, Controller, Switch, wait
 
@@ -59,11 +59,15 @@ class UnitBridge:
         """Name of `nic1`, `kernel2`, `ha-nic`, `ha` or `synod` on this switch."""
         return f"{self.name}-{what}"
 
-    def become(self, role: Role, primary: int, *, diverting: bool = False) -> tuple[Flow, ...]:
+    def become(
+        self, role: Role, primary: int, *, diverting: bool = False, passing: Passing | None = None
+    ) -> tuple[Flow, ...]:
         """Install the pipeline of a role, as the app would; the flows."""
         if self.openflow is None:
             self.openflow = self.bridge.connect()
-        flows = desired(self.cluster, self.unit, role, primary, diverting=diverting)
+        flows = desired(
+            self.cluster, self.unit, role, primary, diverting=diverting, passing=passing
+        )
         stale = {flow.cookie for flow in self._installed} - {flow.cookie for flow in flows}
         self.tell(events.Install(self.unit, flows, tuple(stale), 99))
         self._installed = flows

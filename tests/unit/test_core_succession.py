@@ -12,7 +12,7 @@ from ryu_apps.core.events import Effect
 from ryu_apps.core.gratuitous import REPEAT, announcements
 from ryu_apps.core.orders import DRAIN, PROMOTE, Order, Refusal
 from ryu_apps.core.status import status
-from ryu_apps.core.succession import HOLD, PATIENCE, RETRY, SETTLE
+from ryu_apps.core.succession import HOLD, PATIENCE, RELAY, RETRY, SETTLE
 from tests.unit.core_world import World, cluster_of, state_told
 from tests.unit.test_core_failover import die, hearing, served_by, settled
 
@@ -67,6 +67,19 @@ def arps(world: World, effects: Iterable[Effect], unit: int) -> int:
     return sum(effect == first for effect in effects)
 
 
+def passing_on(world: World, unit: int) -> bool:
+    """Whether a unit's bridge passes on what comes for the cluster."""
+    return has(world, unit, "relay")
+
+
+def has(world: World, unit: int, name: str) -> bool:
+    """Whether a unit's bridge has flows of that name."""
+    wanted = world.controller.formation.bridges.of(unit).wanted
+    named = [flow for flow in wanted.values() if flow.name == name]
+    assert {flow.cookie for flow in named} <= world.bridges[unit].cookies
+    return bool(named)
+
+
 # -- links
 
 
@@ -108,7 +121,7 @@ def test_a_primary_without_a_link_steps_back_and_stays_back() -> None:
     tell(world, 1, down=(1,), role="primary", primary=1, term=1)
     assert world.states()[1] == ("degraded", "primary")
     effects = world.tick(SETTLE)
-    assert installs(effects) == [1, 2, 3]
+    assert installs(effects) == [2, 1, 3]
     assert world.states() == {
         1: ("degraded", "auxiliary"), 2: ("up", "primary"), 3: ("up", "auxiliary"),
     }  # fmt: skip
@@ -174,10 +187,13 @@ def test_the_primary_has_an_auxiliarys_flows_before_another_has_its_own() -> Non
     world.offer(1, *range(3))
     world.bridges[1].answers = False
     effects = order(world, 3, force=True)
-    assert installs(effects) == [1]
+    assert installs(effects) == [3, 1]  # it takes what is passed on; that passes on
     assert primary(world) == 1
-    (told,) = [e for e in effects if isinstance(e, events.Install)]
+    told = [e for e in effects if isinstance(e, events.Install)][-1]
+    assert {"relay", "handed_syn"} <= {flow.name for flow in told.add}
     world.bridges[1].answers = True
+    world.connect(2)  # another's confirmation is none
+    assert primary(world) == 1
     effects = world.feed(events.Confirmed(1, world.bridges[1].connection, told.token))
     assert installs(effects) == [3, 2]  # that of 2 asks another for its ARP
     assert world.states() == {
@@ -202,13 +218,38 @@ def test_once_another_is_primary_the_old_one_can_be_drained_with_a_deadline() ->
     assert world.live() == {1: 0, 2: 6, 3: 3}
 
 
+def test_the_old_primary_passes_on_what_still_comes_for_a_while() -> None:
+    world = settled(World())
+    order(world, 3, force=True)
+    live_on(world, RELAY - 0.4)
+    assert passing_on(world, 1)
+    assert has(world, 3, "relayed")
+    with pytest.raises(Refusal, match="unit 3 is just becoming primary"):
+        order(world, 2, force=True)
+    live_on(world, 0.6)
+    assert not passing_on(world, 1)
+    assert not has(world, 3, "relayed")
+    assert world.states()[1] == ("up", "auxiliary")
+    order(world, 1, force=True)
+    assert (passing_on(world, 1), passing_on(world, 3)) == (False, True)
+
+
+def test_what_is_passed_on_is_not_passed_on_to_the_dead() -> None:
+    world = settled(World())
+    order(world, 3, force=True)
+    live_on(world, 0.2)
+    die(world, 3)
+    assert primary(world) == 1
+    assert not passing_on(world, 1)
+
+
 def test_a_primary_that_does_not_step_back_stays() -> None:
     world = settled(World())
     was = world.bridges[1].cookies.copy()
     world.bridges[1].answers = False
     order(world, 3, force=True)
     world.feed(events.Pong(1, world.bridges[1].connection))
-    with pytest.raises(Refusal, match="unit 3 is about to be primary"):
+    with pytest.raises(Refusal, match="unit 3 is just becoming primary"):
         order(world, 2, force=True)
     world.bridges[1].answers = True
     live_on(world, PATIENCE + 0.2)
@@ -218,11 +259,24 @@ def test_a_primary_that_does_not_step_back_stays() -> None:
     assert world.states()[1] == ("up", "primary")
 
 
+def test_an_heir_that_is_not_ready_to_take_what_is_passed_on_is_none() -> None:
+    world = settled(World())
+    was = {unit: world.bridges[unit].cookies.copy() for unit in ALL}
+    world.bridges[3].refuses = True
+    effects = order(world, 3, force=True)
+    world.bridges[3].refuses = False
+    assert installs(effects) == [3]
+    live_on(world, PATIENCE + 0.2)
+    assert primary(world) == 1
+    assert {unit: world.bridges[unit].cookies for unit in ALL} == was
+    assert world.states()[3] == ("up", "auxiliary")
+
+
 def test_an_heir_that_is_lost_meanwhile_is_none() -> None:
     world = settled(World())
     was = world.bridges[1].cookies.copy()
     world.bridges[1].answers = False
-    (told,) = [e for e in order(world, 3, force=True) if isinstance(e, events.Install)]
+    told = [e for e in order(world, 3, force=True) if isinstance(e, events.Install)][-1]
     world.bridges[1].answers = True
     world.lose(3)
     world.feed(events.Confirmed(1, world.bridges[1].connection, told.token))
@@ -236,7 +290,7 @@ def test_a_primary_that_dies_while_it_steps_back_has_the_heir_that_a_dead_one_ha
     order(world, 3, force=True)
     die(world, 1)
     assert primary(world) == 2
-    assert world.controller.formation.bridges.heir is None
+    assert world.controller.formation.bridges.passage is None
 
 
 LOST = "session pickup is off: the sessions that other units serve would be lost"
