@@ -35,7 +35,7 @@ VERBS = {
     "continue": "SIGCONT of a program.",
     "crash": "SIGKILL of one program alone.",
     "restart-switch": "End vswitchd in order, if it runs, and start it again, as `systemctl "
-    "restart` does: flows are not saved.",
+    "restart` does: flows are not saved. Or have it take its ports away, and make others.",
     "cut": "Pull a cable: the host's NIC loses its carrier. Or lose frames one way, or set the NIC "
     "down.",
     "heal": "Plug in what was cut, continue what was stopped: everywhere, on a host, or one cable. "
