@@ -31,7 +31,7 @@ from topologies.faulting import Faults
 from topologies.observe import entries
 
 PORTS = itertools.count(46000)  # of downloads' clients: each is used once
-STALL = 0.05  # seconds
+STALL = 0.15  # seconds; TCP sends a lost segment again after 0.2
 
 
 @pytest.fixture(scope="module")
@@ -197,22 +197,48 @@ def test_the_sessions_of_a_unit_that_is_promoted_hardly_notice(world: World) -> 
 # -- two primaries
 
 
-def test_a_primary_that_was_cut_off_and_replaced_falls_silent(world: World, faults: Faults) -> None:
-    was, (heir, _) = primary(world), auxiliaries(world)
-    sessions = one_on_each_unit(world)
+def cut_off(faults: Faults, host: str) -> None:
     for cable in ("mgmt", "ha"):
-        faults.cut(f"u{was}", cable)
+        faults.cut(host, cable)
+
+
+def without_agent(faults: Faults, host: str) -> None:
+    faults.cut(host, "mgmt")
+    faults.crash(host, "agent")
+
+
+def with_data_links_first(faults: Faults, host: str) -> None:
+    for cable in ("mgmt", "ha", "int", "ext"):
+        faults.cut(host, cable)
+
+
+ISOLATIONS = {
+    "from app and units": cut_off,
+    "from the app, its agent has ended": without_agent,
+    "from all": with_data_links_first,
+}
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_primary_that_was_cut_off_and_replaced_falls_silent(
+    world: World, faults: Faults, isolation: str
+) -> None:
+    was, (heir, _) = primary(world), auxiliaries(world)
+    host, sessions = f"u{was}", one_on_each_unit(world)
+    ISOLATIONS[isolation](faults, host)
     world.until(lambda: primary(world) == heir, world.situation)
     world.primary = heir
+    for cable in ("int", "ext"):
+        faults.heal(host, cable)
     world.until(lambda: nics_down(world, was) == {"nic-int", "nic-ext"}, "it goes on")
     assert alive(world, sessions[heir])
     assert world.client("sessions", address=SERVER, port=PORT, count=20) == ["ok"] * 20
-    faults.heal(f"u{was}", "ha")
-    faults.heal(f"u{was}", "mgmt")
+    faults.heal(host, "ha")
+    faults.heal(host, "mgmt")
     until_state(world, was, "up")
     assert nics_down(world, was) == set()
     assert (primary(world), world.unit_status(was)["role"]) == (heir, "auxiliary")
-    assert world.agent_counters(was)["fenced"] == world.agent_counters(was)["fence_lifted"] == 1
+    assert world.agent_counters(was)["fence_lifted"] >= 1
     assert alive(world, sessions[heir])
     one_on_each_unit(world)
 
