@@ -349,6 +349,14 @@ def test_the_heir_is_rather_one_that_holds_all_sessions_and_is_not_drained() -> 
     assert primary(world) == 4
 
 
+def test_the_sessions_of_a_primary_without_a_link_count() -> None:
+    world = settled(World())
+    live_on(world, 0.4, synced={1: (2, 3), 2: (3,), 3: (1, 2)})
+    tell(world, 1, down=(1,))
+    world.tick(SETTLE)
+    assert primary(world) == 3
+
+
 def test_a_unit_takes_the_role_by_its_priority_if_it_is_configured_to() -> None:
     world = settled(World(cluster_of(3, priorities=(50, 60, 100), overrides=(1, 3))))
     assert primary(world) == 3
