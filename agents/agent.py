@@ -6,6 +6,7 @@ Whatever goes wrong here is a bug or a missing device: it ends the agent, and th
 another.
 """
 
+import contextlib
 import itertools
 import logging
 import math
@@ -27,11 +28,14 @@ from agents.ctnetlink import Request, Result
 from agents.frames import Frames, mtu_of
 from agents.links import Links
 from agents.outcomes import TROUBLE, Outcome
+from agents.replication import CONTROL
+from agents.supervise import ANEW, REPLICATION, RUN, read_pid
 from agents.wire.ports import SYNOD_NAME
 
 LOG = logging.getLogger("synod.agent")
 
 _MOST_FRAMES = 64  # of one wake-up; the first waits for the last
+_LOOK = 0.25  # seconds between two looks at conntrackd
 # There while the unit is fenced: an agent that is started anew has to know.
 FENCE = Path("/run/synod/fenced")
 _REPORT = 5.0  # seconds between two lines about trouble
@@ -106,6 +110,7 @@ class Agent:
             self._poll.register(each, select.POLLIN)
         self._reported = (0.0, Counter[Outcome]())
         self._standing = ("none", False)
+        self._looked, self._pickup = 0.0, 0
 
     def close(self) -> None:
         """Close the sockets."""
@@ -146,6 +151,7 @@ class Agent:
         self._advance(itertools.chain(dumped, core.frames(frames, now), core.tick(now)))
         self._fence()
         self._write(now)
+        self._watch_pickup(now)
         self._report(now)
         return len(frames)
 
@@ -187,6 +193,23 @@ class Agent:
         if last:
             self._end_dump()
         return self.core.dumped(entries, last, _established(), now)
+
+    def _watch_pickup(self, now: float) -> None:
+        """End conntrackd, if that is due: its supervisor starts another, which begins anew. And
+        see whether another has begun, by its socket: what happened meanwhile it has told nobody.
+        """
+        if now - self._looked >= _LOOK:
+            self._looked, before = now, self._pickup
+            with contextlib.suppress(OSError):
+                self._pickup = CONTROL.stat().st_ctime_ns
+            if self._pickup != before:
+                self.core.renewing.begin(now)
+        if self.core.desk.restart_pickup:
+            self.core.desk.restart_pickup = False
+            pid = read_pid(RUN / REPLICATION)
+            LOG.info("session pickup begins anew pid=%s", pid)
+            if pid:
+                os.kill(pid, ANEW)
 
     def _end_dump(self) -> None:
         if self._dump:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from agents.config import Cluster, Interface, Unit
 from agents.nft import agent_port_rules, inet_rules, nic_rules
+from agents.supervise import NICENESS
 from agents.wire.labels import connlabel_conf
 from agents.wire.ports import (
     HA_KERNEL,
@@ -103,7 +104,7 @@ def plan(cluster: Cluster, unit_id: int, config: str, host: Host) -> tuple[Step,
     return (
         *_ovs_steps(host),
         *_nic_steps(unit, host),
-        *_kernel_steps(cluster),
+        *_kernel_steps(cluster, unit_id),
         *_label_steps(cluster),
         *_bridge_steps(cluster, unit, host),
         *_port_steps(cluster, unit),
@@ -175,7 +176,7 @@ def _ovs_steps(host: Host) -> tuple[Step, ...]:
         Command("the database gets its one row", ("ovs-vsctl", "--no-wait", "init")),
         Command(
             "the switch",
-            ("ovs-vswitchd", *daemon),
+            ("nice", "-n", NICENESS, "ovs-vswitchd", *daemon),
             undo=("ovs-appctl", "-t", "ovs-vswitchd", "exit"),
         ),
     )
@@ -276,21 +277,24 @@ def _no_ipv6(names: Iterable[str]) -> Sysctls:
     return Sysctls("IPv6 is not spoken", values)
 
 
-def _kernel_steps(cluster: Cluster) -> tuple[Step, ...]:
+def _kernel_steps(cluster: Cluster, unit_id: int) -> tuple[Step, ...]:
+    liberal = (("net/netfilter/nf_conntrack_tcp_be_liberal", 1),) if cluster.pickup != "off" else ()
     return (
         Command(
             "Synod's own rules: labels, marks of handed-over SYNs, no untracked TCP",
             ("nft", "-f", "-"),
             undo=("nft", "delete", "table", "inet", "synod"),
-            stdin=inet_rules(cluster),
+            stdin=inet_rules(cluster, unit_id),
         ),
         Sysctls(
-            "a unit forwards, tells what it tracks, and trusts no session that it didn't see begin",
+            "a unit forwards, tells what it tracks, trusts no session that it didn't see begin, "
+            "and knows no windows of those that it picks up",
             (
                 ("net/ipv4/ip_forward", 1),
                 ("net/ipv4/conf/all/send_redirects", 0),
                 ("net/netfilter/nf_conntrack_events", 1),
                 ("net/netfilter/nf_conntrack_tcp_loose", 0),
+                *liberal,
             ),
         ),
     )
@@ -338,7 +342,7 @@ def _interface_steps(interface: Interface) -> list[Step]:
 def _agent_step(config: str, unit_id: int, host: Host) -> Command:
     supervise = (host.python, "-m", "agents.supervise")
     return Command(
-        "the agent, and what restarts it",
+        "the agent, session pickup, and what restarts them",
         (*supervise, "start", "--config", config, "--id", str(unit_id)),
         undo=(*supervise, "stop"),
     )

@@ -95,6 +95,7 @@ class Cluster:
     method: str
     balance: Literal["all", "labelled"]
     session_table: Literal["flows"]
+    pickup: Literal["established", "off"]
     bridge: str
     interfaces: tuple[Interface, ...]
     ha: HaLink
@@ -205,6 +206,7 @@ def _cluster(forms: Forms, ha: HaForm) -> Cluster:
         method=head.method,
         balance=head.balance,
         session_table=head.session_table,
+        pickup=head.pickup,
         bridge=head.bridge,
         interfaces=interfaces,
         ha=HaLink(ha.nic, ha.subnet),

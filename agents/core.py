@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from agents.core_adopting import Adopting
 from agents.core_announcing import Announcing
 from agents.core_auxiliary import Auxiliary
+from agents.core_canary import Canary
 from agents.core_expecting import Expecting
 from agents.core_facts import INTERVAL, Desk, Facts, Steps
 from agents.core_fencing import Fencing
+from agents.core_forfeiting import Forfeiting
 from agents.core_hearing import Hearing
 from agents.core_primary import Primary
+from agents.core_renewing import Renewing
 from agents.core_serving import Serving
 from agents.ctexpect import Expected
 from agents.ctnetlink import Entry
@@ -47,6 +50,9 @@ class Core:
         self.expecting = Expecting(facts, self.desk)
         self.hearing = Hearing(facts, self.desk, now)
         self.adopting = Adopting(facts, self.desk, self.serving)
+        self.forfeiting = Forfeiting(facts, self.desk, self.serving)
+        self.renewing = Renewing(self.serving, now)
+        self.canary = Canary(facts, now)
         self.fencing = Fencing(facts, self.desk, fenced)
         self._from_app = facts.cluster.group, facts.unit, control.ETH_DST + control.ETH_SRC
         self._announce_at = now
@@ -112,13 +118,15 @@ class Core:
         """A piece of the dump that was asked for; `established`: the kernel's timeout (seconds)."""
         self._census.extend(self.serving.count(entries, last, now))
         yield from self.adopting.entries(entries, last, established, now)
-        if last and self.adopting.done:
+        yield from self.forfeiting.entries(entries, last)
+        if last and (self.adopting.done or self.forfeiting.done):
             self._announce_at = now
 
     def undumped(self) -> None:
         """The dump that was asked for failed: there is no census. A new one is called for."""
         self.serving.end_census()
         self.adopting.failed()
+        self.forfeiting.failed()
         self._lost = True
 
     def unwritten(self, frame: bytes) -> None:
@@ -133,7 +141,14 @@ class Core:
         self.serving.settle(now)
         self.announcing.tick(now)
         self.fencing.tick(now)
-        heard, standing = self.hearing.tick(now), self.desk.standing()
+        heard = self.hearing.tick(now)
+        if heard:
+            self.renewing.begin(now)
+        if self.facts.cluster.pickup != "off":
+            yield from self.renewing.tick(now)
+            yield from self.canary.tick(now)
+            self.desk.synced = self.canary.seen(now)
+        standing = self.desk.standing()
         if heard or standing != self._standing:
             self._announce_at, self._standing = now, standing
         yield from self.primary.expire(now)
@@ -153,6 +168,8 @@ class Core:
         """When `tick` or `take` have something to do next."""
         times = [self._announce_at, self.primary.next_expiry(), self.serving.next_end()]
         times += [self.announcing.next_ask(), self.hearing.next_keepalive()]
+        if self.facts.cluster.pickup != "off":
+            times += [self.renewing.next_turn(), self.canary.next_turn()]
         times.append(self._census_at if self._census else None)
         return min(time for time in times if time is not None)
 
@@ -208,7 +225,8 @@ class Core:
                 self.desk.told, self.desk.heard = control.state(message), now
                 self.count(Outcome.STATE)
                 self.fencing.told(now)
-                self._dump |= self.adopting.told()
+                walks = self.adopting.told(), self.forfeiting.told()
+                self._dump |= any(walks)
             case control.CENSUS_REQUEST:
                 self._census.clear()
                 self.serving.start_census(message.token, now)
@@ -255,6 +273,7 @@ class Core:
             resync=self._resync,
             hears=self.hearing.units,
             adopted=tuple(sorted(self.adopting.done)),
+            forfeited=self.forfeiting.done,
             down=self.desk.down,
             synced=self.desk.synced,
             counters={str(name): number for name, number in self.desk.counters.items()},

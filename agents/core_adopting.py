@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from agents.core_facts import Desk, Facts, Steps
 from agents.core_serving import Serving
-from agents.ctnetlink import ASSURED, ESTABLISHED, SEEN_REPLY, Entry, Update
+from agents.ctnetlink import ASSURED, ESTABLISHED, SEEN_REPLY, SYN_RECV, Entry, Update
 from agents.outcomes import Outcome
 from agents.wire.labels import unit_of
 
@@ -51,7 +51,7 @@ class Adopting:
 
     def _adopt(self, entry: Entry, established: int, now: float) -> Steps:
         labels, mask = self._facts.own_labels
-        if entry.state == ESTABLISHED:
+        if entry.state in (SYN_RECV, ESTABLISHED):
             status = entry.status | SEEN_REPLY | ASSURED
             result = yield Update(entry.orig, labels, mask, status, established)
         else:

@@ -28,6 +28,7 @@ from agents.ctnetlink import (
 from agents.outcomes import Outcome
 from agents.wire import peer, syndata
 from agents.wire.errors import WireError
+from agents.wire.labels import unit_of
 from agents.wire.packet import Syn, cut_data
 from agents.wire.peer import Expectation
 from agents.wire.syndata import SynData
@@ -66,7 +67,7 @@ class Auxiliary:
             data.master,
         )
         outcome = Outcome.INJECTED
-        result = yield Create(entry)
+        result = yield Create(entry, liberal=True)
         if result == errno.EEXIST:
             present = yield Get(entry.orig)
             if _same(present, entry):
@@ -75,10 +76,10 @@ class Auxiliary:
                 outcome, result = Outcome.REPLACED, (yield from self._replace(entry, now))
         if result == errno.EOPNOTSUPP and entry.helper:
             entry = entry._replace(helper="")
-            outcome, result = Outcome.HELPER_MISSING, (yield Create(entry))
+            outcome, result = Outcome.HELPER_MISSING, (yield Create(entry, liberal=True))
         if result == errno.ENOENT and entry.master:
             entry = entry._replace(master=b"")
-            outcome, result = Outcome.MASTER_MISSING, (yield Create(entry))
+            outcome, result = Outcome.MASTER_MISSING, (yield Create(entry, liberal=True))
         if result:
             return Outcome.CREATE_REFUSED
         if data.master:
@@ -131,7 +132,7 @@ class Auxiliary:
                 yield Delete(found.orig)
                 if found.orig != entry.orig:
                     self._serving.destroyed(found.orig, found.reply, now)
-        return (yield Create(entry))
+        return (yield Create(entry, liberal=True))
 
 
 def _same(present: Result, entry: Entry) -> bool:
@@ -139,5 +140,6 @@ def _same(present: Result, entry: Entry) -> bool:
     return (
         isinstance(present, Entry)
         and (present.orig, present.reply) == (entry.orig, entry.reply)
+        and unit_of(present.labels) == unit_of(entry.labels)
         and present.state not in _OVER
     )

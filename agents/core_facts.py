@@ -90,6 +90,7 @@ class Desk:
     frames: list[bytes] = field(default_factory=list)
     offers: list[Offer] = field(default_factory=list)
     counters: Counter[Outcome] = field(default_factory=Counter)
+    restart_pickup: bool = False  # conntrackd is to begin anew
 
     def standing(self) -> tuple[object, ...]:
         """What is announced at once when it changes."""

@@ -17,8 +17,8 @@ from agents.ctexpect import GetExpectation
 from agents.ctnetlink import (
     ASSURED,
     CONFIRMED,
-    ESTABLISHED,
     SEEN_REPLY,
+    SYN_RECV,
     Create,
     Delete,
     Entry,
@@ -258,7 +258,7 @@ class Primary:
         labels, mask = with_unit(unit, helper=bool(entry.helper))
         # No more packets of the session come to this kernel, but any may: see docs/adr/0005.
         status = entry.status | SEEN_REPLY | ASSURED
-        result = yield Update(entry.orig, labels, mask, status, LASTING)
+        result = yield Update(entry.orig, labels, mask, status, LASTING, SYN_RECV)
         if not (yield from self._kept(offered, labels, mask, result)):
             return Outcome.ENTRY_LOST
         data = SynData(
@@ -284,7 +284,7 @@ class Primary:
         if result == errno.ENOENT:
             entry = offered.entry._replace(
                 status=CONFIRMED | SEEN_REPLY | ASSURED,
-                state=ESTABLISHED,
+                state=SYN_RECV,
                 timeout=LASTING,
                 labels=_relabelled(offered.entry.labels, labels, mask),
             )

@@ -31,7 +31,7 @@ from agents.wire.packet import inverse
 from agents.wire.peer import Expectation
 
 # The state of a TCP connection (enum tcp_conntrack).
-SYN_SENT, ESTABLISHED, TIME_WAIT, CLOSE = 1, 3, 7, 8
+SYN_SENT, SYN_RECV, ESTABLISHED, TIME_WAIT, CLOSE = 1, 2, 3, 7, 8
 
 # Bits of an entry's status (enum ip_conntrack_status).
 EXPECTED, SEEN_REPLY, ASSURED, CONFIRMED = 1, 2, 4, 8
@@ -87,18 +87,22 @@ class Create(NamedTuple):
 
 
 class Update(NamedTuple):
-    """Change labels of the entry with this orig tuple; with `status`, make it an established one.
+    """Change labels of the entry with this orig tuple; with `status`, its state too.
 
     The bits of `labels_mask` are cleared, then those of `labels` set (ENOSPC if the namespace has
     no rule that uses labels; all else is done nevertheless). `status` must have all bits that the
-    entry has already (EBUSY), and comes with `timeout` in seconds. ENOENT if there is no entry.
+    entry has already (EBUSY), and comes with `timeout` in seconds; windows are not checked any
+    more. ENOENT if there is no entry. Whoever listens is told of the whole entry, whatever was
+    changed (ctnetlink_new_conntrack()).
     """
 
     orig: bytes
-    labels: bytes
-    labels_mask: bytes
+    labels: bytes = NO_LABELS
+    labels_mask: bytes = NO_LABELS
     status: int = 0
     timeout: int = 0
+    state: int = ESTABLISHED
+    mark: int | None = None
 
 
 class Readjust(NamedTuple):
@@ -171,11 +175,13 @@ def pack(request: Request, seq: int, ack: bool = True) -> bytes:
             return message(_GET, flags, seq, _pack_tuple(_ORIG_HEAD, tuple12))
         case Create(entry, liberal):
             return message(_NEW, flags | CREATE | EXCL, seq, _pack_entry(entry, liberal))
-        case Update(orig, labels, mask, status, timeout):
-            body = _pack_tuple(_ORIG_HEAD, orig) + _LABELS_HEAD + labels + _MASK_HEAD + mask
+        case Update(orig, labels, clear, status, timeout, state, mark):
+            body = _pack_tuple(_ORIG_HEAD, orig) + _LABELS_HEAD + labels + _MASK_HEAD + clear
             if status:
                 body += struct.pack("!4sI4sI", _STATUS_HEAD, status, _TIMEOUT_HEAD, timeout)
-                body += _TCP_INFO[ESTABLISHED, True]
+                body += _TCP_INFO[state, True]
+            if mark is not None:
+                body += _MARK_HEAD + mark.to_bytes(4)
             return message(_NEW, flags, seq, body)
         case Readjust(orig, reply, adjustment):
             kind = _SEQ_ADJ_REPLY if reply else _SEQ_ADJ_ORIG

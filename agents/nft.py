@@ -9,12 +9,15 @@ bridge's and the agent's business. Loading a text again replaces its table in on
 from collections.abc import Iterable
 
 from agents.config import Cluster
-from agents.wire.labels import HELPER_BIT, INTERFACE_BIT
+from agents.wire.labels import HELPER_BIT, INTERFACE_BIT, LIVE_BIT, UNIT_BIT
 from agents.wire.ports import SYNOD_NAME, helper_mac, mac_text
 
 # Connection tracking is at -200 (NF_IP_PRI_CONNTRACK), mangle at -150: the first place where there
 # is an entry.
 _JUST_AFTER_CONNTRACK = -199
+
+# Of enum ip_conntrack_events all but new, related, reply, secmark and label.
+_TOLD, _THE_END = "0x1f4", "destroy"
 
 # Behind everything of the user's; the connection is confirmed at INT_MAX.
 _LAST = 2147483646
@@ -28,7 +31,7 @@ _DATA = "tcp flags & (syn | rst) == 0 @ih,0,8 >= 0"
 _ANNOUNCING = "5359:0001"
 
 
-def inet_rules(cluster: Cluster) -> str:
+def inet_rules(cluster: Cluster, unit_id: int) -> str:
     """The table `inet synod`.
 
     - A new connection gets a label that says which interface it came in by, one that another
@@ -36,6 +39,11 @@ def inet_rules(cluster: Cluster) -> str:
     - A SYN handed over by the primary (known by its source, a virtual MAC) finds the entry that the
       agent made, and takes the entry's mark as its own: the talk's "copy mark information to
       skb->mark and nfct->mark".
+    - What conntrackd hears, if there is session pickup. From the SYN on, of an entry's state, and
+      not of its labels alone: that would be told without the state, and pass conntrackd's filter.
+      So its labels are told with the state, as one more is set by the packet that makes it assured
+      (`live`). From the first FIN or RST on only the end: others keep it as an established one
+      until its tuple may be another session's. Of the unit's own connections only the end, too.
     - A packet with data of a session that an auxiliary serves with a helper (the label `helper`)
       is marked for `egress`, below, to be shown to the agent.
     - TCP that connection tracking calls invalid is not forwarded: it would leave untranslated.
@@ -60,12 +68,24 @@ def inet_rules(cluster: Cluster) -> str:
         "ct mark != 0 meta mark set ct mark"
         for each in cluster.interfaces
     ]
+    pickup = [
+        f"{_SYN} ct event set {_TOLD}",
+        f"tcp flags & (fin | rst) != 0 ct event set {_THE_END}",
+        f'ct label {UNIT_BIT + unit_id} ct status assured ct label set {LIVE_BIT} comment "live"',
+    ]
+    own = [f"meta l4proto tcp ct event set {_THE_END}"]
+    if cluster.pickup == "off":
+        pickup, own = [], []
     return _table(
         "inet",
         {
             "arrival": (
                 f"type filter hook prerouting priority {_JUST_AFTER_CONNTRACK}",
-                [*labels, *marks],
+                [*labels, *marks, *pickup],
+            ),
+            "departure": (
+                "type filter hook output priority -1",
+                own,
             ),
             "forward": (
                 "type filter hook forward priority -1",
@@ -77,7 +97,8 @@ def inet_rules(cluster: Cluster) -> str:
                     f'iifname "{each.name}" ether saddr {mac_text(each.virtual_mac)} '
                     "meta l4proto tcp ct state invalid counter drop"
                     for each in cluster.interfaces
-                ],
+                ]
+                + own,
             ),
             "translate_in": ("type nat hook prerouting priority -101", []),
             "translate_out": ("type nat hook postrouting priority 99", []),

@@ -76,11 +76,21 @@ class Outcome(StrEnum):
     ADOPTED = "adopted"
     ADOPT_REFUSED = "adopt_refused"  # its entry has gone, or the kernel changes it not
 
+    # A session that another unit took over from this one.
+    FORFEITED = "forfeited"
+    FORFEIT_GONE = "forfeit_gone"  # its entry has gone
+
+    # What other units hold of this unit's sessions.
+    RENEWED = "renewed"  # told to them again
+    RENEW_GONE = "renew_gone"  # its entry has gone
+    CANARY = "canary"  # changed, or looked at
+    CANARY_REFUSED = "canary_refused"
+
     # The end of a session.
     ENDED = "ended"
     ENDED_REUSED = "ended_reused"  # its successor is there already
     FORGOTTEN = "forgotten"
-    FORGET_UNKNOWN = "forget_unknown"
+    FORGET_UNKNOWN = "forget_unknown"  # gone already, by session pickup
     FORGET_REFUSED = "forget_refused"  # this unit serves it, or it is a successor
     EVENTS_LOST = "events_lost"
 
@@ -148,10 +158,16 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.WITHDRAWN,
     Outcome.WITHDRAW_UNKNOWN,
     Outcome.ADOPTED,
+    Outcome.FORFEITED,
+    Outcome.FORFEIT_GONE,
+    Outcome.RENEWED,
+    Outcome.RENEW_GONE,
+    Outcome.CANARY,
     Outcome.KEEPALIVE,
     Outcome.ENDED,
     Outcome.ENDED_REUSED,
     Outcome.FORGOTTEN,
+    Outcome.FORGET_UNKNOWN,
     Outcome.STATE,
     Outcome.CENSUS,
 }

@@ -8,14 +8,13 @@ host is a unit or what it was before. What the steps are, and why, is not decide
 import json
 import os
 import shutil
-import socket
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents import machine, supervise
 from agents.bringup import (
     BLOCK_BEGIN,
     BLOCK_END,
@@ -33,7 +32,11 @@ from agents.bringup import (
     sysctl_argv,
 )
 from agents.config import Cluster
+from agents.machine import ProvisionError
+from agents.mending import Seen, is_missing
 from agents.wire.ports import HA_KERNEL_NAME, SYNOD_NAME, mac_bytes
+
+__all__ = ["ProvisionError", "down", "look", "mend", "problems_with", "read_journal", "up"]
 
 JOURNAL = Path("/run/synod/unit.json")
 
@@ -45,11 +48,8 @@ _TOOLS = {
     "ip": "iproute2",
     "ethtool": "ethtool",
     "sysctl": "procps",
+    "conntrackd": "conntrackd",
 }
-
-
-class ProvisionError(Exception):
-    """Why the host did not become a unit, or not again what it was; for a person to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +87,14 @@ def read_journal() -> Journal | None:
 
 def look(datapath: str | None = None) -> Host:
     """What the plan must know of this machine; `datapath` overrides what was found."""
-    running = _answers(OVSDB_SOCKET)
+    running = machine.answers(OVSDB_SOCKET)
     database = os.path.realpath(DATABASE)
-    links = {link["ifname"]: link for link in _links()}
+    links = machine.links()
     return Host(
-        datapath=datapath or ("system" if _kernel_datapath() else "netdev"),
+        datapath=datapath or ("system" if machine.has_kernel_datapath() else "netdev"),
         ovs_running=running,
         database=None if running or os.path.exists(database) else database,
-        max_idle=_max_idle() if running else None,
+        max_idle=machine.max_idle() if running else None,
         links_up=frozenset(name for name, link in links.items() if "UP" in link["flags"]),
         python=sys.executable,
     )
@@ -107,13 +107,14 @@ def up(
     report: Callable[[Step], None],
     datapath: str | None = None,
 ) -> bool:
-    """Makes this host the unit; False if it is already. ProvisionError, and nothing changed, if
-    that fails.
+    """Makes this host the unit; False if it is already. Where it is but for something that is no
+    longer there, such as what was killed, that is done again. ProvisionError, and nothing changed,
+    if a host that was no unit does not become one.
     """
     before = read_journal()
     if before:
         if (before.cluster, before.unit, before.digest) == (cluster.name, unit_id, cluster.digest):
-            return False
+            return mend(cluster, unit_id, config, report)
         raise ProvisionError(
             f"this host is unit {before.unit} of {before.cluster!r} already, "
             "by another configuration: run 'synod unit down' first"
@@ -131,6 +132,63 @@ def up(
             _undo(journal, lambda _why: None)
             raise ProvisionError(f"{step.why}: {failure}") from None
     return True
+
+
+def mend(
+    cluster: Cluster,
+    unit_id: int,
+    config: str,
+    report: Callable[[Step], None],
+    anew: frozenset[str] | None = None,
+) -> bool:
+    """Does again what `up` has done and is no longer so; whether anything was. ProvisionError if
+    that fails; then it may be tried again.
+
+    Whether a NIC is up is not looked at: one that is fenced is down. With `anew` (links that are
+    others than before) Open vSwitch isn't either.
+    """
+    journal = read_journal()
+    if journal is None:
+        return False
+    unit = cluster.unit(unit_id)
+    nics = frozenset((*unit.nics, unit.ha_nic))
+    host = Host(ovs_running=anew is not None, links_up=nics, python=sys.executable)
+    undone = [argv for _why, argv in journal.undo]
+    mended, seen = False, _see(anew)
+    for step in plan(cluster, unit_id, config, host):
+        # What can be undone and isn't to be was not done, or by somebody else.
+        if isinstance(step, Command) and step.undo and list(step.undo) not in undone:
+            continue
+        if is_missing(step, seen):
+            report(step)
+            _do_again(step)
+            mended, seen = True, _see(anew)
+    return mended
+
+
+def _see(anew: frozenset[str] | None) -> Seen:
+    running = {daemon for daemon in ("ovsdb-server", "ovs-vswitchd") if machine.runs(daemon)}
+    if supervise.read_pid(supervise.RUN / supervise.SUPERVISOR):
+        running.add(supervise.SUPERVISOR)
+    return Seen(
+        machine.links(), machine.tables(), frozenset(running), _setting, anew or frozenset()
+    )
+
+
+def _setting(key: str) -> str | None:
+    try:
+        return machine.setting(key)
+    except ProvisionError:
+        return None
+
+
+def _do_again(step: Step) -> None:
+    """The journal knows already how to undo it."""
+    match step:
+        case Command(_, argv, _, stdin):
+            machine.run(argv, stdin)
+        case Sysctls(_, values):
+            machine.run(sysctl_argv(values))
 
 
 def down(report: Callable[[str], None]) -> bool:
@@ -153,17 +211,17 @@ def _do(step: Step, journal: Journal) -> None:
     match step:
         case Command(why, argv, undo, stdin):
             _note(journal, why, undo)
-            _run(argv, stdin)
+            machine.run(argv, stdin)
         case Sysctls(why, values):
-            found = ((key, _sysctl(key), str(value)) for key, value in values)
+            found = ((key, machine.setting(key), str(value)) for key, value in values)
             was = tuple((key, old) for key, old, new in found if old != new)
             _note(journal, why, sysctl_argv(was) if was else ())
-            _run(sysctl_argv(values))
+            machine.run(sysctl_argv(values))
         case Offloads(why, nic, features):
-            on = [feature for feature in features if feature in _features_on(nic)]
+            on = [feature for feature in features if feature in machine.features_on(nic)]
             if on:
                 _note(journal, why, offload_argv(nic, dict.fromkeys(on, "on")))
-                _run(offload_argv(nic, dict.fromkeys(on, "off")))
+                machine.run(offload_argv(nic, dict.fromkeys(on, "off")))
         case Block(why, path, text):
             _write_block(journal, why, Path(path), text)
 
@@ -194,7 +252,7 @@ def _undo(journal: Journal, report: Callable[[str], None]) -> list[str]:
     for why, argv in reversed(journal.undo):
         report(why)
         try:
-            _run(tuple(argv))
+            machine.run(tuple(argv))
         except ProvisionError as failure:
             failures.append(str(failure))
     JOURNAL.unlink(missing_ok=True)
@@ -211,8 +269,8 @@ def _check(cluster: Cluster, unit_id: int) -> None:
     if missing:
         packages = " ".join(sorted({_TOOLS[tool] for tool in missing}))
         raise ProvisionError(f"{', '.join(missing)} not found: apt-get install {packages}")
-    links = {link["ifname"]: link for link in _links()}
-    problems = problems_with(cluster, unit_id, links, ours=bool(_external_id(cluster.bridge)))
+    ours = bool(machine.external_id(cluster.bridge))
+    problems = problems_with(cluster, unit_id, machine.links(), ours)
     if problems:
         raise ProvisionError("\n".join(problems))
 
@@ -246,8 +304,8 @@ def _remove_remains(cluster: Cluster, host: Host) -> None:
     """After a reboot the database still has our bridge, but nothing else of the unit is there:
     begin anew.
     """
-    if host.ovs_running and _external_id(cluster.bridge):
-        _run(("ovs-vsctl", "--timeout=15", "--if-exists", "del-br", cluster.bridge))
+    if host.ovs_running and machine.external_id(cluster.bridge):
+        machine.run(("ovs-vsctl", "--timeout=15", "--if-exists", "del-br", cluster.bridge))
     elif not host.ovs_running and host.database is None:
         named, columns = [["name", "==", cluster.bridge]], ["_uuid", "external_ids"]
         rows = _in_file(op="select", table="Bridge", where=named, columns=columns)["rows"]
@@ -259,87 +317,4 @@ def _remove_remains(cluster: Cluster, host: Host) -> None:
 def _in_file(**operation: Any) -> Any:
     """Does an operation of RFC 7047 on the database's file, which no server has open."""
     argv = ("ovsdb-tool", "transact", DATABASE, json.dumps(["Open_vSwitch", operation]))
-    return json.loads(_run(argv))[0]
-
-
-def _run(argv: tuple[str, ...], stdin: str = "") -> str:
-    try:
-        done = subprocess.run(
-            argv, input=stdin, capture_output=True, text=True, timeout=60, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ProvisionError(f"{argv[0]}: {error}") from None
-    if done.returncode != 0:
-        words = (done.stderr or done.stdout).strip() or "no output"
-        raise ProvisionError(f"'{' '.join(argv)[:200]}' failed with {done.returncode}: {words}")
-    return done.stdout
-
-
-def _links() -> list[dict[str, Any]]:
-    links: list[dict[str, Any]] = json.loads(_run(("ip", "-json", "address", "show")))
-    return links
-
-
-def _sysctl(key: str) -> str:
-    try:
-        return Path("/proc/sys", key).read_text().strip()
-    except OSError as error:
-        raise ProvisionError(f"{key}: {error.strerror}") from None
-
-
-# Short names, as `ethtool -K` takes them, of the lines of `ethtool -k`.
-_FEATURES = {
-    "tx": "tx-checksumming",
-    "gro": "generic-receive-offload",
-    "lro": "large-receive-offload",
-}
-
-
-def _features_on(nic: str) -> set[str]:
-    lines = _run(("ethtool", "-k", nic)).splitlines()
-    return {short for short, long in _FEATURES.items() if f"{long}: on" in lines}
-
-
-def _answers(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        try:
-            client.connect(path)
-        except OSError:
-            return False
-    return True
-
-
-def _kernel_datapath() -> bool:
-    if Path("/sys/module/openvswitch").exists():
-        return True
-    probe = ("modprobe", "--dry-run", "--quiet", "openvswitch")
-    return bool(shutil.which("modprobe")) and subprocess.run(probe, check=False).returncode == 0
-
-
-def _max_idle() -> str | None:
-    argv = (
-        "ovs-vsctl",
-        "--timeout=15",
-        "--if-exists",
-        "get",
-        "open_vswitch",
-        ".",
-        "other_config:max-idle",
-    )
-    return _run(argv).strip().strip('"') or None
-
-
-def _external_id(bridge: str) -> str | None:
-    """Whose unit the bridge of that name is; None if there is none, or it is not Synod's."""
-    if not _answers(OVSDB_SOCKET):
-        return None
-    argv = (
-        "ovs-vsctl",
-        "--timeout=15",
-        "--if-exists",
-        "get",
-        "bridge",
-        bridge,
-        "external_ids:synod",
-    )
-    return _run(argv).strip().strip('"') or None
+    return json.loads(machine.run(argv))[0]

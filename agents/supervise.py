@@ -1,38 +1,60 @@
-"""Keeps the agent of a unit running: starts it detached, and again whenever it ends.
+"""Keeps a unit whole: the agent and conntrackd run, and the bridge's ports are as they should be.
 
     python -m agents.supervise start --config FILE --id N   returns when the supervisor stands
-    python -m agents.supervise stop                         returns when it and the agent are gone
+    python -m agents.supervise stop                         returns when all of them are gone
     python -m agents.supervise run --config FILE --id N     the supervisor itself, in the foreground
 
-An agent that ends is started again after half a second, then after twice as long each time, up to
-ten seconds; one that lived for half a minute counts as healthy again. Both processes' ids are in
+A program that ends is started again after half a second, then after twice as long each time, up to
+ten seconds; one that lived for half a minute counts as healthy again. The processes' ids are in
 /run/synod, with the time each started: an id that the system has given to another process since is
 never signalled.
+
+Ports that Open vSwitch has made anew are given what they had (`agents.mending`); then both programs
+are started again, as their sockets were bound to the ports before.
 """
 
 import argparse
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+from agents.config import Cluster, load
+from agents.wire.ports import HA_KERNEL_NAME, SYNOD_NAME
+
 RUN = Path("/run/synod")
 LOG = Path("/var/log/synod/agent.log")
 SUPERVISOR = "supervisor.pid"
 AGENT = "agent.pid"
+REPLICATION = "replication.pid"
+
+# What runs, by the file with its id: a module and its first arguments.
+_PROGRAMS: dict[str, tuple[str, ...]] = {
+    AGENT: ("agents.cli", "agent"),
+    REPLICATION: ("agents.replication",),
+}
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 10.0  # seconds
 HEALTHY = 30.0  # seconds
 
-_WATCH = 0.2  # seconds between looks at the agent
+# As ovs-ctl(8) starts the switch: what says that a unit lives must not wait for what it carries.
+NICENESS = "-10"
+
+# A program that is ended by this signal is to begin anew, and at once. (conntrackd has no handler
+# of it.)
+ANEW = signal.SIGUSR1
+
+_WATCH = 0.2  # seconds between looks at a program, and at the ports
+_SURVEY = 5.0  # seconds between looks at all that the ports should have
 
 
 def next_wait(last: float, lived: float) -> float:
-    """Seconds to wait before the next start, after the `last` wait and an agent that `lived`."""
+    """Seconds to wait before the next start, after the `last` wait and a program that `lived`."""
     if last == 0 or lived >= HEALTHY:
         return FIRST_WAIT
     return min(last * 2, LONGEST_WAIT)
@@ -66,23 +88,25 @@ def read_pid(path: Path) -> int | None:
 
 
 def run(config: str, unit_id: int) -> int:
-    """The supervisor: returns 0 after a SIGTERM or SIGINT, once the agent is gone."""
+    """The supervisor: returns 0 after a SIGTERM or SIGINT, once its programs are gone."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     RUN.mkdir(parents=True, exist_ok=True)
     write_pid(RUN / SUPERVISOR, os.getpid())
-    wait = 0.0
-    while not stopping.is_set():
-        began = time.monotonic()
-        code = _run_agent(config, unit_id, stopping)
-        lived = time.monotonic() - began
-        wait = next_wait(wait, lived)
-        if not stopping.is_set():
-            print(f"synod: the agent ended with {code} after {lived:.1f} s: again in {wait:g} s")
-            stopping.wait(wait)
-    for name in (AGENT, SUPERVISOR):
-        (RUN / name).unlink(missing_ok=True)
+    cluster = load(config)
+    names = [AGENT, REPLICATION] if cluster.pickup != "off" else [AGENT]
+    ports = Ports(cluster)
+    threads = [
+        threading.Thread(target=_keep, args=(name, config, unit_id, ports, stopping))
+        for name in names
+    ]
+    threads.append(threading.Thread(target=_mend, args=(cluster, unit_id, config, ports, stopping)))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (RUN / SUPERVISOR).unlink(missing_ok=True)
     return 0
 
 
@@ -104,26 +128,96 @@ def start(config: str, unit_id: int, log: Path = LOG) -> None:
 
 
 def stop(patience: float = 5.0) -> None:
-    """Ends supervisor and agent; kills them if they are still there after `patience` seconds."""
-    supervisor, agent = read_pid(RUN / SUPERVISOR), read_pid(RUN / AGENT)
+    """Ends all of them; kills those that are still there after `patience` seconds."""
+    names = (SUPERVISOR, *_PROGRAMS)
+    pids = {name: read_pid(RUN / name) for name in names}
+    supervisor = pids[SUPERVISOR]
     if supervisor:
         os.kill(supervisor, signal.SIGTERM)
     deadline = time.monotonic() + patience
-    while time.monotonic() < deadline and (read_pid(RUN / SUPERVISOR) or read_pid(RUN / AGENT)):
+    while time.monotonic() < deadline and any(read_pid(RUN / name) for name in names):
         time.sleep(0.02)
-    for name, pid in ((SUPERVISOR, supervisor), (AGENT, agent)):
+    for name, pid in pids.items():
         if pid and read_pid(RUN / name):
             os.kill(pid, signal.SIGKILL)
 
 
-def _run_agent(config: str, unit_id: int, stopping: threading.Event) -> int:
-    """Runs it to its end. It doesn't outlive the supervisor: setpriv(1) becomes the agent."""
-    program = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "agents.cli", "agent"]
+class Ports:
+    """The bridge's internal ports, by their numbers (ifindex; 0: there is none)."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        names = [*(each.name for each in cluster.interfaces), HA_KERNEL_NAME, SYNOD_NAME]
+        self.names: tuple[str, ...] = tuple(names)
+        self.settled = self.look()  # those that have all they should have
+
+    def look(self) -> tuple[int, ...]:
+        """As they are now."""
+        return tuple(map(_index, self.names))
+
+
+def _index(name: str) -> int:
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
+
+
+def _mend(
+    cluster: Cluster, unit_id: int, config: str, ports: Ports, stopping: threading.Event
+) -> None:
+    """Gives the ports what they lack: soon when one is another than before, else now and then."""
+    from agents import provision  # noqa: PLC0415 - it stands above agents.bringup, which imports this
+
+    survey = time.monotonic() + _SURVEY
+    while not stopping.wait(_WATCH):
+        found = ports.look()
+        pairs = zip(ports.names, ports.settled, found, strict=True)
+        anew = frozenset(name for name, before, now in pairs if before != now)
+        if 0 in found or not (anew or time.monotonic() >= survey):
+            continue
+        survey = time.monotonic() + _SURVEY
+        try:
+            provision.mend(
+                cluster, unit_id, config, lambda step: print(f"synod: again: {step.why}"), anew
+            )
+        except provision.ProvisionError as failure:
+            print(f"synod: {failure}")
+        else:
+            ports.settled = found
+
+
+def _keep(name: str, config: str, unit_id: int, ports: Ports, stopping: threading.Event) -> None:
+    """Keeps one program running until `stopping`."""
+    wait = 0.0
+    while not stopping.is_set():
+        began, on = time.monotonic(), ports.settled
+        code = _run(name, config, unit_id, ports, stopping)
+        lived = time.monotonic() - began
+        if code == -ANEW:
+            continue
+        wait = next_wait(wait, lived)
+        if not stopping.is_set():
+            program = _PROGRAMS[name][0]
+            print(f"synod: {program} ended with {code} after {lived:.1f} s: again in {wait:g} s")
+        until = time.monotonic() + wait
+        while time.monotonic() < until and ports.settled == on and not stopping.wait(_WATCH):
+            pass
+    (RUN / name).unlink(missing_ok=True)
+
+
+def _run(name: str, config: str, unit_id: int, ports: Ports, stopping: threading.Event) -> int:
+    """Runs it until it ends, or the ports are others. It doesn't outlive the supervisor: setpriv(1)
+    becomes the program, which is signalled when the thread ends that started it
+    (PR_SET_PDEATHSIG(2const)).
+    """
+    on = ports.settled
+    program = ["setpriv", "--pdeathsig", "TERM", "nice", "-n", NICENESS]
+    program += [sys.executable, "-m", *_PROGRAMS[name]]
     argv = [*program, "--config", config, "--id", str(unit_id)]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
-        write_pid(RUN / AGENT, process.pid)
+        write_pid(RUN / name, process.pid)
         while process.poll() is None:
-            if stopping.wait(_WATCH):
+            if stopping.wait(_WATCH) or ports.settled != on:
                 process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_WATCH)

@@ -1,4 +1,5 @@
-"""The demonstration (`script/demo`): real sessions through three units, counted, and one followed.
+"""The demonstration (`script/demo`): real sessions through three units, counted, one followed, and
+twelve that go on when units are killed (`topologies.demo_kills`).
 
 Everything that it prints was measured a moment before: sessions are curl's, one TCP connection
 each; who served them is read from conntrack on the units, not asked of the app alone.
@@ -21,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.rule import Rule
 from rich.table import Table
 
+from topologies import demo_kills
 from topologies.journey import SERVER, Journey, follow, macs
 from topologies.lab import Lab, LabError
 from topologies.observe import describe, entries
@@ -49,7 +51,9 @@ def main(
 
 
 def _round(method: str, weights: tuple[int, ...], sessions: int) -> bool:
-    """One lab, one method. Did every session succeed, and each unit get precisely its share?"""
+    """One lab, one method. Did every session succeed, and each unit get precisely its share? In the
+    last lab, units are killed, too: no session may be lost.
+    """
     out.print(Rule(f"{method}, weights {':'.join(map(str, weights))}"))
     with _lab(method, weights) as lab:
         ok = _traffic(lab, sessions)
@@ -58,6 +62,8 @@ def _round(method: str, weights: tuple[int, ...], sessions: int) -> bool:
         if method == "round-robin":
             with tempfile.TemporaryDirectory() as folder:
                 _show(follow(lab, Path(folder)), macs(lab))
+        if (method, weights) == ROUNDS[-1]:
+            exact = demo_kills.show(lab, out) and exact
     return exact
 
 

@@ -28,7 +28,7 @@ app = typer.Typer(
 
     Hosts: u1…uN, and controller where that makes sense.
     Cables: int, ext, dmz (with three interfaces), ha, mgmt; the controller's: mgmt.
-    Programs: vswitchd, ovsdb-server, agent, supervisor; the controller's: app.""",
+    Programs: vswitchd, ovsdb-server, agent, conntrackd, supervisor; the controller's: app.""",
 )
 
 HostArgument = Annotated[str, typer.Argument(metavar="HOST", help="u1…uN, or controller.")]
@@ -41,7 +41,6 @@ _ON_A_HOST: dict[str, Callable[[Faults, str], object]] = {
     "kill": Faults.kill,
     "power-off": Faults.power_off,
     "restart": Faults.restart,
-    "restart-switch": Faults.restart_switch,
 }
 _ON_A_PROGRAM: dict[str, Callable[[Faults, str, str], None]] = {
     "stop": Faults.stop,
@@ -72,6 +71,17 @@ for _name, _verb in _ON_A_HOST.items():
     app.command(_name, help=VERBS[_name])(_on_a_host(_verb))
 for _name, _change in _ON_A_PROGRAM.items():
     app.command(_name, help=VERBS[_name])(_on_a_program(_change))
+
+
+@app.command("restart-switch", help=VERBS["restart-switch"])
+def restart_switch(
+    host: HostArgument,
+    anew: Annotated[bool, typer.Option("--anew", help="With other ports than before.")] = False,
+    name: NameOption = "lab",
+) -> None:
+    """Faults.restart_switch."""
+    with _faults(name) as faults:
+        faults.restart_switch(host, anew)
 
 
 @app.command(help=VERBS["cut"])

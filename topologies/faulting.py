@@ -114,17 +114,19 @@ class Faults:
         with self._running(host, faults.program_named(self._options, host, program)) as found:
             self._signal(found, signal.SIGKILL, lambda process: process.ended)
 
-    def restart_switch(self, unit: str) -> None:
+    def restart_switch(self, unit: str, anew: bool = False) -> None:
         """Ends a unit's vswitchd in order, by force if it doesn't, and starts it again; its
-        database's server too if that doesn't run. LabError if the unit is dead.
+        database's server too if that doesn't run. `anew`: it takes its ports away when it ends, and
+        makes others. LabError if the unit is dead.
         """
         number = faults.unit_named(self._options, unit)
         seen = self.look()
         if unit in seen.dark or not seen.programs[unit]:
             raise LabError(f"{unit} is dead: 'synod-lab fault restart {unit}' brings it back")
         with self._running(unit, faults.program_named(self._options, unit, "vswitchd")) as found:
-            end = ("ovs-appctl", "-T", f"{_ORDERLY:g}", "-t", "ovs-vswitchd", "exit")
-            if found and self._do(Act(unit, end), check=False).returncode == 0:
+            end = ["ovs-appctl", "-T", f"{_ORDERLY:g}", "-t", "ovs-vswitchd", "exit"]
+            end += ["--cleanup"] if anew else []
+            if found and self._do(Act(unit, tuple(end)), check=False).returncode == 0:
                 _until(lambda: all(process.ended for process in found), _ORDERLY)
             self._signal(found, signal.SIGKILL, lambda process: process.ended)
         for program, argv in faults.switch_argv(self._options, number):

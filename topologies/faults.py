@@ -35,7 +35,7 @@ VERBS = {
     "continue": "SIGCONT of a program.",
     "crash": "SIGKILL of one program alone.",
     "restart-switch": "End vswitchd in order, if it runs, and start it again, as `systemctl "
-    "restart` does: flows are not saved.",
+    "restart` does: flows are not saved. Or have it take its ports away, and make others.",
     "cut": "Pull a cable: the host's NIC loses its carrier. Or lose frames one way, or set the NIC "
     "down.",
     "heal": "Plug in what was cut, continue what was stopped: everywhere, on a host, or one cable. "
@@ -68,9 +68,14 @@ class Program:
 
 REBOOT, _SWITCH = "restart {host}", "restart-switch {host}"
 OF_A_UNIT = (
-    Program("vswitchd", re.compile(r"(\S*/)?ovs-vswitchd "), _SWITCH),
+    Program("vswitchd", re.compile(r"(nice -n \S+ )?(\S*/)?ovs-vswitchd "), _SWITCH),
     Program("ovsdb-server", re.compile(r"(\S*/)?ovsdb-server "), _SWITCH),
     Program("agent", re.compile(r".* -m agents\.cli agent "), "its supervisor; else " + REBOOT),
+    Program(
+        "conntrackd",
+        re.compile(r"conntrackd -C |.* -m agents\.replication "),
+        "its supervisor; else " + REBOOT,
+    ),
     Program("supervisor", re.compile(r".* -m agents\.supervise run "), REBOOT),
 )
 APP = Program("app", re.compile(r"\S+ (\S*/)?ryu-manager "), REBOOT)

@@ -16,21 +16,17 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from topologies import recipe, registry, services
+from topologies import making, recipe, registry, services
 from topologies.hosts import Hosts, LabError
 from topologies.recipe import Options
 
 __all__ = ["Lab", "LabError"]
 
-_TAIL = 15  # lines of a log that an error shows
-_NO_NEWS = ("ovsdb-server.log", "unit-up.log")  # logs that say nothing that isn't said elsewhere
 _POLL = 0.1  # seconds
 
 _numbers = itertools.count(1)
@@ -127,19 +123,20 @@ class Lab:
         `report` is told each step as it begins. LabError if it fails, with what the logs say; then
         nothing is left.
         """
-        self._make_directory()
+        making.make_directory(self.options, self.config)
         try:
             report("network: hosts, switches, cables")
-            self._start_sandbox(tied)
+            self._adopt(making.start_sandbox(self.options, tied))
             report("servers, app")
             self._start_servers()
             self.start_app()
             report(f"{self.options.units} units: Open vSwitch, filters, addresses, agent")
-            self._units_up()
+            making.units_up(self.popen, self.config, self.log_dir, self.units)
+            self.load_rules(self.options.rules)
             report("units join")
             self.wait_whole(timeout)
         except BaseException as failure:
-            words = self._post_mortem(failure)
+            words = making.post_mortem(self.log_dir, failure)
             self.down()
             if isinstance(failure, LabError | OSError | subprocess.SubprocessError):
                 raise LabError(words) from failure
@@ -277,42 +274,6 @@ class Lab:
 
     # -- how it is made
 
-    def _make_directory(self) -> None:
-        if os.geteuid() != 0:
-            raise LabError("a lab is made of network namespaces: only root can")
-        name = self.options.name
-        try:
-            registry.create(self.directory)
-        except FileExistsError:
-            raise LabError(
-                f"there is a lab {name!r} already: 'synod-lab down --name {name}' ends it"
-            ) from None
-        self.log_dir.mkdir()
-        self.config.write_text(recipe.cluster_file(self.options))
-        (self.directory / "rules.nft").write_text(self.options.rules)
-
-    def _start_sandbox(self, tied: bool) -> None:
-        # Read from here if it fails: by then the keeper has removed the directory.
-        with (self.log_dir / "sandbox.log").open("w+b") as log:
-            process = subprocess.Popen(
-                recipe.keeper_argv(self.options, tied),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
-            assert process.stdout is not None
-            with process.stdout as answer:
-                line = answer.readline()
-            said = b"" if line else os.pread(log.fileno(), 1 << 16, 0)
-        # Collects the keeper, whenever it ends.
-        threading.Thread(target=process.wait, daemon=True).start()
-        if not line:
-            raise LabError(f"the network could not be built:\n{said.decode(errors='replace')}")
-        state = registry.State(**json.loads(line), options=asdict(self.options))
-        registry.write(self.directory, state)
-        self._adopt(state)
-
     def _adopt(self, state: registry.State) -> None:
         self._state = state
         self._hosts = Hosts(state.init, state.hosts, self.config)
@@ -323,29 +284,6 @@ class Lab:
             services.furnish(prefix, network.host)
             for what, argv in services.servers(prefix).items():
                 self._launch(network.host, argv, f"{what}-{network.host}")
-
-    def _units_up(self) -> None:
-        """All at once: most of it is waiting."""
-        started = {
-            number: self.popen(
-                f"u{number}",
-                recipe.unit_argv("up", self.config, number),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for number in self.units
-        }
-        failed = []
-        for number, process in started.items():
-            said = process.communicate(timeout=120)[0]
-            (self.log_dir / f"u{number}" / "unit-up.log").write_text(said)
-            if process.returncode != 0:
-                failed.append(f"u{number}: {said.strip()}")
-        if failed:
-            raise LabError("\n".join(failed))
-        self.load_rules(self.options.rules)
 
     def _launch(self, host: str, argv: Sequence[str], name: str) -> None:
         """Starts a program that stays; its log is NAME.log."""
@@ -363,15 +301,6 @@ class Lab:
         app = self._pid_file("app")
         if app.exists() and not self._hosts.runs(int(app.read_text())):
             raise LabError("the app has ended by itself")
-
-    def _post_mortem(self, failure: BaseException) -> str:
-        """The failure, and the last lines of the logs that have any."""
-        words = [str(failure)]
-        for log in sorted(self.log_dir.rglob("*.log")):
-            lines = log.read_text(errors="replace").splitlines()[-_TAIL:]
-            if lines and log.name not in _NO_NEWS:
-                words += [f"--- {log.relative_to(self.log_dir)}", *lines]
-        return "\n".join(words)
 
 
 def _answers(status: dict[str, Any]) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agents.bringup import DATABASE, Host, plan, shell
 from agents.config import Cluster
+from agents.supervise import NICENESS
 from topologies.cluster import CONTROLLER_ADDRESS, MAX_UNITS, NETWORKS, Network, SynodTopo
 from topologies.registry import RUN
 
@@ -120,7 +121,7 @@ def cluster_file(options: Options) -> str:
 def app_argv(config: Path) -> list[str]:
     """The app, under a plain ryu-manager."""
     return [
-        *("env", f"SYNOD_CONFIG={config}"),
+        *("nice", "-n", NICENESS, "env", f"SYNOD_CONFIG={config}"),
         *(program("ryu-manager"), "--ofp-tcp-listen-port", str(OPENFLOW_PORT)),
         *("--wsapi-host", "127.0.0.1", "--wsapi-port", str(HTTP_PORT)),
         "ryu_apps.load_balancer",

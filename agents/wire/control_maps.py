@@ -25,9 +25,10 @@ class Announce:
     conntrack events. `role`, `primary` (0: none) and `term` are what the app told it last. `macs`
     are the physical MACs by interface name, `digest` that of the configuration, `serving` the
     sessions it serves. `hears` are the units that it hears on the HA link, `adopted` those of whose
-    sessions it has made its own what it was told to. `down` are the indices of the interfaces whose
-    NIC has no link, `synced` the other units whose sessions it holds up to date (None: session
-    pickup is off). `counters` are outcomes counted since the start: some of them, if all don't fit.
+    sessions it has made its own what it was told to, `forfeited` the last State.forfeit that it has
+    carried out. `down` are the indices of the interfaces whose NIC has no link, `synced` the other
+    units whose sessions it holds up to date (None: session pickup is off). `counters` are outcomes
+    counted since the start: some of them, if all don't fit.
     """
 
     unit: int
@@ -44,6 +45,7 @@ class Announce:
     term: int = 0
     hears: tuple[int, ...] = ()
     adopted: tuple[int, ...] = ()
+    forfeited: int = 0
     down: tuple[int, ...] = ()
     synced: tuple[int, ...] | None = None
     counters: Mapping[str, int] = field(default_factory=dict)
@@ -56,7 +58,8 @@ class State:
     `boot` (u32) is random and new with each start of the app; `role` is the agent's own, `primary`
     the primary's unit id (0: none); `balancing` says whether new sessions are to be offered; `term`
     (u32) grows with each change of primary; `adopt` are the units whose sessions the agent's unit
-    serves from now on.
+    serves from now on; `forfeit` (u32), where not 0 and new, says that it serves none of those any
+    more that it served before.
     """
 
     boot: int
@@ -65,6 +68,7 @@ class State:
     balancing: bool
     term: int = 0
     adopt: tuple[int, ...] = ()
+    forfeit: int = 0
 
 
 def _number(low: int, high: int) -> Callable[[object], bool]:
@@ -119,6 +123,7 @@ _ANNOUNCE: dict[str, Callable[[object], bool]] = {
     "resync": _U32,
     "hears": _units,
     "adopted": _units,
+    "forfeited": _U32,
     "down": _numbers(ports.MAX_INTERFACES),
     "synced": lambda value: value is None or _units(value),
     "counters": _table(1024, _text(48), _COUNT),
@@ -130,6 +135,7 @@ _STATE: dict[str, Callable[[object], bool]] = {
     "balancing": lambda value: type(value) is bool,
     "term": _U32,
     "adopt": _units,
+    "forfeit": _U32,
 }
 
 

@@ -1,16 +1,17 @@
 """Conntrack labels: which unit serves a connection, which interface it came in by, whether it is to
-be balanced, whether another unit than the primary reads what it announces.
+be balanced, whether another unit than the primary reads what it announces, whether it is one to be
+replicated.
 
 A conntrack entry has 128 label bits. They hold what the talk keeps in a `__u8 cnodeid` of its own
 in struct nfct: a label needs no kernel patch, is listed by `conntrack -L --label unit-6`, and
 leaves the mark to the user.
 
-    bit      127      83  82  81  80           65  64            1  0
-             +----------+---+---+---------------+---------------+--+
-             |          | h | b | in-16 .. in-1 | unit-64 .. -1 |  |
-             +----------+---+---+---------------+---------------+--+
-        the user's -'     |   '- balance                          '- the user's
-                          '- helper
+    bit      127  84  83  82  81  80           65  64            1  0
+             +------+---+---+---+---------------+---------------+--+
+             |      | l | h | b | in-16 .. in-1 | unit-64 .. -1 |  |
+             +------+---+---+---+---------------+---------------+--+
+    the user's -'     |   |   '- balance                          '- the user's
+               live -'    '- helper
 
 On the wire (CTA_LABELS) they are 16 bytes, the kernel's bitmap of unsigned longs as it lies in
 memory: on a little-endian machine bit n is bit n%8 of byte n//8. Synod runs on such machines only.
@@ -26,6 +27,7 @@ UNIT_BIT = 0  # unit-N is bit UNIT_BIT + N
 INTERFACE_BIT = 64  # in-I is bit INTERFACE_BIT + I
 BALANCE_BIT = 81
 HELPER_BIT = 82
+LIVE_BIT = 83
 
 _UNITS = sum(1 << (UNIT_BIT + unit) for unit in range(1, MAX_UNITS + 1))
 _INTERFACES = sum(1 << (INTERFACE_BIT + index) for index in range(1, MAX_INTERFACES + 1))
@@ -68,11 +70,11 @@ def connlabel_conf(interface_names: Iterable[str]) -> str:
     """Text of connlabel.conf, by which `nft` (from /etc) and `conntrack` (from /etc/xtables) know
     the labels by name.
     """
-    lines = ["# Synod's conntrack labels: bit, name. Bits 0 and 83 to 127 are free for your own."]
+    lines = ["# Synod's conntrack labels: bit, name. Bits 0 and 84 to 127 are free for your own."]
     lines += [f"{UNIT_BIT + unit} unit-{unit}" for unit in range(1, MAX_UNITS + 1)]
     lines += [f"# in-{index}: came in by {name}" for index, name in enumerate(interface_names, 1)]
     lines += [f"{INTERFACE_BIT + index} in-{index}" for index in range(1, MAX_INTERFACES + 1)]
-    lines += [f"{BALANCE_BIT} balance", f"{HELPER_BIT} helper", ""]
+    lines += [f"{BALANCE_BIT} balance", f"{HELPER_BIT} helper", f"{LIVE_BIT} live", ""]
     return "\n".join(lines)
 
 

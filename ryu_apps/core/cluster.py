@@ -32,7 +32,8 @@ class State(StrEnum):
 
     DOWN = "down"  # its bridge isn't connected
     DEAD = "dead"  # nor does another unit hear of it
-    # connected; its flows aren't confirmed, or its agent hasn't announced itself yet
+    # connected; its flows aren't confirmed, its agent hasn't announced itself, or it doesn't hold
+    # the others' sessions yet
     JOINING = "joining"
     UP = "up"
     SILENT = "silent"  # it was up, and its agent isn't heard any more
@@ -90,7 +91,7 @@ class Member:
     since: float = -math.inf  # when that became so
     role: Role = Role.NONE
     connection: int | None = None  # which of its bridge's connections is the present one
-    confirmed: bool = False  # its bridge has the flows of its role are confirmed
+    confirmed: bool = False  # its bridge has confirmed the flows of its role
     answered: float = -math.inf  # when its bridge last said anything
     heard: float = -math.inf
     drained: bool = False  # by an operator: it is given no new sessions

@@ -20,6 +20,8 @@ from ryu_apps.core.journal import Journal
 from ryu_apps.core.sessions import Sessions
 from ryu_apps.core.takeover import Takeover
 
+FORMING = 5.0  # seconds after which a cluster is no longer one that forms
+PATIENCE = 10.0  # seconds that a unit which joins may take to hold the others' sessions
 LATE = 0.5  # seconds between two ticks that say: it was the app itself that was held up
 
 
@@ -37,7 +39,7 @@ class Formation:
         self.cluster = cluster
         self.boot = boot
         self.members = members = Members(cluster)
-        self.takeover = Takeover(members, sessions)
+        self.takeover = Takeover(members, sessions, boot)
         self.bridges = Bridges(cluster, members, sessions, self.takeover, journal, tokens=tokens)
         self.found = math.inf  # when the cluster was formed, or found
         self._sessions = sessions
@@ -77,7 +79,8 @@ class Formation:
             effects = self.appoint(claimed, announce.term, "primary_adopted", now)
         else:
             effects = self._form(now)
-        if finished := self.takeover.adopted(member):
+        settled, finished = self.takeover.heard(member)
+        if settled:
             effects += [*finished, *self.share_out(now), *self.bridges.refresh(member, now)]
         return effects + self._ready(member, now)
 
@@ -91,6 +94,7 @@ class Formation:
             self.bridges.diverting,
             members.term,
             tuple(sorted(adopt)),
+            self.takeover.forfeit(member.unit.id),
         )
         frame = control.state_frame(self.cluster.group, member.unit.id, state)
         return events.Send(member.unit.id, ports.SYNOD, frame)
@@ -133,8 +137,8 @@ class Formation:
         primary = self.members.primary
         if primary is None:
             return []
-        moving = self.takeover.units
-        up = [each for each in self.members.up() if each.unit.id not in moving]
+        unsettled = self.takeover.unsettled
+        up = [each for each in self.members.up() if each.unit.id not in unsettled]
         shares = tuple(
             (each.unit.id, each.unit.weight) for each in up if each.unit.weight and not each.drained
         )
@@ -162,7 +166,19 @@ class Formation:
         told = member.announce
         if member.role is Role.NONE or not member.confirmed or not member.audible(now) or not told:
             return []
+        if member.state is State.JOINING and not self._holds_all(member, now):
+            return []
         return self.changed(member, Change.UNLINKED if told.down else Change.READY, now)
+
+    def _holds_all(self, member: Member, now: float) -> bool:
+        """Whether a unit that joins holds the sessions of those that live, and has given up its
+        own that are others' by now. Not asked of the primary, nor while the cluster forms, nor for
+        ever: a unit that nobody can tell of sessions still serves its own.
+        """
+        forms = now - self.found < FORMING or member is self.members.primary
+        if forms or now - member.since >= PATIENCE:
+            return True
+        return not self.members.lacks(member) and not self.takeover.forfeit(member.unit.id)
 
     def _form(self, now: float) -> list[Effect]:
         elected = self.members.elect(now)

@@ -7,7 +7,13 @@ other: their flows go by one flow-mod, and the unit may be given new ones.
 
 A new primary serves everything at first: its bridge has no session flow, so all packets go to its
 kernel, and its agent makes the sessions of all units its own.
+
+A unit that lost its sessions and lives, or comes back, is told to forfeit them: it would take its
+entries for its own still. Until it has, it gets no new ones.
 """
+
+from collections.abc import Iterator
+from itertools import count
 
 from ryu_apps.core.cluster import Member, Members
 from ryu_apps.core.events import Effect, Forget
@@ -15,12 +21,15 @@ from ryu_apps.core.sessions import Sessions
 
 
 class Takeover:
-    """Units whose sessions the primary is making its own."""
+    """Units whose sessions the primary is making its own. `boot` (u32) is the app's."""
 
-    def __init__(self, members: Members, sessions: Sessions) -> None:
+    def __init__(self, members: Members, sessions: Sessions, boot: int) -> None:
         self._members = members
         self._sessions = sessions
         self.units: set[int] = set()
+        self._forfeits: dict[int, int] = {}
+        # Not what an app before this one has told.
+        self._tokens: Iterator[int] = (1 + (boot + n) % 0xFFFFFFFF for n in count())
 
     @property
     def homes(self) -> dict[int, int]:
@@ -30,12 +39,29 @@ class Takeover:
     def begin(self, home: Member, *units: int) -> int:
         """These units' sessions become the primary's (`home`, from now on); how many they are."""
         self.units = (self.units | set(units)) - {home.unit.id}
+        self._forfeits |= {unit: next(self._tokens) for unit in units if unit != home.unit.id}
+        self._forfeits.pop(home.unit.id, None)
         return sum(self._sessions.move(unit, home.unit.id) for unit in units)
 
-    def adopted(self, member: Member) -> list[Effect]:
-        """An agent has announced itself: what the primary's has made its own is over with."""
-        if member is not self._members.primary or not member.announce:
-            return []
-        done = self.units & set(member.announce.adopted)
+    def forfeit(self, unit: int) -> int:
+        """What an agent is told of this: not 0 if its unit is to give up its sessions."""
+        return self._forfeits.get(unit, 0)
+
+    @property
+    def unsettled(self) -> set[int]:
+        """Units that have had sessions which are not all elsewhere yet."""
+        return self.units | self._forfeits.keys()
+
+    def heard(self, member: Member) -> tuple[bool, list[Effect]]:
+        """An agent has announced itself: what it has done of this is over with. Whether anything
+        was, and what is to be done then.
+        """
+        announce, unit = member.announce, member.unit.id
+        assert announce  # it is why this is called
+        forfeited = self._forfeits.get(unit) == announce.forfeited
+        if forfeited:
+            del self._forfeits[unit]
+        is_primary = member is self._members.primary
+        done = self.units & set(announce.adopted) if is_primary else set()
         self.units -= done
-        return [Forget(member.unit.id, unit) for unit in sorted(done)]
+        return forfeited or bool(done), [Forget(unit, other) for other in sorted(done)]

@@ -65,7 +65,8 @@ def _worlds_of(item: pytest.Item) -> list[Any]:
     from tests.lab.world import World  # noqa: PLC0415 - not importable where the lab cannot run
 
     values = getattr(item, "funcargs", {}).values()
-    return [value for value in values if isinstance(value, World)]
+    found = [getattr(value, "world", value) for value in values]
+    return [value for value in found if isinstance(value, World)]
 
 
 def keep(world: Any, folder: Path) -> None:
@@ -137,6 +138,21 @@ def related_world(_related: Any) -> Any:
     _related.rules(RULES)
     _related.timeouts(**KEPT)
     return _related
+
+
+@pytest.fixture(scope="module")
+def _failing(make_world: Callable[..., Any]) -> Any:
+    return make_world(3)
+
+
+@pytest.fixture
+def cluster(_failing: Any) -> Iterator[Any]:
+    """A lab of three units of the module's own, any of them primary; to be broken, and whole again
+    afterwards.
+    """
+    from tests.lab.failing import mended  # noqa: PLC0415
+
+    yield from mended(_failing)
 
 
 @pytest.fixture

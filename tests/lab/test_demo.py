@@ -1,5 +1,6 @@
 """The demonstration works, and leaves nothing, even if it is stopped half-way."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ def of(process: subprocess.Popen[str]) -> list[str]:
     return [name for name in running() if name.startswith(f"lab-{process.pid}-")]
 
 
-def test_it_shows_exact_shares_and_one_session() -> None:
+def test_it_shows_exact_shares_one_session_and_none_lost_when_units_are_killed() -> None:
     process = demo("--sessions", "20")
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
@@ -34,6 +35,10 @@ def test_it_shows_exact_shares_and_one_session() -> None:
     assert said.count(" exact") == 6
     assert "cut off: byte for byte the client's packet again" in said
     assert said.count("table=2") == 2
+    assert len(re.findall(r"ms +SIGKILL of all that runs on u\d", said)) == 2
+    assert [said.count(f"event={name} ") for name in ("unit_rehomed", "primary_promoted")] == [1, 1]
+    assert said.count("12 before, 0 lost, 12 after") == 2
+    assert "12 downloads complete" in said
     assert of(process) == []
 
 

@@ -61,12 +61,31 @@ def until_state(world: World, unit: int, wanted: str, timeout: float = 10) -> No
 
 
 def one_on_each_unit(world: World) -> dict[int, Session]:
-    """As many sessions as it takes: whose turn it is depends on what was before."""
+    """As many sessions as it takes: whose turn it is depends on what was before, and a unit that
+    has just returned first gives up those that it had.
+    """
     sessions: dict[int, Session] = {}
-    for _ in range(2 * len(world.units)):
+
+    def complete() -> bool:
         sessions.setdefault((session := world.connect()).unit, session)
-    assert set(sessions) == set(world.units)
+        return set(sessions) == set(world.units)
+
+    world.until(complete, world.situation)
     return sessions
+
+
+def until_picked_up(world: World, sessions: dict[int, Session]) -> None:
+    """Until every unit holds every one of these sessions, as established."""
+
+    def everywhere() -> bool:
+        entries = [
+            world.entry(session.endpoints, unit)
+            for session in sessions.values()
+            for unit in world.units
+        ]
+        return all(entry and entry.state == "ESTABLISHED" for entry in entries)
+
+    world.until(everywhere, world.situation)
 
 
 def alive(world: World, session: Session) -> bool:
@@ -169,21 +188,23 @@ def test_nobody_is_dead_who_cannot_reach_the_app(world: World, faults: Faults) -
 
 @pytest.mark.parametrize("death", ["killed", "without power"])
 def test_another_unit_takes_over_from_a_primary_that_dies(
-    world: World, faults: Faults, death: str
+    world: World, faults: Faults, tmp_path: Path, death: str
 ) -> None:
     was = primary(world)
     heir, _ = auxiliaries(world)
     sessions = one_on_each_unit(world)
-    DEATHS[death](faults, f"u{was}")
-    world.until(lambda: primary(world) == heir, world.situation)
-    world.primary = heir
-    assert alive(world, sessions[heir])
-    assert world.client("sessions", address=SERVER, port=PORT, count=20) == ["ok"] * 20
+    until_picked_up(world, sessions)
+    with downloads(world, tmp_path):
+        DEATHS[death](faults, f"u{was}")
+        world.until(lambda: primary(world) == heir, world.situation)
+        world.primary = heir
+        assert all(alive(world, session) for session in sessions.values())
+        assert world.client("sessions", address=SERVER, port=PORT, count=20) == ["ok"] * 20
     faults.restart(f"u{was}")
     until_state(world, was, "up")
     assert primary(world) == heir
     assert world.unit_status(was)["role"] == "auxiliary"
-    assert alive(world, sessions[heir])
+    assert all(alive(world, session) for session in sessions.values())
     one_on_each_unit(world)
 
 

@@ -244,9 +244,13 @@ class World:
         return sum(row["sessions"]["live"] for row in self.status()["units"])
 
     def sessions_of(self, unit: int) -> list[Entry]:
-        """A unit's entries but for those of its own connections, to the controller."""
-        mine = {f"10.254.0.{unit}", "10.254.0.254"}
-        return [entry for entry in entries(self.lab, unit) if entry.original.source not in mine]
+        """A unit's entries but for those of its own connections, to the controller, and the
+        canaries, on the HA link.
+        """
+        ours = ("10.254.0.", "169.254.83.")
+        return [
+            entry for entry in entries(self.lab, unit) if not entry.original.source.startswith(ours)
+        ]
 
     def left_over(self) -> dict[str, object]:
         """Everything per session that is still somewhere; empty when all is gone.

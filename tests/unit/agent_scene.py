@@ -16,6 +16,7 @@ from agents.ctnetlink import (
     ASSURED,
     CONFIRMED,
     SEEN_REPLY,
+    SYN_RECV,
     SYN_SENT,
     Entry,
     Get,
@@ -46,6 +47,7 @@ units:
   - {{id: 2}}
   - {{id: 3}}
 controllers: ["tcp:127.0.0.1:6653"]
+pickup: off
 """
 )
 SELECTIVE = parse(
@@ -60,6 +62,7 @@ interfaces:
 ha: {nic: nic-ha, subnet: 169.254.83.0/24}
 units: [{id: 1}, {id: 2}]
 controllers: ["tcp:127.0.0.1:6653"]
+pickup: off
 """
 )
 BY_THE_CLOCK = (control.ANNOUNCE, control.KEEPALIVE)
@@ -101,7 +104,7 @@ def known_to_be(unit: int) -> tuple[tuple[Get, Entry], tuple[GetExpectation, int
 
 def frozen(unit: int, status: int = CONFIRMED, *, helper: bool = False) -> Update:
     """What is done to the entry of a session that goes to another unit."""
-    return Update(ORIG, *with_unit(unit, helper), status | SEEN_REPLY | ASSURED, LASTING)
+    return Update(ORIG, *with_unit(unit, helper), status | SEEN_REPLY | ASSURED, LASTING, SYN_RECV)
 
 
 @dataclass
@@ -123,7 +126,7 @@ class Scene:
             mtus={INT: self.mtu, EXT: self.mtu},
         )
         self.core = Core(facts, self.now)
-        run(self.core.tick(self.now))
+        list(self.core.tick(self.now))  # what it asks for waits for a test that answers
         self.core.take(self.now)
 
     def told(self, role: str = "primary") -> "Scene":

@@ -132,6 +132,7 @@ class World:
             digest=self.cluster.digest,
             serving=0,
             resync=0,
+            forfeited=self.controller.formation.takeover.forfeit(sender),
         )
         return replace(told, **changes)
 

@@ -81,19 +81,22 @@ def handed(scene: Scene, *script: tuple[object, object], data: object = DATA) ->
 def test_a_syn_becomes_an_entry_and_the_clients_own_syn(payload: bytes) -> None:
     scene = auxiliary()
     (steps,) = scene.given(arriving(syndata.encode(DATA), payload=payload))
-    assert drive(steps, (Create(made()), 0)) == Outcome.INJECTED
+    assert drive(steps, (Create(made(), liberal=True), 0)) == Outcome.INJECTED
     assert scene.frames() == [arriving(b"", payload=payload)]
     assert ORIG in scene.core.serving.sessions
 
 
 def test_a_unit_without_a_role_yet_serves_what_its_bridge_lets_through() -> None:
-    assert handed(Scene(unit=2), (Create(made()), 0)) == Outcome.INJECTED
+    assert handed(Scene(unit=2), (Create(made(), liberal=True), 0)) == Outcome.INJECTED
 
 
 @pytest.mark.parametrize("state", [0, SYN_SENT, 2, ESTABLISHED, 4, 5, 6, 9])
 def test_a_syn_sent_again_finds_its_entry(state: int) -> None:
     scene = auxiliary()
-    script = [(Create(made()), errno.EEXIST), (Get(ORIG), made()._replace(state=state))]
+    script = [
+        (Create(made(), liberal=True), errno.EEXIST),
+        (Get(ORIG), made()._replace(state=state)),
+    ]
     assert handed(scene, *script) == Outcome.RETRANSMITTED
     assert scene.frames() == [arriving(b"")]
     assert ORIG in scene.core.serving.sessions
@@ -105,17 +108,18 @@ def test_a_syn_sent_again_finds_its_entry(state: int) -> None:
         made()._replace(state=TIME_WAIT),
         made()._replace(state=CLOSE),
         made()._replace(reply=inverse(ORIG)),
+        made()._replace(labels=labels(3, from_interface(INT))),
     ],
 )
 def test_a_port_used_again_replaces_the_entry(present: Entry) -> None:
     scene = auxiliary()
     script = [
-        (Create(made()), errno.EEXIST),
+        (Create(made(), liberal=True), errno.EEXIST),
         (Get(ORIG), present),
         (Get(ORIG), present),
         (Delete(ORIG), 0),
         (Get(REPLY), errno.ENOENT),
-        (Create(made()), 0),
+        (Create(made(), liberal=True), 0),
     ]
     assert handed(scene, *script) == Outcome.REPLACED
     assert scene.frames() == [arriving(b"")]
@@ -127,12 +131,12 @@ def test_a_reply_tuple_used_again_ends_the_session_that_had_it() -> None:
     scene.core.serving.add(other, scene.now)
     scene.now += 10
     script = [
-        (Create(made()), errno.EEXIST),
+        (Create(made(), liberal=True), errno.EEXIST),
         (Get(ORIG), errno.ENOENT),
         (Get(ORIG), errno.ENOENT),
         (Get(REPLY), entry(other, REPLY, 2)),
         (Delete(other), 0),
-        (Create(made()), 0),
+        (Create(made(), liberal=True), 0),
     ]
     assert handed(scene, *script) == Outcome.REPLACED
     ended, frame = scene.frames()[::-1]
@@ -144,11 +148,11 @@ def test_a_reply_tuple_used_again_ends_the_session_that_had_it() -> None:
 def test_an_entry_that_stays_in_the_way_drops_the_syn() -> None:
     scene = auxiliary()
     script = [
-        (Create(made()), errno.EEXIST),
+        (Create(made(), liberal=True), errno.EEXIST),
         (Get(ORIG), errno.ENOENT),
         (Get(ORIG), errno.ENOENT),
         (Get(REPLY), errno.ENOENT),
-        (Create(made()), errno.EEXIST),
+        (Create(made(), liberal=True), errno.EEXIST),
     ]
     assert handed(scene, *script) == Outcome.CREATE_REFUSED
     assert scene.frames() == []
@@ -156,7 +160,9 @@ def test_an_entry_that_stays_in_the_way_drops_the_syn() -> None:
 
 
 def test_a_full_table_drops_the_syn() -> None:
-    assert handed(auxiliary(), (Create(made()), errno.ENOMEM)) == Outcome.CREATE_REFUSED
+    assert (
+        handed(auxiliary(), (Create(made(), liberal=True), errno.ENOMEM)) == Outcome.CREATE_REFUSED
+    )
 
 
 EXPECTED_FTP = DATA._replace(helper="ftp", master=MASTER)
@@ -164,7 +170,7 @@ UNEXPECTED = (GetExpectation(ORIG), errno.ENOENT)
 
 
 def test_helper_and_master_go_into_the_entry() -> None:
-    script = (Create(made(EXPECTED_FTP)), 0)
+    script = (Create(made(EXPECTED_FTP), liberal=True), 0)
     assert handed(auxiliary(), script, UNEXPECTED, data=EXPECTED_FTP) == Outcome.INJECTED
 
 
@@ -172,7 +178,7 @@ def test_helper_and_master_go_into_the_entry() -> None:
 def test_what_this_kernel_expected_has_come_and_comes_but_once(flags: int) -> None:
     """Unless it is permanent, as a packet that met it would have ended it."""
     present = (GetExpectation(ORIG), expectation(flags=flags))
-    script: list[tuple[object, object]] = [(Create(made(EXPECTED_FTP)), 0), present]
+    script: list[tuple[object, object]] = [(Create(made(EXPECTED_FTP), liberal=True), 0), present]
     if not flags & PERMANENT:
         script.append((Unexpect(ORIG), 0))
     scene = auxiliary()
@@ -183,7 +189,7 @@ def test_what_this_kernel_expected_has_come_and_comes_but_once(flags: int) -> No
 
 def test_a_session_that_nothing_announced_ends_no_expectation() -> None:
     data = DATA._replace(helper="ftp")
-    assert handed(auxiliary(), (Create(made(data)), 0), data=data) == Outcome.INJECTED
+    assert handed(auxiliary(), (Create(made(data), liberal=True), 0), data=data) == Outcome.INJECTED
 
 
 @pytest.mark.parametrize(
@@ -202,7 +208,7 @@ def test_a_session_is_served_without_a_helper_or_master_that_is_not_there(
     without = made(EXPECTED_FTP)
     script: list[tuple[object, object]] = []
     for result in results:
-        script.append((Create(without), result))
+        script.append((Create(without, liberal=True), result))
         if result == errno.EOPNOTSUPP:
             without = without._replace(helper="")
         elif result == errno.ENOENT:

@@ -9,9 +9,9 @@ from agents.core_primary import LASTING
 from agents.ctnetlink import (
     ASSURED,
     CONFIRMED,
-    ESTABLISHED,
     EXPECTED,
     SEEN_REPLY,
+    SYN_RECV,
     Create,
     Entry,
     Get,
@@ -284,7 +284,7 @@ def test_an_entry_gone_before_the_decision_is_made_again(unit: int) -> None:
         REPLY,
         unit,
         status=CONFIRMED | SEEN_REPLY | ASSURED,
-        state=ESTABLISHED,
+        state=SYN_RECV,
         timeout=LASTING,
     )
     script = [(update, errno.ENOENT), (Create(made, liberal=True), 0)]
@@ -304,7 +304,7 @@ def test_a_syn_whose_entry_became_anothers_is_dropped(unit: int) -> None:
         REPLY,
         unit,
         status=CONFIRMED | SEEN_REPLY | ASSURED,
-        state=ESTABLISHED,
+        state=SYN_RECV,
         timeout=LASTING,
     )
     update = OWN if unit == 1 else frozen(unit)

@@ -1,19 +1,26 @@
 """Carrying out the plan: what fails is undone, what was there before is there again."""
 
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents import bringup, provision
+from agents import bringup, provision, supervise
+from agents import machine as machine_
 from agents.bringup import Block, Command, Host
 from agents.config import Cluster, parse
 from agents.provision import ProvisionError
 from tests.unit.test_bringup_plan import TEXT
 
 Argv = tuple[str, ...]
+HOST = Host(database="/db", python=sys.executable)
+DAEMONS = ("ovsdb-server", "ovs-vswitchd")
+LINKS = ("int", "ext", "ha", "synod0", "nic-int", "nic-ext", "nic-ha")
+TABLES = (("inet", "synod"), ("netdev", "synod"), ("netdev", "synod0"))
 
 
 class Machine:
@@ -27,6 +34,7 @@ class Machine:
         self.fails: int | None = None
         self.settings: dict[str, str] = {}
         self.features = {"tx", "gro"}
+        self.running: set[str] = set()
 
     def run(self, argv: Argv, stdin: str = "") -> str:
         if argv[:2] == ("ethtool", "-k"):
@@ -36,7 +44,19 @@ class Machine:
             raise ProvisionError("no")
         if argv[0] == "sysctl":
             self.settings.update(dict(pair.split("=") for pair in argv[3:]))
+        self.running |= {word for word in argv if word in DAEMONS or word == "agents.supervise"}
         return ""
+
+    def links(self) -> dict[str, Any]:
+        """All links of the plan, as far as commands have come with them."""
+        found = {name: {"flags": [], "addr_info": []} for name in LINKS}
+        for argv in self.ran:
+            if argv[:3] == ("ip", "address", "add"):
+                local, length = argv[3].split("/")
+                found[argv[5]]["addr_info"].append({"local": local, "prefixlen": int(length)})
+            if argv[:3] == ("ip", "link", "set"):
+                found[argv[3]]["flags"].append(argv[4].upper())
+        return found
 
     def sysctl(self, key: str) -> str:
         return self.settings.setdefault(key, "1" if key.endswith("tcp_loose") else "0")
@@ -48,11 +68,17 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     files = (str(tmp_path / "connlabel.conf"), str(tmp_path / "xtables" / "connlabel.conf"))
     monkeypatch.setattr(bringup, "CONNLABEL_FILES", files)
     monkeypatch.setattr(provision, "JOURNAL", tmp_path / "run" / "unit.json")
-    monkeypatch.setattr(provision, "_run", made.run)
-    monkeypatch.setattr(provision, "_sysctl", made.sysctl)
-    monkeypatch.setattr(provision, "_features_on", lambda _nic: made.features)
+    monkeypatch.setattr(machine_, "run", made.run)
+    monkeypatch.setattr(machine_, "setting", made.sysctl)
+    monkeypatch.setattr(machine_, "links", made.links)
+    monkeypatch.setattr(machine_, "tables", lambda: frozenset(TABLES))
+    monkeypatch.setattr(machine_, "runs", lambda daemon: daemon in made.running)
+    monkeypatch.setattr(
+        supervise, "read_pid", lambda _path: int("agents.supervise" in made.running) or None
+    )
+    monkeypatch.setattr(machine_, "features_on", lambda _nic: made.features)
     monkeypatch.setattr(provision, "_check", lambda *_: None)
-    monkeypatch.setattr(provision, "look", lambda _datapath: Host(database="/db"))
+    monkeypatch.setattr(provision, "look", lambda _datapath: HOST)
     return made
 
 
@@ -127,8 +153,54 @@ def test_whichever_step_fails_all_before_it_are_undone(machine: Machine, cluster
 
 def test_up_again_does_nothing(machine: Machine, cluster: Cluster) -> None:
     up(cluster)
-    machine.ran.clear()
+    did = list(machine.ran)
     assert not up(cluster)
+    assert machine.ran == did
+
+
+def test_up_again_starts_what_was_killed(machine: Machine, cluster: Cluster) -> None:
+    up(cluster)
+    did = len(machine.ran)
+    machine.running.clear()
+    assert up(cluster)
+    names = [argv[0] for argv in machine.ran[did:]]
+    assert names == ["ovsdb-server", "nice", sys.executable]
+    assert machine.running == {*DAEMONS, "agents.supervise"}
+    assert not up(cluster)
+
+
+def test_what_others_have_started_is_theirs_to_start_again(
+    machine: Machine, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provision, "look", lambda _datapath: replace(HOST, ovs_running=True))
+    monkeypatch.setattr(provision, "_remove_remains", lambda *_: None)
+    up(cluster)
+    assert not machine.running & set(DAEMONS)
+    machine.running.clear()
+    assert up(cluster)
+    assert machine.running == {"agents.supervise"}
+
+
+def test_ports_that_are_others_than_before_are_given_what_they_lack(
+    machine: Machine, cluster: Cluster
+) -> None:
+    up(cluster)
+    machine.ran.clear()  # and with that, links are down and without addresses
+    machine.settings["net/ipv6/conf/int/disable_ipv6"] = "0"
+    words: list[str] = []
+    again = lambda step: words.append(step.why)  # noqa: E731
+    assert provision.mend(cluster, 1, "cluster.yaml", again, frozenset({"synod0"}))
+    assert machine.settings["net/ipv6/conf/int/disable_ipv6"] == "1"
+    assert "the cluster's address on int" in words
+    assert "what the bridge gives the agent, and what the agent is to see" in words
+    links = machine.links()
+    up_now = {name for name in links if "UP" in links[name]["flags"]}
+    assert up_now == {"int", "ext", "ha", "synod0"}  # NICs are the machine's
+    assert not provision.mend(cluster, 1, "cluster.yaml", again, frozenset())
+
+
+def test_a_host_that_is_no_unit_is_not_mended(machine: Machine, cluster: Cluster) -> None:
+    assert not provision.mend(cluster, 1, "cluster.yaml", lambda _step: None)
     assert not machine.ran
 
 
@@ -166,7 +238,7 @@ def test_a_bridge_in_the_file_after_a_power_loss_goes_if_it_is_ours(
         asked.append(operation)
         return json.dumps([{"rows": [{"_uuid": ["uuid", "b1"], "external_ids": ids}]}])
 
-    monkeypatch.setattr(provision, "_run", run)
+    monkeypatch.setattr(machine_, "run", run)
     monkeypatch.setattr(provision, "look", lambda _datapath: Host())
     assert up(cluster)
     select, mutate = asked

@@ -55,6 +55,15 @@ def test_the_dead_have_no_start_time() -> None:
         until(lambda: start_time(process.pid) is None)  # a zombie still, until it is waited for
 
 
+CLUSTER = """
+name: kept
+group: 1
+interfaces: {int: {nic: eth1, addresses: [10.1.0.1/24]}}
+ha: {nic: eth2}
+units: [{id: 1}]
+controllers: ["tcp:127.0.0.1:6653"]
+"""
+
 # The supervisor as a program of its own, its files elsewhere, with a shell command for an agent.
 PROGRAM = """
 import subprocess, sys
@@ -64,18 +73,25 @@ supervise.RUN = Path(sys.argv[1])
 supervise.FIRST_WAIT = 0.05
 popen = subprocess.Popen
 def as_agent(argv, **options):
-    assert argv[3:7] == [sys.executable, "-m", "agents.cli", "agent"], argv
-    return popen([*argv[:3], "sh", "-c", sys.argv[2]], **options)
+    assert argv[6:10] in (
+        [sys.executable, "-m", "agents.cli", "agent"],
+        [sys.executable, "-m", "agents.replication", "--config"],
+    ), argv
+    program = "exec sleep 60" if "agents.replication" in argv else sys.argv[2]
+    return popen([*argv[:6], "sh", "-c", program], **options)
 supervise.subprocess.Popen = as_agent
-sys.exit(supervise.run("cluster.yaml", 1))
+sys.exit(supervise.run(sys.argv[3], 1))
 """
 
 
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Callable[[str], subprocess.Popen[bytes]]:
+    config = tmp_path / "cluster.yaml"
+    config.write_text(CLUSTER)
+
     def start(agent: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(tmp_path), agent],
+            [sys.executable, "-c", PROGRAM, str(tmp_path), agent, str(config)],
             stdout=subprocess.DEVNULL,
             cwd=Path(supervise.__file__).parents[1],
         )
@@ -103,6 +119,18 @@ def test_told_to_end_it_ends_the_agent_first(supervisor: Start, tmp_path: Path) 
         process.wait(10)
     assert process.returncode == 0
     assert start_time(agent) is None
+    assert not list(tmp_path.glob("*.pid"))
+
+
+def test_session_pickup_is_kept_running_beside_it(supervisor: Start, tmp_path: Path) -> None:
+    with supervisor("exec sleep 60") as process:
+        until(lambda: read_pid(tmp_path / "replication.pid"))
+        first = read_pid(tmp_path / "replication.pid")
+        assert first
+        os.kill(first, signal.SIGKILL)
+        until(lambda: read_pid(tmp_path / "replication.pid") not in (None, first))
+        assert read_pid(tmp_path / "agent.pid")
+        process.terminate()
     assert not list(tmp_path.glob("*.pid"))
 
 

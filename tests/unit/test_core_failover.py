@@ -1,10 +1,13 @@
 """Who is dead, whose sessions become whose, and who is primary then."""
 
+from typing import Any
+
 import pytest
 
 from agents.wire import ports, routed_arp
 from ryu_apps.core import events
 from ryu_apps.core.events import Effect
+from ryu_apps.core.formation import FORMING, PATIENCE
 from ryu_apps.core.gratuitous import PAUSES, announcements
 from ryu_apps.core.liveness import GRACE, UNANSWERED
 from ryu_apps.core.status import status
@@ -205,7 +208,62 @@ def test_a_new_primary_serves_alone_until_all_sessions_are_its_own() -> None:
     die(world, 1)
     assert set(world.decided(world.offer(2, *range(10))).values()) == {2}
     world.announce(2, hears=(3,), adopted=(1, 3))
+    assert set(world.decided(world.offer(2, *range(10, 20))).values()) == {2}
+    world.announce(3)
+    assert set(world.decided(world.offer(2, *range(20, 30))).values()) == {2, 3}
+
+
+def test_a_unit_that_lost_its_sessions_gives_them_up_before_it_gets_new_ones() -> None:
+    world = settled(World())
+    die(world, 1)
+    world.announce(2, hears=(3,), adopted=(1, 3))
+    told = state_told(world.announce(3, forfeited=0)).forfeit
+    assert told
+    assert set(world.decided(world.offer(2, *range(10))).values()) == {2}
+    assert state_told(world.announce(3, forfeited=told)).forfeit == 0
     assert set(world.decided(world.offer(2, *range(10, 20))).values()) == {2, 3}
+
+
+def rejoined(world: World, unit: int) -> None:
+    """A unit that was dead connects again, and hears the others."""
+    die(world, unit)
+    world.bridges[unit].answers = True
+    world.tick(FORMING)
+    world.connect(unit)
+
+
+def test_a_unit_that_joins_is_up_once_it_holds_the_sessions_of_the_living() -> None:
+    world = settled(World())
+    rejoined(world, 3)
+    held: dict[str, Any] = {"hears": (1, 2), "forfeited": 0}
+    world.announce(3, **held, synced=(1, 2))
+    assert world.states()[3][0] == "joining"  # it hasn't given up its own
+    held.pop("forfeited")
+    world.announce(3, **held, synced=(1,))
+    assert world.states()[3][0] == "joining"
+    world.announce(3, **held, synced=(1, 2))
+    assert world.states()[3][0] == "up"
+
+
+def test_a_unit_that_nobody_tells_of_sessions_is_up_in_the_end() -> None:
+    world = settled(World())
+    rejoined(world, 3)
+    for _ in range(round(PATIENCE / 0.2)):
+        world.announce(3, hears=(1, 2), synced=())
+        assert world.states()[3][0] == "joining"
+        hearing(world, 3)
+        world.tick()
+    world.announce(3, hears=(1, 2), synced=())
+    assert world.states()[3][0] == "up"
+
+
+def test_no_two_apps_say_it_alike() -> None:
+    tokens = set()
+    for boot in (7, 0xFFFFFFFF):
+        world = settled(World(boot=boot))
+        die(world, 2)
+        tokens.add(world.controller.formation.takeover.forfeit(2))
+    assert len(tokens - {0}) == 2
 
 
 def test_the_old_primary_returns_as_an_auxiliary() -> None:

@@ -52,6 +52,8 @@ def test_once_another_is_primary_the_old_one_can_be_drained_with_a_deadline() ->
     live_on(world, 0.4, **synced(world, *ALL))
     order(world, 2)
     tell(world, 2, adopted=(1, 3))
+    tell(world, 1)
+    tell(world, 3)
     world.offer(2, *range(9))
     assert world.live() == {1: 3, 2: 3, 3: 3}
     world.controller.give(Order(DRAIN, 1, 0.0), world.now)

@@ -20,7 +20,7 @@ from topologies.recipe import Options
 
 DOCS = Path(__file__).parents[2] / "docs" / "lab.md"
 TWO, THREE = Options(units=2), Options(units=2, interfaces=3)
-WHOLE = {"vswitchd": "S", "ovsdb-server": "S", "agent": "S", "supervisor": "S"}
+WHOLE = dict.fromkeys(("vswitchd", "ovsdb-server", "agent", "conntrackd", "supervisor"), "S")
 
 
 class TestNames:
@@ -70,6 +70,8 @@ class TestNames:
             ("/x/python -m agents.cli agent --config f --id 2 ", "agent"),
             ("setpriv --pdeathsig TERM /x/python -m agents.cli agent --config f --id 2 ", "agent"),
             ("/x/python -u -m agents.supervise run --config f --id 2 ", "supervisor"),
+            ("conntrackd -C /run/synod/conntrackd.conf ", "conntrackd"),
+            ("/x/python -m agents.replication --config f --id 2 ", "conntrackd"),
             ("/x/python /x/ryu-manager --ofp-tcp-listen-port 6653 ", "app"),
             ("ovs-appctl -t ovs-vswitchd exit ", None),
             ("/x/python -m agents.cli unit up ", None),
@@ -141,7 +143,7 @@ class TestCommands:
         (server, first), (switch, second) = faults.switch_argv(TWO, 2)
         assert (server.name, switch.name) == ("ovsdb-server", "vswitchd")
         assert first[0] == "ovsdb-server"
-        assert second[0] == "ovs-vswitchd"
+        assert second[3] == "ovs-vswitchd"
         assert "--detach" in second
 
 

@@ -1,0 +1,54 @@
+"""Renews what other units hold of this unit's sessions: tells the kernel's listeners of each again.
+
+conntrackd tells a change once, by multicast and without an answer (docs/adr/0016): what got lost,
+what a unit missed that wasn't there, and bytes that a helper has added since would never come. An
+update that changes nothing makes the kernel tell the whole entry again. All in turn, a few at a
+time; from the first on when another unit is heard anew.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+from agents.core_facts import Steps
+from agents.core_serving import Serving
+from agents.ctnetlink import Update
+from agents.outcomes import Outcome
+
+ROUND = 60.0  # seconds between the beginnings of two rounds, unless one takes longer
+AT_ONCE = 64
+PAUSE = 0.05  # seconds between so many
+
+
+class Renewing:
+    """Whose turn it is."""
+
+    def __init__(self, serving: Serving, now: float) -> None:
+        self._serving = serving
+        self._due: deque[bytes] = deque()
+        self._round_at = now
+        self._next = now
+
+    def begin(self, now: float) -> None:
+        """A unit may have missed something: all anew."""
+        self._round_at = self._next = now
+        self._due.clear()
+
+    def tick(self, now: float) -> Iterator[Steps]:
+        """Those whose turn it is."""
+        if now < self._next:
+            return
+        if not self._due and now >= self._round_at:
+            self._round_at = now + ROUND
+            self._due.extend(self._serving.sessions)
+        for _ in range(min(AT_ONCE, len(self._due))):
+            yield _renew(self._due.popleft())
+        self._next = now + PAUSE if self._due else self._round_at
+
+    def next_turn(self) -> float:
+        """When `tick` has something to do next."""
+        return self._next
+
+
+def _renew(orig: bytes) -> Steps:
+    result = yield Update(orig)
+    return Outcome.RENEW_GONE if result else Outcome.RENEWED

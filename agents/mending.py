@@ -1,0 +1,67 @@
+"""What of a unit is no longer as its plan says, by what is seen of the machine.
+
+Open vSwitch's userspace datapath makes the bridge's internal ports anew when the switch was ended
+with `exit --cleanup`: they have no addresses then, are down, and neither the kernel's settings nor
+the hooks of netdev tables are those of the ports before. So it is asked what is missing, not what
+has happened. Pure: `agents.provision` looks, and does the steps again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agents.bringup import Command, Step, Sysctls
+from agents.supervise import SUPERVISOR
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was found on the machine.
+
+    `links`: by name, as `ip -json address` has them; `tables`: the nftables tables, as (family,
+    name); `running`: the daemons and the supervisor that run, by name; `setting`: a kernel setting,
+    None if there is none; `anew`: the links that are others than when the steps were done last.
+    """
+
+    links: Mapping[str, Any]
+    tables: frozenset[tuple[str, str]]
+    running: frozenset[str]
+    setting: Callable[[str], str | None]
+    anew: frozenset[str] = frozenset()
+
+
+def is_missing(step: Step, seen: Seen) -> bool:
+    """Whether a step is to be done again: of programs, addresses, links that are to be up, kernel
+    settings and tables. A link that isn't there is waited for; what Open vSwitch's database says is
+    there as long as that is.
+    """
+    match step:
+        case Command():
+            return _has_no_effect(step, seen)
+        case Sysctls(values=values):
+            found = [(seen.setting(key), str(value)) for key, value in values]
+            return any(is_now not in (None, wanted) for is_now, wanted in found)
+        case _:
+            return False
+
+
+def _has_no_effect(command: Command, seen: Seen) -> bool:
+    match command:
+        case Command(undo=("ovs-appctl", "-t", program, "exit")):
+            return program not in seen.running
+        case Command(argv=(_, "-m", "agents.supervise", "start", *_)):
+            return SUPERVISOR not in seen.running
+        case Command(argv=("ip", "address", "add", address, "dev", name)):
+            return name in seen.links and address not in _addresses(seen.links[name])
+        case Command(argv=("ip", "link", "set", name, "up")):
+            return name in seen.links and "UP" not in seen.links[name]["flags"]
+        case Command(argv=("nft", "-f", "-"), undo=(_, _, _, family, table), stdin=text):
+            # A hook is one of the link that there was, and nft lists it by name all the same.
+            lost = any(f'"{name}"' in text for name in seen.anew)
+            return (family, table) not in seen.tables or (family == "netdev" and lost)
+        case _:
+            return False
+
+
+def _addresses(link: Mapping[str, Any]) -> set[str]:
+    return {f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"]}

@@ -1,0 +1,146 @@
+"""Session pickup: conntrackd, by which every unit holds every established session.
+
+    python -m agents.replication --config FILE --id N      prepares, and becomes conntrackd
+
+conntrackd tells the kernels of all units over the HA link what this unit's kernel tracks
+(https://conntrack-tools.netfilter.org/manual.html). What it needs of entries and events, and why it
+is set up like this, is measured in docs/adr/0016; which entries it hears of is said in
+`agents.nft`. Nothing here knows of roles: whose sessions go where is the app's to say.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from agents.config import Cluster, load
+from agents.conntrack import Conntrack, Dump
+from agents.ctnetlink import CLOSE, SYN_RECV, TIME_WAIT, Delete, Entry, Request, Update
+from agents.wire.labels import unit_of
+from agents.wire.ports import HA_KERNEL_NAME
+
+RUN = Path("/run/synod")
+CONTROL = RUN / "conntrackd.ctl"
+GROUP, PORT = "225.0.0.83", 3780
+
+# Seconds that a copy lives which nobody renews after conntrackd's start.
+UNRENEWED = 600
+# Sessions in these states only are told; what was told keeps its last one until its end.
+_STATES = "ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSED"
+
+_TEXT = """\
+# Written by Synod at each start: changes are lost.
+Sync {{
+    Mode NOTRACK {{
+        DisableExternalCache yes
+        StartupResync yes
+    }}
+    Multicast {{
+        IPv4_address {group}
+        Group {port}
+        IPv4_interface {address}
+        Interface {interface}
+        SndSocketBuffer 8388608
+        RcvSocketBuffer 8388608
+        Checksum on
+    }}
+}}
+General {{
+    Systemd no
+    HashSize 65536
+    HashLimit 1048576
+    LogFile {run}/conntrackd.log
+    LockFile {run}/conntrackd.lock
+    UNIX {{
+        Path {control}
+    }}
+    # The lowest of the real-time priorities: its own default, 99, is above the kernel's threads.
+    Scheduler {{
+        Type RR
+        Priority 1
+    }}
+    NetlinkBufferSize 8388608
+    NetlinkBufferSizeMaxGrowth 67108864
+    NetlinkOverrunResync no
+    Filter From Userspace {{
+        Protocol Accept {{
+            TCP
+        }}
+        State Accept {{
+            {states} for TCP
+        }}
+        Address Ignore {{
+            {ignored}
+        }}
+    }}
+}}
+"""
+
+
+def configuration(cluster: Cluster, unit_id: int) -> str:
+    """The text of conntrackd.conf of that unit; KeyError if the cluster has no such unit.
+
+    NOTRACK, as FTFW is for two: it keeps one sequence number for all that it hears (ftfw_recv()).
+    """
+    hosts = ["127.0.0.1", *(target.split(":")[1] for target in cluster.controllers)]
+    return _TEXT.format(
+        group=GROUP,
+        port=PORT,
+        address=cluster.unit(unit_id).ha_address.ip,
+        interface=HA_KERNEL_NAME,
+        run=RUN,
+        control=CONTROL,
+        states=_STATES,
+        ignored="\n            ".join(f"IPv4_address {host}" for host in sorted(set(hosts))),
+    )
+
+
+def demoted(entries: Iterable[Entry], unit_id: int) -> list[Request]:
+    """What makes entries of other units' sessions such as conntrackd doesn't take for this unit's
+    own, as it does with all that it finds at its start: it would tell their end when they expire
+    here. Those units tell them again at once; what they don't is over.
+    """
+    requests: list[Request] = []
+    for entry in entries:
+        if unit_of(entry.labels) in (0, unit_id) or entry.state <= SYN_RECV:
+            continue
+        if entry.state in (TIME_WAIT, CLOSE):
+            requests.append(Delete(entry.orig))
+        else:
+            update = Update(entry.orig, status=entry.status, timeout=UNRENEWED, state=SYN_RECV)
+            requests.append(update)
+    return requests
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line; doesn't return."""
+    parser = argparse.ArgumentParser(prog="python -m agents.replication", description=__doc__)
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--id", type=int, required=True)
+    options = parser.parse_args(argv)
+    path = RUN / "conntrackd.conf"
+    path.write_text(configuration(load(options.config), options.id))
+    _demote(options.id)
+    # A lock is left behind by a daemon that was killed; whoever supervises starts only one.
+    (RUN / "conntrackd.lock").unlink(missing_ok=True)
+    CONTROL.unlink(missing_ok=True)
+    sys.stdout.flush()
+    os.execvp("conntrackd", ["conntrackd", "-C", str(path)])
+
+
+def _demote(unit_id: int) -> None:
+    dump, conntrack = Dump(), Conntrack()
+    last = False
+    while not last:
+        entries, last = dump.read()
+        conntrack.transact(demoted(entries, unit_id))
+        if not entries:
+            time.sleep(0.001)
+    dump.close()
+    conntrack.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Programs that die, hang and are started again, on the controller or on a unit: running sessions
+don't notice, and nothing is forgotten.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from tests.lab.failing import Cluster
+from tests.lab.traffic import Traffic, traffic
+from tests.lab.world import PORT, SERVER
+from topologies.faulting import Faults
+
+Verb = Callable[[Faults, str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A fault of a program: how it comes, and goes if it doesn't by itself; for how many seconds
+    clients may have to ask twice.
+    """
+
+    comes: Verb
+    goes: Verb | None
+    outage: float
+
+
+def stop(program: str) -> Verb:
+    return lambda faults, host: faults.stop(host, program)
+
+
+def go_on(program: str) -> Verb:
+    return lambda faults, host: faults.continue_(host, program)
+
+
+def crash(program: str) -> Verb:
+    return lambda faults, host: faults.crash(host, program)
+
+
+def switch_restarts(faults: Faults, host: str) -> None:
+    faults.restart_switch(host)
+
+
+def switch_restarts_anew(faults: Faults, host: str) -> None:
+    faults.restart_switch(host, anew=True)
+
+
+def app_restarts(faults: Faults, host: str) -> None:
+    faults.kill(host)
+    faults.restart(host)
+
+
+APP = {
+    "killed": Row(Faults.kill, Faults.restart, 1.5),
+    "hangs": Row(stop("app"), go_on("app"), 2.5),
+    "restarted": Row(app_restarts, None, 1.5),
+}
+
+
+@pytest.mark.parametrize("fault", APP)
+def test_the_app(cluster: Cluster, fault: str) -> None:
+    row, before = APP[fault], cluster.primary
+    with traffic(cluster.world) as running:
+        held = running.holders()
+        row.comes(cluster.faults, "controller")
+        running.answered(100)
+        running.flows()
+        if row.goes:
+            row.goes(cluster.faults, "controller")
+        cluster.until_whole()
+        cluster.until_all_serve()
+        assert running.holders() == held
+        adopted(cluster, running)
+    assert cluster.primary == before
+    running.unharmed(row.outage)
+
+
+def adopted(cluster: Cluster, running: Traffic) -> None:
+    """The app holds as many sessions of each unit as the primary has entries of, once no new ones
+    come.
+    """
+    running.hush()
+    world = cluster.world
+
+    def agreed() -> bool:
+        rows = {row["id"]: row["sessions"]["live"] for row in world.status()["units"]}
+        held = [entry.unit for entry in world.sessions_of(world.primary) if entry.unit]
+        return rows == {unit: held.count(unit) for unit in world.units} and all(rows.values())
+
+    cluster.until(agreed, timeout=20)
+
+
+ON_A_UNIT = {
+    "the agent is killed": Row(crash("agent"), None, 2.5),
+    "conntrackd is killed": Row(crash("conntrackd"), None, 0.5),
+    "the switch is restarted": Row(switch_restarts, None, 2.5),
+    "the switch is restarted, its ports are others": Row(switch_restarts_anew, None, 5.0),
+    "the switch is killed, and started": Row(crash("vswitchd"), switch_restarts, 2.5),
+}
+
+
+@pytest.mark.parametrize("role", ["auxiliary", "primary"])
+@pytest.mark.parametrize("fault", ON_A_UNIT)
+def test_on_a_unit(cluster: Cluster, fault: str, role: str) -> None:
+    row, victim = ON_A_UNIT[fault], cluster.unit(role)
+    host = f"u{victim}"
+    with traffic(cluster.world) as running:
+        row.comes(cluster.faults, host)
+        if row.goes:
+            cluster.until_state(victim, "down", "dead")
+            row.goes(cluster.faults, host)
+        cluster.until(lambda: not cluster.faults.broken())
+        cluster.until_whole()
+        running.answered()
+        running.flows()
+        cluster.until_all_serve()
+    assert sorted(cluster.roles().values()) == ["auxiliary", "auxiliary", "primary"]
+    running.unharmed(row.outage)
+
+
+def test_a_unit_that_was_killed_and_not_booted_is_brought_up_again(cluster: Cluster) -> None:
+    victim = cluster.auxiliary
+    with traffic(cluster.world) as running:
+        cluster.faults.kill(f"u{victim}")
+        cluster.until_state(victim, "dead")
+        cluster.world.lab.start_unit(victim)
+        cluster.until_whole()
+        cluster.until_all_serve()
+    assert cluster.faults.broken() == []
+    assert cluster.world.client("sessions", address=SERVER, port=PORT, count=6) == ["ok"] * 6
+    running.unharmed(1.5)

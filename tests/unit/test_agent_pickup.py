@@ -1,0 +1,226 @@
+"""Session pickup at the agent: the canary, renewals, and sessions that another unit took over."""
+
+import errno
+from dataclasses import replace
+
+import pytest
+
+from agents import core_canary, core_renewing
+from agents.core_canary import canary
+from agents.core_forfeiting import UNRENEWED
+from agents.ctnetlink import (
+    ASSURED,
+    CONFIRMED,
+    ESTABLISHED,
+    SEEN_REPLY,
+    SYN_RECV,
+    TIME_WAIT,
+    Create,
+    Delete,
+    Entry,
+    Get,
+    Update,
+)
+from agents.outcomes import Outcome
+from agents.replication import UNRENEWED as UNTOLD
+from agents.replication import configuration, demoted
+from agents.wire import control, peer
+from agents.wire.control_maps import State
+from agents.wire.labels import with_unit
+from agents.wire.packet import inverse
+from agents.wire.ports import ha_group
+from tests.unit.agent_scene import CLUSTER, GROUP, ORIG, Scene, drive, entry
+
+PICKUP = replace(CLUSTER, pickup="established")
+STATUS = CONFIRMED | SEEN_REPLY | ASSURED
+
+
+def scene_of(unit: int = 2) -> Scene:
+    """A unit with session pickup, a moment after its first canary."""
+    scene = Scene(unit, PICKUP).told("auxiliary")
+    answers(scene)
+    return scene
+
+
+def answers(scene: Scene, found: dict[int, int] | None = None, refused: int = 0) -> list[object]:
+    """What is asked for by the clock, with the marks of these units' canaries in the kernel."""
+    asked: list[object] = []
+    marks = {canary(PICKUP, unit): mark for unit, mark in (found or {}).items()}
+    for steps in scene.core.tick(scene.now):
+        request = next(steps)
+        try:
+            while True:
+                asked.append(request)
+                answer: object = refused
+                if isinstance(request, Get):
+                    mark = marks.get(request.tuple12)
+                    answer = errno.ENOENT if mark is None else Entry(b"", b"", mark=mark)
+                request = steps.send(answer)  # type: ignore[arg-type]
+        except StopIteration as end:
+            scene.core.count(end.value)
+    return asked
+
+
+def passed(scene: Scene, seconds: float, **given: object) -> list[object]:
+    scene.now += seconds
+    return answers(scene, **given)  # type: ignore[arg-type]
+
+
+def test_without_pickup_nothing_is_asked_by_the_clock() -> None:
+    scene = Scene().told()
+    assert not passed(scene, 100)
+
+
+def test_its_canary_changes_every_second() -> None:
+    scene = scene_of()
+    own = canary(PICKUP, 2)
+    marks = [
+        [each.mark for each in passed(scene, 1.0) if isinstance(each, Update)] for _ in range(3)
+    ]
+    assert marks == [[1], [2], [3]] or len({mark for (mark,) in marks}) == 3
+    assert own == bytes((169, 254, 83, 2, 169, 254, 83, 2)) + b"\x14\xef\x00\x02"
+    assert scene.core.deadline() <= scene.now + core_canary.LOOK
+
+
+def test_a_canary_that_is_gone_is_made_again() -> None:
+    scene = scene_of()
+    made = [each for each in passed(scene, 1.0, refused=errno.ENOENT) if isinstance(each, Create)]
+    own = canary(PICKUP, 2)
+    (create,) = made
+    assert create.entry._replace(mark=0) == Entry(own, inverse(own), STATUS, ESTABLISHED, 5)
+    assert scene.count(Outcome.CANARY_REFUSED) == 1
+
+
+def test_a_canary_that_was_gone_and_could_be_made_is_no_trouble() -> None:
+    scene = scene_of()
+    scene.now += 1.0
+    steps = next(iter(scene.core.tick(scene.now)))
+    update, create = next(steps), steps.send(errno.ENOENT)
+    assert isinstance(update, Update)
+    assert isinstance(create, Create)
+    with pytest.raises(StopIteration, match="canary"):
+        steps.send(0)
+
+
+def test_a_unit_is_seen_while_its_canary_changes() -> None:
+    scene = scene_of()
+    passed(scene, 0.5, found={1: 7, 3: 7})
+    assert scene.core.canary.seen(scene.now) == ()  # these may be of units that are dead
+    passed(scene, 0.5, found={1: 8, 3: 7})
+    assert scene.core.canary.seen(scene.now) == (1,)
+    passed(scene, 0.5, found={1: 8, 3: 9})
+    assert scene.core.canary.seen(scene.now) == (1, 3)
+    for _ in range(5):
+        passed(scene, 0.5, found={1: 8, 3: 10})
+    assert scene.core.canary.seen(scene.now) == (3,)
+
+
+def renewals(asked: list[object]) -> list[bytes]:
+    return [each.orig for each in asked if isinstance(each, Update) and each.mark is None]
+
+
+def test_sessions_are_renewed_in_turn() -> None:
+    scene = scene_of()
+    sessions = [bytes((10, 1, 0, number)) + ORIG[4:] for number in range(100)]
+    for orig in sessions:
+        scene.core.serving.add(orig, scene.now)
+    first = renewals(passed(scene, core_renewing.ROUND))
+    second = renewals(passed(scene, core_renewing.PAUSE, refused=errno.ENOENT))
+    assert first + second == sessions
+    assert len(first) == core_renewing.AT_ONCE
+    assert scene.count(Outcome.RENEWED) == len(first)
+    assert scene.count(Outcome.RENEW_GONE) == len(second)
+    assert not renewals(passed(scene, 1.0))
+    assert renewals(passed(scene, core_renewing.ROUND))
+
+
+def test_who_is_heard_anew_is_told_all() -> None:
+    scene = scene_of()
+    scene.core.serving.add(ORIG, scene.now)
+    link = peer.Link(GROUP, 3, scene.core.facts.ha_macs[3], ha_group(GROUP))
+    assert not renewals(passed(scene, 0.1))
+    assert not scene.given(peer.keepalive_frame(link))
+    assert renewals(passed(scene, 0.01)) == [ORIG]
+
+
+# -- sessions that are another's by now
+
+
+def tell(scene: Scene, forfeit: int) -> bool:
+    state = State(1, "auxiliary", 1, False, 2, (), forfeit)
+    assert not scene.given(control.state_frame(GROUP, 2, state))
+    return scene.core.take(scene.now)[1]
+
+
+def forfeited(scene: Scene) -> int:
+    scene.core._announce_at = scene.now
+    list(scene.core.tick(scene.now))
+    messages = map(control.parse, scene.core.take(scene.now)[0])
+    (told,) = [control.announce(m) for m in messages if m.kind == control.ANNOUNCE]
+    return told.forfeited
+
+
+MINE = entry(ORIG, inverse(ORIG), 2, state=ESTABLISHED, status=STATUS)
+OTHERS = MINE._replace(labels=entry(ORIG, inverse(ORIG), 3).labels)
+GIVEN = Update(ORIG, *with_unit(1), STATUS, UNRENEWED, SYN_RECV)
+
+
+def walk(scene: Scene, *entries: Entry, last: bool = True) -> list:
+    return list(scene.core.dumped(entries, last, 1234, scene.now))
+
+
+def test_its_sessions_become_copies_of_the_primarys() -> None:
+    scene = scene_of()
+    scene.core.serving.add(ORIG, scene.now)
+    assert tell(scene, 77)
+    assert not tell(scene, 77)  # it is on its way
+    (steps,) = walk(scene, MINE, last=False)
+    assert drive(steps, (GIVEN, 0)) == Outcome.FORFEITED
+    assert not scene.core.serving.sessions
+    assert (forfeited(scene), scene.core.desk.restart_pickup) == (0, False)
+    assert not walk(scene)
+    assert (forfeited(scene), scene.core.desk.restart_pickup) == (77, True)
+    assert not tell(scene, 77)  # it is done
+    assert not tell(scene, 0)
+    assert not walk(scene, MINE)  # a dump for another reason
+
+
+def test_copies_of_others_are_not_told_either() -> None:
+    scene = scene_of()
+    assert tell(scene, 77)
+    (steps,) = walk(scene, OTHERS, entry(ORIG, inverse(ORIG)))
+    update = Update(ORIG, status=STATUS, timeout=UNRENEWED, state=SYN_RECV)
+    assert drive(steps, (update, errno.ENOENT)) == Outcome.FORFEIT_GONE
+
+
+def test_a_walk_that_breaks_off_begins_anew() -> None:
+    scene = scene_of()
+    assert tell(scene, 77)
+    scene.core.undumped()
+    assert tell(scene, 77)
+
+
+# -- conntrackd
+
+
+@pytest.mark.parametrize(
+    ("found", "request_made"),
+    [
+        (MINE, None),
+        (entry(ORIG, inverse(ORIG), state=ESTABLISHED), None),
+        (OTHERS._replace(state=SYN_RECV), None),
+        (OTHERS, Update(ORIG, status=STATUS, timeout=UNTOLD, state=SYN_RECV)),
+        (OTHERS._replace(state=TIME_WAIT), Delete(ORIG)),
+    ],
+)
+def test_what_is_there_at_its_start_is_not_taken_for_its_own(
+    found: Entry, request_made: object
+) -> None:
+    assert demoted([found], 2) == ([request_made] if request_made else [])
+
+
+def test_its_configuration_names_the_units_own_address() -> None:
+    lines = [line.strip() for line in configuration(CLUSTER, 3).splitlines()]
+    assert "IPv4_interface 169.254.83.3" in lines
+    assert "IPv4_address 127.0.0.1" in lines
+    assert lines.count("}") == sum(line.endswith("{") for line in lines)

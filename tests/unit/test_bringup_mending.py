@@ -1,0 +1,86 @@
+"""What is missing of a unit: each thing that can go, and the step that brings it back."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agents.bringup import Command, Host, Step, Sysctls, plan
+from agents.config import parse
+from agents.mending import Seen, is_missing
+from tests.unit.test_bringup_plan import TEXT
+
+STEPS = plan(parse(TEXT), 1, "cluster.yaml", Host())
+
+
+def whole() -> Seen:
+    links: dict[str, dict[str, list[Any]]] = {}
+    settings: dict[str, str] = {}
+    for step in STEPS:
+        match step:
+            case Command(argv=("ip", "address", "add", address, "dev", name)):
+                local, length = address.split("/")
+                link = links.setdefault(name, {"flags": [], "addr_info": []})
+                link["addr_info"].append({"local": local, "prefixlen": int(length)})
+            case Command(argv=("ip", "link", "set", name, "up")):
+                links.setdefault(name, {"flags": [], "addr_info": []})["flags"].append("UP")
+            case Sysctls(values=values):
+                settings |= {key: str(value) for key, value in values}
+    tables = frozenset((("inet", "synod"), ("netdev", "synod"), ("netdev", "synod0")))
+    running = frozenset(("ovsdb-server", "ovs-vswitchd", "supervisor.pid"))
+    return Seen(links, tables, running, settings.get)
+
+
+def missing(seen: Seen) -> list[Step]:
+    return [step for step in STEPS if is_missing(step, seen)]
+
+
+def words(seen: Seen) -> list[str]:
+    return [step.why for step in missing(seen)]
+
+
+def test_nothing_is_missing_of_what_is_whole() -> None:
+    assert missing(whole()) == []
+
+
+@pytest.mark.parametrize("program", ["ovsdb-server", "ovs-vswitchd", "supervisor.pid"])
+def test_a_program_that_does_not_run(program: str) -> None:
+    seen = whole()
+    assert len(missing(replace(seen, running=seen.running - {program}))) == 1
+
+
+def test_a_link_without_its_address_or_down() -> None:
+    seen = whole()
+    seen.links["int"]["addr_info"].clear()
+    seen.links["ext"]["flags"].clear()
+    assert set(words(seen)) == {"the cluster's address on int", "ext up"}
+
+
+def test_a_link_that_is_not_there_is_waited_for() -> None:
+    seen = whole()
+    links = {name: link for name, link in seen.links.items() if name != "int"}
+    assert missing(replace(seen, links=links)) == []
+
+
+def test_a_setting_that_is_another() -> None:
+    seen = whole()
+    key = "net/ipv4/conf/int/send_redirects"
+    other = replace(seen, setting=lambda name: "1" if name == key else seen.setting(name))
+    assert words(other) == ["hosts are never sent around the cluster"]
+    gone = replace(seen, setting=lambda name: None if name == key else seen.setting(name))
+    assert missing(gone) == []
+
+
+@pytest.mark.parametrize("table", [("inet", "synod"), ("netdev", "synod"), ("netdev", "synod0")])
+def test_a_table_that_is_gone(table: tuple[str, str]) -> None:
+    seen = whole()
+    (step,) = missing(replace(seen, tables=seen.tables - {table}))
+    assert isinstance(step, Command)
+    assert step.undo[3:] == table
+
+
+@pytest.mark.parametrize(("link", "table"), [("synod0", "synod0"), ("nic-int", "synod")])
+def test_the_hooks_of_a_link_that_was_made_anew(link: str, table: str) -> None:
+    (step,) = missing(replace(whole(), anew=frozenset({link})))
+    assert isinstance(step, Command)
+    assert step.undo[4] == table
