@@ -154,7 +154,7 @@ class Agent:
         core.expected(announced.events, announced.lost or announced.waiting, now)
         dumped = self._read_dump(self._dump, now) if self._dump else ()
         self._advance(itertools.chain(dumped, core.frames(frames, now), core.tick(now)))
-        self._fence(core.fencing.fenced)
+        self._fence()
         self._write(now)
         self._watch_pickup(now)
         self._report(now)
@@ -172,18 +172,20 @@ class Agent:
             self._dump = Dump()
             self._poll.register(self._dump, select.POLLIN)
 
-    def _fence(self, fenced: bool) -> None:
-        """The NICs that carry data down, or up again, if that isn't done."""
-        if fenced == self._fenced:
+    def _fence(self) -> None:
+        """While the unit is fenced no NIC that carries data is up, whoever sets it up."""
+        fenced, before = self.core.fencing.fenced, self._fenced
+        if fenced == before and not (fenced and self._links.any()):
             return
-        self._fenced = fenced
         if fenced:
             FENCE.parent.mkdir(parents=True, exist_ok=True)
             FENCE.touch()
         refused = self._links.set(up=not fenced)
         if not fenced:
             FENCE.unlink(missing_ok=True)
-        LOG.warning("fenced=%s refused=%s", fenced, refused)
+        if fenced != before:
+            LOG.warning("fenced=%s refused=%s", fenced, refused)
+        self._fenced = fenced
 
     def _read_dump(self, dump: Dump, now: float) -> Iterable[Steps]:
         try:

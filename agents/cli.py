@@ -35,6 +35,7 @@ app = typer.Typer(
         synod status
         synod drain 2 --deadline 10m
         synod undrain 2
+        synod promote 2
 
     Exit codes: 0 done, 1 failed, 2 used or configured wrongly.""",
 )

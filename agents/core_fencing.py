@@ -1,8 +1,10 @@
 """Two primaries at once: which of the two is the old one, and that it falls silent.
 
 "Virtual mac address(es) are binded on the primary unit" (talk, slide "Virtual MAC"). A primary that
-hears one of them from outside, as the source of ARP, has a rival (a row of the pipeline gives such
-frames to the agent, so that no app is needed to see them). The app makes a primary and tells it; so
+hears one of them from outside, as the source of ARP, has a rival. (A row of a primary's pipeline
+gives such frames to the agent, so that no app is needed to see them. An agent that was started anew
+while the app is away doesn't know its role, but by such a frame that its bridge is a primary's.)
+The app makes a primary and tells it; so
 the one that doesn't hear the app is the old one, cut off when it was replaced. It fences itself: no
 NIC of it that carries data is up until it hears the app again, which then has given its bridge the
 flows of its true role. If the app is heard, there is nothing to do here: it is told that there is a
@@ -49,6 +51,6 @@ class Fencing:
         """Is it time to fall silent?"""
         desk = self._desk
         away = now - desk.heard >= SILENT
-        if away and desk.role() == "primary" and now - self._rival <= FRESH and not self.fenced:
+        if away and desk.role() != "auxiliary" and now - self._rival <= FRESH and not self.fenced:
             self.fenced = True
             desk.counters[Outcome.FENCED] += 1

@@ -102,6 +102,10 @@ class Links:
             self._dump()  # changes were lost
         return tuple(place for place, nic in enumerate(self._nics, 1) if not self._linked[nic])
 
+    def any(self) -> bool:
+        """Has any of the NICs a link, as far as was read?"""
+        return any(self._linked.values())
+
     def set(self, up: bool) -> list[str]:
         """Set all of the NICs up or down; what was refused, for the log."""
         refused = []

@@ -40,6 +40,9 @@ class State(StrEnum):
     DEGRADED = "degraded"  # it would be up, but a data link of it is down
 
 
+THERE = (State.UP, State.DEGRADED)  # connected, and their agents are heard
+
+
 class Change(Enum):
     """What can happen to a unit."""
 
@@ -156,13 +159,13 @@ class Members:
         )
 
     def lacks(self, member: Member) -> tuple[int, ...] | None:
-        """The other units that are up and whose sessions that one doesn't hold up to date; None if
-        it holds none but its own: session pickup is off.
+        """The other units that are there and whose sessions that one doesn't hold up to date; None
+        if it holds none but its own: session pickup is off.
         """
         held = member.announce.synced if member.announce else None
         if held is None:
             return None
-        units = (other.unit.id for other in self.up() if other is not member)
+        units = (other.unit.id for other in self if other is not member and other.state in THERE)
         return tuple(unit for unit in units if unit not in held)
 
     def refusal(self, announce: Announce) -> str:

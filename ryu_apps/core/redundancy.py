@@ -7,27 +7,25 @@ is told once when it becomes so and once when it is over, and is in the status m
 
 from collections.abc import Callable
 
-from ryu_apps.core.cluster import Member, Members, State
+from ryu_apps.core.cluster import THERE, Member, Members
 from ryu_apps.core.events import Effect
 from ryu_apps.core.journal import Journal
 
 SETTLE = 1.0  # seconds; what lasts no longer isn't told: units come and go one word after another
 
-_THERE = (State.UP, State.DEGRADED)  # their agents are heard, by the app at least
-
 
 def unheard(member: Member, members: Members) -> tuple[int, ...]:
     """The units whose keepalives that one lacks on the HA link, of those that are there."""
-    if member.state not in _THERE or not member.announce:
+    if member.state not in THERE or not member.announce:
         return ()
-    others = (other for other in members if other is not member and other.state in _THERE)
+    others = (other for other in members if other is not member and other.state in THERE)
     hears = member.announce.hears
     return tuple(other.unit.id for other in others if other.unit.id not in hears)
 
 
 def unheld(member: Member, members: Members) -> tuple[int, ...]:
-    """The units that are up and whose sessions that one doesn't hold; none if pickup is off."""
-    return (members.lacks(member) or ()) if member.state in _THERE else ()
+    """The units that are there and whose sessions that one lacks; none if pickup is off."""
+    return (members.lacks(member) or ()) if member.state in THERE else ()
 
 
 class Redundancy:

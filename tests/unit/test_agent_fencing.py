@@ -1,7 +1,5 @@
 """A primary that hears another: when it falls silent, and when it speaks again."""
 
-import pytest
-
 from agents.core_facts import INTERVAL, SILENT
 from agents.core_fencing import FRESH, LIFT
 from agents.outcomes import Outcome
@@ -73,11 +71,16 @@ def test_as_long_as_the_app_is_heard_it_is_told_and_nothing_else() -> None:
     assert not scene.core.fencing.fenced
 
 
-@pytest.mark.parametrize("role", ["auxiliary", "none"])
-def test_only_a_primary_has_rivals(role: str) -> None:
-    scene = Scene().told(role)
+def test_an_auxiliary_has_no_rivals() -> None:
+    scene = Scene().told("auxiliary")
     rival(scene)
     assert not after(scene, SILENT + 0.01)
+
+
+def test_whose_agent_was_started_anew_without_the_app_is_a_primary_by_what_it_hears() -> None:
+    scene = Scene()
+    rival(scene)
+    assert after(scene, 0.01)
 
 
 def test_arp_of_others_is_no_rivals() -> None:

@@ -78,6 +78,7 @@ def test_a_nic_that_is_not_there_has_no_link() -> None:
     links = Links(["no-such-nic"])
     try:
         assert links.down() == (1,)
+        assert not links.any()
         assert links.set(up=False)[0].startswith("no-such-nic: ")
     finally:
         links.close()
