@@ -29,6 +29,7 @@ CUTS = {
     "all HA links": Row("ha", ALL),
     "an auxiliary from the controller": Row("mgmt", ("auxiliary",), 2.0),
     "the primary from the controller": Row("mgmt", ("primary",), 3.0),
+    "the controller from all": Row("mgmt", ("controller",), 3.0),
 }
 
 
