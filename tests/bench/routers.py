@@ -189,8 +189,8 @@ class Routers(Lab):
         """Its parent, and its child that speaks VRRP, in the background; its log in /var/log."""
         own = self.directory / f"u{unit}"
         command = (
-            "exec setsid keepalived --vrrp --dont-fork --log-console --use-file /etc/keepalived.conf"
-            f" --pid {own}.pid --vrrp_pid {own}-vrrp.pid >>/var/log/keepalived.log 2>&1 </dev/null"
+            "exec setsid keepalived --vrrp --dont-fork --log-console"
+            f" --use-file /etc/keepalived.conf --pid {own}.pid --vrrp_pid {own}-vrrp.pid >>/var/log/keepalived.log 2>&1 </dev/null"
         )
         return ["sh", "-c", f"({command}) &"]
 
