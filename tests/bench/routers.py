@@ -1,10 +1,10 @@
 """What Synod is compared with: two Linux routers, one active, by keepalived and conntrackd.
 
 In the lab's network, on the hosts that are units otherwise: the same switches and cables, the
-cluster's addresses by VRRP version 3 (without authentication, which that version doesn't have), the
-same rules of the user's. conntrackd as its package's example for FTFW has it (`sync/ftfw`), with
-`primary-backup.sh` from there; keepalived calls that as `sync/keepalived.conf` shows. Neither router
-takes the role back (`nopreempt`), as no unit of Synod does.
+cluster's addresses by VRRP version 3 (which has no authentication), the same rules of the
+user's. conntrackd as its package's example for FTFW has it (`sync/ftfw`), with
+`primary-backup.sh` from there; keepalived calls that as `sync/keepalived.conf` shows. Neither
+router takes the role back (`nopreempt`), as no unit of Synod does.
 
 Made as well as its documentation advises: packets of connections that a router doesn't know are
 dropped, not answered, by filters that let in what is established (a takeover would reset sessions
@@ -15,9 +15,11 @@ their middle.
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from topologies import making
 from topologies.cluster import NETWORKS
 from topologies.faulting import Faults
 from topologies.lab import Lab, LabError
@@ -122,13 +124,24 @@ class Routers(Lab):
         super().__init__(2, rules=rules)
         self._interval = interval
 
-    def start_app(self) -> None:
-        """There is none."""
-
-    def _units_up(self) -> None:
-        for number in self.units:
-            self.start_unit(number)
-            self.load_rules(self.options.rules, [number])
+    def up(
+        self,
+        report: Callable[[str], None] = lambda _step: None,
+        tied: bool = False,
+        timeout: float = 60,
+    ) -> None:
+        """The network, and the routers; no app, no units. LabError if it fails: nothing is left."""
+        making.make_directory(self.options, self.config)
+        try:
+            report("network, routers")
+            self._adopt(making.start_sandbox(self.options, tied))
+            for number in self.units:
+                self.start_unit(number)
+                self.load_rules(self.options.rules, [number])
+            self.wait_whole(timeout)
+        except BaseException:
+            self.down()
+            raise
 
     def start_unit(self, unit: int) -> None:
         """A router boots."""
@@ -190,7 +203,8 @@ class Routers(Lab):
         own = self.directory / f"u{unit}"
         command = (
             "exec setsid keepalived --vrrp --dont-fork --log-console"
-            f" --use-file /etc/keepalived.conf --pid {own}.pid --vrrp_pid {own}-vrrp.pid >>/var/log/keepalived.log 2>&1 </dev/null"
+            f" --use-file /etc/keepalived.conf --pid {own}.pid --vrrp_pid {own}-vrrp.pid"
+            " >>/var/log/keepalived.log 2>&1 </dev/null"
         )
         return ["sh", "-c", f"({command}) &"]
 
