@@ -1,4 +1,4 @@
-"""`script/bench [NAME...] [--json] [--quick]`: what Synod costs, beside what it is compared with, in one run.
+"""`script/bench [NAME...] [--json]`: what Synod costs, beside what it is compared with, in one run.
 
 Each benchmark measures, in a module of its own; here it gets a name, a table for a person, and the
 promises that its figures must keep. The exit code is 1 if one doesn't.
@@ -38,6 +38,7 @@ class Benchmark:
     rows: Callable[[Figures], Rows]
     promises: Callable[[Figures], dict[str, bool]]
     quick: Callable[[], Figures] | None = None  # the same with fewer repetitions
+    notes: Callable[[Figures], list[str]] = lambda _figures: []
     by_name: bool = False  # only when asked for by name: it takes long
 
 
@@ -168,6 +169,7 @@ BENCHMARKS = {
         failover.measure,
         failover_report.rows,
         failover_report.promises,
+        notes=failover_report.notes,
         quick=lambda: failover.measure(quick=True),
         by_name=True,
     ),
@@ -185,6 +187,8 @@ def show(benchmark: Benchmark, figures: Figures, promises: dict[str, bool]) -> N
     out.print(table)
     for text, kept in promises.items():
         out.print(f"  [{'green' if kept else 'red'}]{'kept' if kept else 'BROKEN'}[/]  {text}")
+    for note in benchmark.notes(figures):
+        out.print(f"  {note}")
     out.print()
 
 

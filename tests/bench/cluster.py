@@ -32,7 +32,7 @@ class Cluster:
     def restart(self) -> None:
         """Brings back what was struck; the cluster is whole."""
         self._faults.restart(f"u{self._struck}")
-        self.lab.wait_whole()
+        self.settle()
 
     def drain(self) -> int:
         """An auxiliary's sessions move, now. The unit."""
@@ -43,6 +43,10 @@ class Cluster:
     def undrain(self) -> None:
         """It gets sessions again."""
         self._ask("undrain", str(self._struck))
+        self.settle()
+
+    def settle(self) -> None:
+        """The cluster is whole, and balances."""
         self.lab.wait_whole()
 
     def promote(self) -> int:

@@ -103,7 +103,7 @@ def _cluster(series: dict[str, Series], kills: int) -> None:
                 _strike(series, paced, strike, kills)
         for strike in (
             Strike("synod_drained", cluster.drain, cluster.undrain),
-            Strike("synod_promoted", cluster.promote, lambda: cluster.lab.wait_whole() and None),
+            Strike("synod_promoted", cluster.promote, cluster.settle),
         ):
             _strike(series, paced, strike, kills)
 

@@ -52,8 +52,8 @@ def rows(figures: Figures) -> list[tuple[str, ...]]:
 
 
 def promises(figures: Figures) -> dict[str, bool]:
-    """The targets, the machine's busy minutes, and where the rest is."""
-    series, alarms, machine = figures["series"], figures["alarms"], figures["machine"]
+    """The targets."""
+    series, alarms = figures["series"], figures["alarms"]
     kept = {
         f"{NAMES[name]}: no session waits longer than {most} ms": (
             series[name]["stall_ms"]["worst"] <= most
@@ -66,14 +66,20 @@ def promises(figures: Figures) -> dict[str, bool]:
     )
     kept["Synod: no new session refused"] = not any(each["refused"] for each in ours)
     noted = alarms["synod"]
+    busy = f"{alarms['cores_used']:g} of {alarms['cores']} cores busy"
     said = ", ".join(f"{name} {number}" for name, number in noted.items())
-    kept[
-        f"{alarms['minutes']} minutes with {alarms['cores_used']:g} of {alarms['cores']} cores busy,"
-        f" nothing broken: {said}; keepalived at its fastest changed roles"
-        f" {alarms['keepalived_role_changes']} times"
-    ] = not (noted["unit_dead"] or noted["primary_promoted"])
-    kept[
-        f"measured on {machine['cores']} cores ({machine['processor']}), load average before"
-        f" {machine['load_average'][0]}; every gap is in {figures['raw']}"
-    ] = True
+    kept[f"{alarms['minutes']} minutes with {busy}, nothing broken: {said}"] = not (
+        noted["unit_dead"] or noted["primary_promoted"]
+    )
     return kept
+
+
+def notes(figures: Figures) -> list[str]:
+    """What else a reader should know."""
+    alarms, machine = figures["alarms"], figures["machine"]
+    return [
+        f"in the same minutes, keepalived at its fastest changed roles"
+        f" {alarms['keepalived_role_changes']} times",
+        f"{machine['cores']} cores ({machine['processor']}), load average before"
+        f" {machine['load_average'][0]:g}; every gap is in {figures['raw']}",
+    ]
