@@ -145,8 +145,8 @@ class Agent:
         frames = self._frames.read(_MOST_FRAMES)
         ended, announced = self._destroyed.read(), self._expected.read()
         core.desk.down = self._links.down()
-        # conntrackd's port is its process's id: netlink_autobind() gives it to the first socket of a
-        # process, which is the one by which it changes entries (measured).
+        # conntrackd's port is its process's id: netlink_autobind() gives that to the first socket
+        # of a process, by which it changes entries (measured).
         pickup = self._pickup_pid
         core.removed((gone.entry for gone in ended.events if gone.by == pickup), now)
         others = (gone.entry for gone in ended.events if gone.by != pickup)
