@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from agents import __version__
+from agents import __version__, neighbours
 from agents.config import Cluster
 from agents.conntrack import Conntrack, Dump, destroyed, expected
 from agents.core import Core
@@ -111,6 +111,7 @@ class Agent:
         self._reported = (0.0, Counter[Outcome]())
         self._standing = ("none", False)
         self._looked, self._pickup, self._pickup_pid = 0.0, 0, -1
+        self._held = 0.0
 
     def close(self) -> None:
         """Close the sockets."""
@@ -157,6 +158,7 @@ class Agent:
         self._fence()
         self._write(now)
         self._watch_pickup(now)
+        self._hold_neighbours(now)
         self._report(now)
         return len(frames)
 
@@ -198,6 +200,15 @@ class Agent:
         if last:
             self._end_dump()
         return self.core.dumped(entries, last, _established(), now)
+
+    def _hold_neighbours(self, now: float) -> None:
+        """Go on with what is known of neighbours, while nobody can be asked for them."""
+        core = self.core
+        if now - self._held < neighbours.INTERVAL:
+            return
+        self._held = now
+        if neighbours.unanswered(core.desk, core.hearing.units, now):
+            neighbours.confirm(core.facts.cluster)
 
     def _watch_pickup(self, now: float) -> None:
         """End conntrackd, if that is due: its supervisor starts another, which begins anew. And

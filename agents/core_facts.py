@@ -105,4 +105,8 @@ class Desk:
 
         Whether it has others to choose from is told by what comes: SYNs come here only if so.
         """
-        return self.role() == "primary" and now - self.heard < SILENT
+        return self.role() == "primary" and self.app_speaks(now)
+
+    def app_speaks(self, now: float) -> bool:
+        """Whether the app is there."""
+        return now - self.heard < SILENT

@@ -31,12 +31,12 @@ class Liveness:
 
 
 def lives(member: Member, members: Iterable[Member], now: float) -> bool:
-    """Whether anybody hears of that unit."""
+    """Whether anybody hears of that unit, or nobody is there who could: then it is the app that
+    nobody can reach.
+    """
     unit = member.unit.id
     if member.connection is not None and now - member.answered < UNANSWERED:
         return True
-    return any(
-        other.announce is not None and unit in other.announce.hears
-        for other in members
-        if other is not member and other.audible(now)
-    )
+    told = [each.announce for each in members if each is not member and each.audible(now)]
+    witnesses = [announce for announce in told if announce]
+    return not witnesses or any(unit in announce.hears for announce in witnesses)

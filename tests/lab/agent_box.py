@@ -30,6 +30,7 @@ units:
   - {id: 1}
   - {id: 2}
 controllers: ["tcp:127.0.0.1:6653"]
+pickup: off
 """
 # Labels want a rule that uses them, NAT wants its chains.
 RULES = """

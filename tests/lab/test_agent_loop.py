@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agents.core_primary import DECISION_TIME
-from agents.ctnetlink import ESTABLISHED, Delete, Entry, Get
+from agents.ctnetlink import SYN_RECV, Delete, Entry, Get
 from agents.outcomes import Outcome
 from agents.wire import control
 from agents.wire.labels import unit_of
@@ -96,7 +96,7 @@ def test_a_session_from_its_syn_to_its_end(pair: tuple[Box, Box]) -> None:
         assert (there.reply, there.mark) == (here.reply, here.mark) == (reply, 5)
         assert there.labels == here.labels
         assert unit_of(there.labels) == AUXILIARY
-        assert here.state == ESTABLISHED
+        assert here.state == SYN_RECV
     # They end: the kernel tells the auxiliary's agent, it the app, and the app the primary's agent.
     auxiliary.inside.run("conntrack", "-D", "-p", "tcp")
     ended: list[control.Session] = []
@@ -127,7 +127,7 @@ def test_a_session_of_the_primarys_own(pair: tuple[Box, Box]) -> None:
     found = entry(primary, orig)
     assert isinstance(found, Entry)
     assert unit_of(found.labels) == PRIMARY
-    assert found.state != ESTABLISHED
+    assert found.state != SYN_RECV
     assert primary.agent.core.serving.sessions.keys() == {orig}
 
 

@@ -190,4 +190,4 @@ def test_sessions_without_the_label_leave_as_ever(wall: Wall) -> None:
     assert leaves_by(wall, orig, reply, packet) == helper_mac(EXT)
     assert wall.do(Update(orig, *with_unit(1))) == 0
     assert leaves_by(wall, orig, reply, packet) == wall.mac("ext")
-    assert not int.from_bytes(wall.get(orig).labels, "little") >> HELPER_BIT
+    assert not int.from_bytes(wall.get(orig).labels, "little") >> HELPER_BIT & 1

@@ -276,12 +276,12 @@ def test_the_old_primary_returns_as_an_auxiliary() -> None:
     assert status(world.controller)["primary"] == 2
 
 
-def test_without_a_unit_that_is_up_there_is_no_other_primary() -> None:
+def test_nobody_is_dead_while_the_app_reaches_nobody() -> None:
     world = settled(World(cluster_of(2)))
     die(world, 1, 2)
     for _ in range(6):  # until what unit 2 said last is old
         world.tick()
-    assert world.states() == {1: ("dead", "primary"), 2: ("dead", "auxiliary")}
+    assert world.states() == {1: ("down", "primary"), 2: ("down", "auxiliary")}
     for unit in (1, 2):
         world.bridges[unit].answers = True
         world.connect(unit)

@@ -1,0 +1,51 @@
+"""Neighbours that nobody can be asked for: an auxiliary goes on with what its kernel knows of them.
+
+Its kernel asks by routed ARP, through the primary and the app (talk, slide "Routed ARP"), and asks
+again for neighbours that it still sends to every half minute or so (arp(7), base_reachable_time).
+While one of them can't be reached it would get no answer, give the neighbour up, and lose running
+sessions. So what it knows counts as confirmed meanwhile. Nothing here learns a neighbour.
+"""
+
+import json
+import logging
+import subprocess
+from collections.abc import Iterable
+
+from agents.config import Cluster
+from agents.core_facts import Desk
+
+LOG = logging.getLogger("synod.agent")
+
+INTERVAL = 1.0  # seconds between two confirmations: few, against the seconds that a kernel asks for
+_KNOWN = ["reachable", "stale", "delay", "probe"]
+
+
+def unanswered(desk: Desk, heard: Iterable[int], now: float) -> bool:
+    """Whether this unit, an auxiliary, can't ask now: `heard` are the units on the HA link."""
+    if desk.told is None or desk.told.role != "auxiliary":
+        return False
+    return not desk.app_speaks(now) or desk.told.primary not in heard
+
+
+def confirm(cluster: Cluster) -> int:
+    """Confirm the neighbours on the cluster's interfaces that the kernel knows; how many."""
+    lines = [
+        f"neighbour change {each['dst']} lladdr {each['lladdr']} dev {interface.name} nud reachable"
+        for interface in cluster.interfaces
+        for each in _known(interface.name)
+        if "lladdr" in each
+    ]
+    if text := "\n".join(lines):
+        argv = ["ip", "-force", "-batch", "-"]
+        done = subprocess.run(argv, input=text, check=False, capture_output=True, text=True)
+        if done.returncode:
+            LOG.warning("neighbours not confirmed: %s", done.stderr.strip())
+    return len(lines)
+
+
+def _known(device: str) -> list[dict[str, str]]:
+    states = [word for state in _KNOWN for word in ("nud", state)]
+    argv = ["ip", "-4", "-json", "neighbour", "show", "dev", device, *states]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    found: list[dict[str, str]] = json.loads(done.stdout or "[]")
+    return found
