@@ -110,7 +110,7 @@ class Agent:
             self._poll.register(each, select.POLLIN)
         self._reported = (0.0, Counter[Outcome]())
         self._standing = ("none", False)
-        self._looked, self._pickup = 0.0, 0
+        self._looked, self._pickup, self._pickup_pid = 0.0, 0, -1
 
     def close(self) -> None:
         """Close the sockets."""
@@ -145,7 +145,12 @@ class Agent:
         frames = self._frames.read(_MOST_FRAMES)
         ended, announced = self._destroyed.read(), self._expected.read()
         core.desk.down = self._links.down()
-        core.destroyed(ended.events, ended.lost, now)
+        # conntrackd's port is its process's id: netlink_autobind() gives that to the first socket
+        # of a process, by which it changes entries (measured).
+        pickup = self._pickup_pid
+        core.removed((gone.entry for gone in ended.events if gone.by == pickup), now)
+        others = (gone.entry for gone in ended.events if gone.by != pickup)
+        core.destroyed(others, ended.lost, now)
         core.expected(announced.events, announced.lost or announced.waiting, now)
         dumped = self._read_dump(self._dump, now) if self._dump else ()
         self._advance(itertools.chain(dumped, core.frames(frames, now), core.tick(now)))
@@ -202,6 +207,7 @@ class Agent:
             self._looked, before = now, self._pickup
             with contextlib.suppress(OSError):
                 self._pickup = CONTROL.stat().st_ctime_ns
+            self._pickup_pid = read_pid(RUN / REPLICATION) or -1
             if self._pickup != before:
                 self.core.renewing.begin(now)
         if self.core.desk.restart_pickup:

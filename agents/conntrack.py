@@ -37,7 +37,15 @@ _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _DESTROYED, _EXPECTATION_MADE, _EXPECTATION_GONE = 3, 4, 6
 _ASKS = (Get, GetExpectation)
 
-T = TypeVar("T", Entry, Expected)
+
+class Gone(NamedTuple):
+    """An entry that was destroyed, and on whose request: a netlink port; 0: of itself."""
+
+    entry: Entry
+    by: int
+
+
+T = TypeVar("T", Gone, Expected)
 
 
 class Conntrack:
@@ -149,9 +157,14 @@ class Events(Generic[T]):
         return Told(events, lost, waiting=True)
 
 
-def destroyed(ignore: int) -> Events[Entry]:
+def destroyed(ignore: int) -> Events[Gone]:
     """Entries that go, whoever removes them."""
-    return Events(ignore, (_DESTROYED,), lambda data, it: parse_entry(data, it.start, it.end))
+
+    def parse(data: bytes, it: Message) -> Gone | None:
+        entry = parse_entry(data, it.start, it.end)
+        return Gone(entry, it.pid) if entry else None
+
+    return Events(ignore, (_DESTROYED,), parse)
 
 
 def expected(ignore: int) -> Events[Expected]:

@@ -112,6 +112,14 @@ class Core:
             self.count(Outcome.EVENTS_LOST)
             self._lost = True
 
+    def removed(self, entries: Iterable[Entry], now: float) -> None:
+        """Entries that another program removed: conntrackd, of which nobody says whether it means
+        the session that has the tuple now.
+        """
+        for entry in entries:
+            if not self.serving.restore(entry):
+                self.serving.destroyed(entry.orig, entry.reply, now)
+
     def dumped(
         self, entries: Sequence[Entry], last: bool, established: int, now: float
     ) -> Iterator[Steps]:
@@ -138,7 +146,7 @@ class Core:
 
     def tick(self, now: float) -> Iterator[Steps]:
         """What is due by the clock."""
-        self.serving.settle(now)
+        yield from self.serving.settle(now)
         self.announcing.tick(now)
         self.fencing.tick(now)
         heard = self.hearing.tick(now)

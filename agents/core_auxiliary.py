@@ -84,7 +84,7 @@ class Auxiliary:
             return Outcome.CREATE_REFUSED
         if data.master:
             yield from self._come_true(entry)
-        self._serving.add(entry.orig, now)
+        self._serving.add(entry.orig, now, entry)
         self._desk.frames.append(cut_data(syn.frame, length))
         return outcome
 

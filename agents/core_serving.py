@@ -5,10 +5,10 @@ shell brings destroyed entries and pieces of a dump, and takes away what is to b
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from agents.core_facts import Desk, Facts
-from agents.ctnetlink import Entry
+from agents.core_facts import Desk, Facts, Steps
+from agents.ctnetlink import ASSURED, SYN_RECV, Create, Entry, Get
 from agents.outcomes import Outcome
 from agents.wire.control import Counted, Session, census_frames
 from agents.wire.labels import unit_of
@@ -16,6 +16,7 @@ from agents.wire.labels import unit_of
 # The app takes the end of a session younger than 2 s for that of a predecessor with the same ports
 # (a refused one ends at once: its entry goes with the RST). So no end is told sooner than this.
 SETTLED = 2.5
+RESTORED_TIME = 60  # seconds that an entry made again lives until a packet comes
 
 
 class Serving:
@@ -28,10 +29,27 @@ class Serving:
         self.ended: list[Session] = []
         self._settling: deque[tuple[float, Session]] = deque()
         self._census: _Census | None = None
+        self._made: dict[bytes, tuple[float, Entry]] = {}  # in the order in which they were
+        self._lost: list[Entry] = []
 
-    def add(self, orig: bytes, now: float) -> None:
-        """This unit serves the session, from now on or again."""
+    def add(self, orig: bytes, now: float, made: Entry | None = None) -> None:
+        """This unit serves the session, from now on or again; `made`: by this entry, which was
+        made for it.
+        """
         self.sessions[orig] = now
+        if made:
+            self._made.pop(orig, None)
+            self._made[orig] = now, made
+
+    def restore(self, gone: Entry) -> bool:
+        """Its entry was removed as that of the session before it, whose end was told late: it is
+        to be made again. False if it isn't as young as that.
+        """
+        _, made = self._made.get(gone.orig, (0, None))
+        if made is None or made.reply != gone.reply or gone.orig not in self.sessions:
+            return False
+        self._lost.append(made)
+        return True
 
     def destroyed(self, orig: bytes, reply: bytes, now: float) -> None:
         """Its entry is gone; nothing if this unit didn't serve it."""
@@ -44,19 +62,45 @@ class Serving:
             self.farewell(orig, reply, now)
         else:
             self._end(Session(orig, reply))
+            self._desk.counters[Outcome.ENDED] += 1
 
     def farewell(self, orig: bytes, reply: bytes, now: float) -> None:
         """Tell the app of the end once that counts, unless the session is served again by then."""
         self._settling.append((now + SETTLED, Session(orig, reply)))
 
-    def settle(self, now: float) -> None:
-        """Tell the ends whose time has come."""
+    def settle(self, now: float) -> Iterator[Steps]:
+        """Tell the ends whose time has come, and make again what is to be."""
+        lost, self._lost = self._lost, []
+        for entry in lost:
+            yield self._restore(entry)
         while self._settling and self._settling[0][0] <= now:
             _, session = self._settling.popleft()
             if session.orig in self.sessions:
                 self._desk.counters[Outcome.ENDED_REUSED] += 1
             else:
-                self._end(session)
+                yield self._farewell(session, now)
+        for orig, (since, _) in list(self._made.items()):
+            if now - since < SETTLED:
+                break
+            del self._made[orig]
+
+    def _restore(self, entry: Entry) -> Steps:
+        status = entry.status | ASSURED
+        again = entry._replace(state=SYN_RECV, status=status, timeout=RESTORED_TIME)
+        result = yield Create(again, liberal=True)
+        return Outcome.RESTORE_REFUSED if result else Outcome.RESTORED
+
+    def _farewell(self, session: Session, now: float) -> Steps:
+        """Its end, if it has one: what was destroyed may have been an entry of the same tuple that
+        had run out, at the moment when the session's own was looked for (nf_ct_gc_expired()).
+        """
+        entry = yield Get(session.orig)
+        its = (*session, self._facts.unit)
+        if isinstance(entry, Entry) and (entry.orig, entry.reply, unit_of(entry.labels)) == its:
+            self.sessions[session.orig] = now
+            return Outcome.ENDED_REUSED
+        self._end(session)
+        return Outcome.ENDED
 
     def next_end(self) -> float | None:
         """When the next end is to be told."""
@@ -107,7 +151,6 @@ class Serving:
 
     def _end(self, session: Session) -> None:
         self.ended.append(session)
-        self._desk.counters[Outcome.ENDED] += 1
 
 
 class _Census:

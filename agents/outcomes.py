@@ -99,6 +99,9 @@ class Outcome(StrEnum):
     FENCED = "fenced"  # the app is away: this unit is the old one, and takes its NICs down
     FENCE_LIFTED = "fence_lifted"  # the app is heard again: they are up again
 
+    RESTORED = "restored"  # its entry was removed as that of the session before it: made again
+    RESTORE_REFUSED = "restore_refused"
+
     # Other frames.
     KEEPALIVE = "keepalive"
     STATE = "state"

@@ -132,15 +132,21 @@ def _timeline(at: float, rows: list[tuple[float, str]]) -> Table:
 
 
 def _sessions(lab: Lab, rows: list[tuple[str, dict[int, int]]], victim: int) -> Table:
-    """Who serves how many, by the primary's conntrack."""
+    """Who serves how many, by the primary's conntrack; whoever is not there is dead."""
+    states = {unit["id"]: unit["state"] for unit in lab.status()["units"]}
     table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column("served by")
     for unit in lab.units:
         table.add_column(f"u{unit}", justify="right")
     for name, served in rows:
         count = Counter(served.values())
-        gone = victim if name == "after" else 0
-        numbers = ["[red]dead" if unit == gone else str(count[unit]) for unit in lab.units]
+        alive = [
+            states[unit] != "dead" or (unit == victim and name == "before") for unit in lab.units
+        ]
+        numbers = [
+            str(count[unit]) if there else "[red]dead"
+            for unit, there in zip(lab.units, alive, strict=True)
+        ]
         table.add_row(name, *numbers)
     return table
 

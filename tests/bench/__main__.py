@@ -14,7 +14,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import decisions, expectations, python_path, short_sessions
+from tests.bench import (
+    decisions,
+    expectations,
+    failover,
+    failover_report,
+    python_path,
+    short_sessions,
+)
 
 Figures = dict[str, Any]
 Rows = list[tuple[str, ...]]
@@ -30,6 +37,9 @@ class Benchmark:
     measure: Callable[[], Figures]
     rows: Callable[[Figures], Rows]
     promises: Callable[[Figures], dict[str, bool]]
+    quick: Callable[[], Figures] | None = None  # the same with fewer repetitions
+    notes: Callable[[Figures], list[str]] = lambda _figures: []
+    by_name: bool = False  # only when asked for by name: it takes long
 
 
 def _rates(figures: Figures, names: dict[str, str], key: str) -> Rows:
@@ -154,6 +164,15 @@ BENCHMARKS = {
         _expectations,
         _expectations_promises,
     ),
+    "failover": Benchmark(
+        "200 transfers and 100 new sessions a second, and something fails: ms",
+        failover.measure,
+        failover_report.rows,
+        failover_report.promises,
+        notes=failover_report.notes,
+        quick=lambda: failover.measure(quick=True),
+        by_name=True,
+    ),
 }
 
 
@@ -168,23 +187,28 @@ def show(benchmark: Benchmark, figures: Figures, promises: dict[str, bool]) -> N
     out.print(table)
     for text, kept in promises.items():
         out.print(f"  [{'green' if kept else 'red'}]{'kept' if kept else 'BROKEN'}[/]  {text}")
+    for note in benchmark.notes(figures):
+        out.print(f"  {note}")
     out.print()
 
 
 def main() -> int:
-    """Measures what was asked for, all by default."""
+    """Measures what was asked for; by default all but what takes long."""
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    parser.add_argument("--quick", action="store_true", help="failover: fewer kills, a minute")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     report: dict[str, Figures] = {}
-    for name in options.names or BENCHMARKS:
+    usual = [name for name, each in BENCHMARKS.items() if not each.by_name]
+    for name in options.names or usual:
         benchmark = BENCHMARKS[name]
         if not options.json:
             print(f"{name} ...", file=sys.stderr, flush=True)
-        figures = benchmark.measure()
+        quick = options.quick and benchmark.quick
+        figures = quick() if quick else benchmark.measure()
         promises = benchmark.promises(figures)
         report[name] = {"figures": figures, "promises": promises}
         if not options.json:

@@ -120,7 +120,7 @@ class Wall:
         return sock
 
     def ended(self) -> list[Entry]:
-        return self.destroyed.read().events
+        return [gone.entry for gone in self.destroyed.read().events]
 
 
 @pytest.fixture(scope="module")
@@ -532,7 +532,7 @@ def test_entries_older_than_their_listener(setting: int, told: bool) -> None:
                 conntrack = Conntrack()
                 late = destroyed(ignore=0)
                 assert conntrack.transact([Delete(orig)]) == [0]
-                found = [entry.orig for entry in late.read().events]
+                found = [gone.entry.orig for gone in late.read().events]
             listener.close()
         assert found == ([orig] if told else [])
         conntrack.close()

@@ -32,6 +32,7 @@ class Traffic:
     ports: dict[int, int] = field(default_factory=dict)  # by download, the client's port
     outages: list[float] = field(default_factory=list)  # seconds, each
     failed: list[str] = field(default_factory=list)
+    hushed: bool = False
 
     def begin(self) -> None:
         """As many downloads as it takes for each unit to serve one."""
@@ -79,7 +80,9 @@ class Traffic:
 
     def hush(self) -> None:
         """No new sessions any more; what became of them is known."""
-        calls = self.peer("hush")
+        if self.hushed:
+            return
+        self.hushed, calls = True, self.peer("hush")
         self.failed += [f"a new session: {result}" for _, _, result in calls if result != "ok"]
         assert calls
         self.outages = spans([began for began, took, _ in calls if took > LATE])

@@ -1,5 +1,6 @@
 """The agent's core: whose frame it is, announcements, the ends of sessions, censuses, garbage."""
 
+import errno
 import re
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 
 from agents.core import CENSUS_FRAMES, RESYNC_PAUSE
 from agents.core_facts import INTERVAL
-from agents.core_serving import SETTLED
-from agents.ctnetlink import Entry
+from agents.core_serving import RESTORED_TIME, SETTLED
+from agents.ctnetlink import ASSURED, CONFIRMED, SYN_RECV, Create, Entry, Get
 from agents.outcomes import TROUBLE, Outcome
 from agents.wire import control
 from agents.wire.packet import inverse, readdress, tuple12
@@ -24,6 +25,7 @@ from tests.unit.agent_scene import (
     REPLY,
     SELECTIVE,
     Scene,
+    drive,
     entry,
     labels,
     run,
@@ -172,7 +174,59 @@ def test_a_young_sessions_end_is_told_when_it_counts() -> None:
     assert ends(scene) == []
     assert scene.due() == told
     scene.now = told
+    (farewell,) = scene.core.tick(scene.now)
+    assert drive(farewell, (Get(ORIG), errno.ENOENT)) == Outcome.ENDED
     assert ends(scene) == [control.Session(ORIG, REPLY)]
+
+
+def test_an_end_is_not_told_while_the_session_has_an_entry() -> None:
+    """What ran out was one before it, at the moment when the session's own was made."""
+    scene = Scene().told()
+    scene.core.serving.add(ORIG, scene.now)
+    scene.core.destroyed([entry()], False, scene.now)
+    scene.now += SETTLED
+    (farewell,) = scene.core.tick(scene.now)
+    own = entry(ORIG, REPLY, 1)
+    assert drive(farewell, (Get(ORIG), own)) == Outcome.ENDED_REUSED
+    assert ends(scene) == []
+    assert ORIG in scene.core.serving.sessions
+
+
+@pytest.mark.parametrize("found", [entry(ORIG, REPLY, 2), entry(ORIG, inverse(ORIG), 1)])
+def test_an_entry_of_another_session_keeps_no_end_back(found: Entry) -> None:
+    scene = Scene().told()
+    scene.core.serving.farewell(ORIG, REPLY, scene.now)
+    scene.now += SETTLED
+    (farewell,) = scene.core.tick(scene.now)
+    assert drive(farewell, (Get(ORIG), found)) == Outcome.ENDED
+
+
+MADE = entry(ORIG, REPLY, 1)
+AGAIN = Create(
+    MADE._replace(state=SYN_RECV, status=CONFIRMED | ASSURED, timeout=RESTORED_TIME), liberal=True
+)
+
+
+@pytest.mark.parametrize(("result", "outcome"), [(0, "restored"), (1, "restore_refused")])
+def test_a_young_sessions_entry_that_is_removed_is_made_again(result: int, outcome: str) -> None:
+    """conntrackd was told of the end of the session before it, and late."""
+    scene = Scene().told()
+    scene.core.serving.add(ORIG, scene.now, MADE)
+    scene.core.removed([MADE], scene.now)
+    (steps,) = scene.core.tick(scene.now)
+    assert drive(steps, (AGAIN, result)) == outcome
+    assert ORIG in scene.core.serving.sessions
+
+
+@pytest.mark.parametrize("gone", [MADE._replace(reply=inverse(ORIG)), MADE])
+def test_other_entries_that_are_removed_are_believed(gone: Entry) -> None:
+    scene = Scene().told()
+    scene.core.serving.add(ORIG, scene.now, MADE)
+    if gone is MADE:
+        scene.now += SETTLED
+        run(scene.core.tick(scene.now))
+    scene.core.removed([gone], scene.now)
+    assert ORIG not in scene.core.serving.sessions
 
 
 def test_the_end_of_a_session_opened_again_is_not_told() -> None:

@@ -1,0 +1,85 @@
+"""`tests.bench.failover` for a person: a row for each kind of failure, and what must be so."""
+
+from typing import Any
+
+NAMES = {
+    "synod_auxiliary_killed": "Synod: an auxiliary killed",
+    "synod_primary_killed": "Synod: the primary killed",
+    "synod_auxiliary_dark": "Synod: an auxiliary without power",
+    "synod_primary_dark": "Synod: the primary without power",
+    "synod_drained": "Synod: an auxiliary drained at once",
+    "synod_promoted": "Synod: an auxiliary promoted",
+    "keepalived_usual_active_dark": "keepalived, 1 s: the active without power",
+    "keepalived_usual_backup_dark": "keepalived, 1 s: the backup without power",
+    "keepalived_fastest_active_dark": "keepalived, 10 ms: the active without power",
+    "keepalived_fastest_backup_dark": "keepalived, 10 ms: the backup without power",
+}
+# The longest that any session may wait for bytes, in ms.
+AT_MOST = {
+    "synod_auxiliary_killed": 500,
+    "synod_auxiliary_dark": 500,
+    "synod_primary_killed": 800,
+    "synod_primary_dark": 800,
+    "synod_drained": 50,
+    "synod_promoted": 50,
+}
+
+Figures = dict[str, Any]
+
+
+def rows(figures: Figures) -> list[tuple[str, ...]]:
+    """Stall: of the transfer that had it worst, at each strike."""
+    found: list[tuple[str, ...]] = [
+        (
+            *("", "times", "stall: median", "least", "worst", "before: worst"),
+            *("lost or corrupt", "of", "refused", "of", "slowest new: median", "worst"),
+        )
+    ]
+    for name, text in NAMES.items():
+        each = figures["series"][name]
+        stall, slowest = each["stall_ms"], each["slowest_call_ms"]
+        found.append(
+            (
+                *(text, str(each["strikes"])),
+                *(f"{stall[which]:,.0f}" for which in ("median", "least", "worst")),
+                f"{each['undisturbed_ms']['worst']:,.0f}",
+                *(f"{each['lost'] + each['corrupt']}", f"{each['transfers']:,}"),
+                *(f"{each['refused']}", f"{each['calls']:,}"),
+                *(f"{slowest[which]:,.0f}" for which in ("median", "worst")),
+            )
+        )
+    return found
+
+
+def promises(figures: Figures) -> dict[str, bool]:
+    """The targets."""
+    series, alarms = figures["series"], figures["alarms"]
+    kept = {
+        f"{NAMES[name]}: no session waits longer than {most} ms": (
+            series[name]["stall_ms"]["worst"] <= most
+        )
+        for name, most in AT_MOST.items()
+    }
+    ours = [series[name] for name in AT_MOST]
+    kept["Synod: no session lost or corrupt"] = not any(
+        each["lost"] or each["corrupt"] for each in ours
+    )
+    kept["Synod: no new session refused"] = not any(each["refused"] for each in ours)
+    noted = alarms["synod"]
+    busy = f"{alarms['cores_used']:g} of {alarms['cores']} cores busy"
+    said = ", ".join(f"{name} {number}" for name, number in noted.items())
+    kept[f"{alarms['minutes']} minutes with {busy}, nothing broken: {said}"] = not (
+        noted["unit_dead"] or noted["primary_promoted"]
+    )
+    return kept
+
+
+def notes(figures: Figures) -> list[str]:
+    """What else a reader should know."""
+    alarms, machine = figures["alarms"], figures["machine"]
+    return [
+        f"in the same minutes, keepalived at its fastest changed roles"
+        f" {alarms['keepalived_role_changes']} times",
+        f"{machine['cores']} cores ({machine['processor']}), load average before"
+        f" {machine['load_average'][0]:g}; every gap is in {figures['raw']}",
+    ]
