@@ -5,7 +5,7 @@ import re
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -35,9 +35,8 @@ def status(
     [bold]down[/bold] (its bridge is not connected) or [bold]dead[/bold] (nor does another unit hear
     of it).
 
-    With session pickup, [bold]sessions of[/bold] are the units whose sessions it holds as well, to
-    take them over. If something is amiss, [bold]lacks[/bold] says which NICs have no link, and
-    which units it doesn't hear on the HA link.
+    A unit that [bold]lacks[/bold] something is named below: a link on an interface, the HA link to
+    units that are there, or, with session pickup, up-to-date copies of their sessions.
     """
     try:
         found = fetch_status(url)
@@ -49,6 +48,8 @@ def status(
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:
         out.print(status_table(found))
+        for line in lacking(found):
+            out.print(f"[yellow]{line}", soft_wrap=True)
 
 
 def drain(
@@ -113,28 +114,26 @@ def status_table(found: dict[str, Any]) -> Table:
     )
     for column in ("unit", "role", "state", "weight", "live", "served"):
         table.add_column(column, justify="left" if column in ("role", "state") else "right")
-    further = {
-        "sessions of": [_numbers(unit.get("synced") or ()) for unit in found["units"]],
-        "lacks": [_lacks(unit) for unit in found["units"]],
-    }
-    shown = {column: cells for column, cells in further.items() if any(cells)}
-    for column in shown:
-        table.add_column(column)
-    for place, unit in enumerate(found["units"]):
+    for unit in found["units"]:
         colour = "green" if unit["state"] == "up" else "yellow"
         sessions = unit["sessions"]
         cells = (unit["id"], unit["role"], f"[{colour}]{unit['state']}", unit["weight"])
-        more = [column[place] for column in shown.values()]
-        table.add_row(*map(str, cells), str(sessions["live"]), str(sessions["served"]), *more)
+        table.add_row(*map(str, cells), str(sessions["live"]), str(sessions["served"]))
     return table
 
 
-def _lacks(unit: Mapping[str, Any]) -> str:
-    """What a unit that works would need when the next thing fails."""
-    lacks = [f"link {name}" for name in unit.get("links_down", ())]
-    if unheard := unit.get("unheard"):
-        lacks.append(f"HA link to {_numbers(unheard)}")
-    return f"[yellow]{', '.join(lacks)}" if lacks else ""
+def lacking(found: dict[str, Any]) -> list[str]:
+    """What units that work would need when the next thing fails: a line for each that lacks it."""
+    lines = []
+    for unit in found["units"]:
+        lacks = [f"a link on {name}" for name in unit.get("links_down", ())]
+        if unheard := unit.get("unheard"):
+            lacks.append(f"the HA link to {_numbers(unheard)}")
+        if unheld := unit.get("unheld"):
+            lacks.append(f"the sessions of {_numbers(unheld)}")
+        if lacks:
+            lines.append(f"unit {unit['id']} lacks {'; '.join(lacks)}")
+    return lines
 
 
 def _numbers(units: Iterable[int]) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from ryu_apps.core.cluster import Member
 from ryu_apps.core.controller import Controller
-from ryu_apps.core.redundancy import unheard
+from ryu_apps.core.redundancy import unheard, unheld
 
 
 def status(controller: Controller) -> dict[str, Any]:
@@ -40,6 +40,7 @@ def _unit(controller: Controller, member: Member) -> dict[str, Any]:
         "serving": told.serving if told else None,
         "hears": list(told.hears) if told else [],
         "unheard": list(unheard(member, controller.members)),
+        "unheld": list(unheld(member, controller.members)),
         "synced": list(told.synced) if told and told.synced is not None else None,
         "links_down": list(controller.formation.links_down(member)),
         "agent": dict(sorted(member.counters.items())),

@@ -256,7 +256,7 @@ def test_an_ha_link_that_is_lost_is_seen_in_the_status(world: World, faults: Fau
     cut, other = auxiliaries(world)
     before = world.counters()
     faults.cut(f"u{cut}", "ha")
-    lost = "HA link to " + ", ".join(str(u) for u in world.units if u != cut)
+    lost = f"unit {cut} lacks the HA link to " + ", ".join(str(u) for u in world.units if u != cut)
     world.until(lambda: lost in synod(world, "status").stdout, world.situation)
     world.until(lambda: world.counters()["ha_link_lost"] - before["ha_link_lost"] >= 3, "not told")
     assert world.unit_status(other)["unheard"] == [cut]

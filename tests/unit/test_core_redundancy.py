@@ -75,6 +75,7 @@ def test_whose_sessions_are_held_is_told_when_pickup_is_on() -> None:
     assert unit_status(world, 2)["synced"] == [1, 3]
     less = {"synced": {1: (2, 3), 2: (), 3: (1, 2)}}
     assert lines(live_on(world, SETTLE + 1.0, **less)) == [("pickup_lost", 2, "1,3")]
+    assert unit_status(world, 2)["unheld"] == [1, 3]
     told = lines(live_on(world, SETTLE + 1.0, **synced(world, 1, 2, 3)))
     assert told == [("pickup_back", 2, "1,3")]
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from agents import cli as synod
 from agents import provision
-from agents.cli_cluster import status_table
+from agents.cli_cluster import lacking
 from topologies import cli as synod_lab
 from topologies import registry
 from topologies.lab import Lab
@@ -88,17 +88,15 @@ def app_at() -> Iterator[Any]:
         server.server_close()
 
 
-def test_the_status_shows_what_is_amiss_only_if_something_is() -> None:
-    whole = {"unheard": [], "links_down": [], "synced": None}
-    units = [unit | whole for unit in STATUS["units"]]  # type: ignore[attr-defined]
-    columns = [column.header for column in status_table(STATUS | {"units": units}).columns]
-    assert columns == ["unit", "role", "state", "weight", "live", "served"]
-    units[0] |= {"synced": [2, 3]}
-    units[1] |= {"unheard": [1, 3], "links_down": ["ext"]}
-    table = status_table(STATUS | {"units": units})
-    *_, held, lacks = table.columns
-    assert (held.header, list(held.cells)) == ("sessions of", ["2, 3", ""])
-    assert (lacks.header, list(lacks.cells)) == ("lacks", ["", "[yellow]link ext, HA link to 1, 3"])
+def test_the_status_says_who_lacks_what() -> None:
+    assert lacking(STATUS) == []
+    first, second = (unit | {"links_down": []} for unit in STATUS["units"])  # type: ignore[attr-defined]
+    first |= {"unheld": [2]}
+    second |= {"unheard": [1, 3], "links_down": ["int", "ext"], "unheld": [1]}
+    assert lacking({"units": [first, second]}) == [
+        "unit 1 lacks the sessions of 2",
+        "unit 2 lacks a link on int; a link on ext; the HA link to 1, 3; the sessions of 1",
+    ]
 
 
 @pytest.mark.parametrize("app", [synod.app, synod_lab.app])
