@@ -79,9 +79,12 @@ def test_new_sessions_are_the_primarys_and_none_fails(world: World, what: str) -
         opened = [world.client("connect", address=SERVER, port=PORT) for _ in range(6)]
         for session in opened:
             assert world.client("talk", id=session["id"], text="alive?") == "alive?"
-        assert not any(
-            world.entry_of_port(session["port"], unit) for session in opened[3:] for unit in (2, 3)
-        )
+        held = [
+            world.entry_of_port(session["port"], unit)
+            for session in opened[3:]
+            for unit in world.units
+        ]
+        assert {entry.unit for entry in held if entry} == {1}
     for session in opened:
         assert world.client("talk", id=session["id"], text="alive?") == "alive?"
 
