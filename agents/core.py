@@ -186,7 +186,7 @@ class Core:
         cluster, desk, serving = self.facts.cluster, self.desk, self.serving
         out, desk.frames = desk.frames, []
         # Ends first: a SYN on offer may have the ports of a session that has just ended.
-        if serving.ended:
+        if serving.ended and desk.app_speaks(now) and desk.told and desk.told.primary:
             out += control.ended_frames(cluster.group, self.facts.unit, serving.ended)
             serving.ended = []
         if desk.offers:

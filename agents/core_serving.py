@@ -16,6 +16,7 @@ from agents.wire.labels import unit_of
 # The app takes the end of a session younger than 2 s for that of a predecessor with the same ports
 # (a refused one ends at once: its entry goes with the RST). So no end is told sooner than this.
 SETTLED = 2.5
+MOST_ENDED = 1 << 17  # kept for an app that is away; more than that its censuses find
 RESTORED_TIME = 60  # seconds that an entry made again lives until a packet comes
 
 
@@ -150,7 +151,8 @@ class Serving:
         return census_frames(self._facts.cluster.group, own, census.token, census.found)
 
     def _end(self, session: Session) -> None:
-        self.ended.append(session)
+        if len(self.ended) < MOST_ENDED:
+            self.ended.append(session)
 
 
 class _Census:

@@ -135,6 +135,11 @@ class Scene:
         assert not list(self.given(control.state_frame(GROUP, self.unit, state)))
         return self
 
+    def spoken_to(self) -> "Scene":
+        """The app has been there all the time."""
+        self.core.desk.heard = self.now
+        return self
+
     def given(self, *frames: bytes) -> list[Steps]:
         """What the core makes of these frames."""
         return list(self.core.frames(frames, self.now))

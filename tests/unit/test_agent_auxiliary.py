@@ -130,6 +130,7 @@ def test_a_reply_tuple_used_again_ends_the_session_that_had_it() -> None:
     other = tuple12("10.1.0.99", "203.0.113.10", 40000, 80)
     scene.core.serving.add(other, scene.now)
     scene.now += 10
+    scene.spoken_to()
     script = [
         (Create(made(), liberal=True), errno.EEXIST),
         (Get(ORIG), errno.ENOENT),

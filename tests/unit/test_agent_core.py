@@ -14,6 +14,7 @@ from agents.core_serving import RESTORED_TIME, SETTLED
 from agents.ctnetlink import ASSURED, CONFIRMED, SYN_RECV, Create, Entry, Get
 from agents.outcomes import TROUBLE, Outcome
 from agents.wire import control
+from agents.wire.control_maps import State
 from agents.wire.packet import inverse, readdress, tuple12
 from tests.unit.agent_scene import (
     BOOT,
@@ -139,7 +140,7 @@ def test_every_reason_of_the_wire_formats_has_an_outcome() -> None:
 
 def ends(scene: Scene) -> list[control.Session]:
     run(scene.core.tick(scene.now))
-    frames = [control.parse(frame) for frame in scene.frames()]
+    frames = [control.parse(frame) for frame in scene.spoken_to().frames()]
     return [each for message in frames for each in control.ended(message)]
 
 
@@ -154,6 +155,28 @@ def test_the_end_of_a_session_served_here_is_told() -> None:
     assert ends(scene) == []
 
 
+@pytest.mark.parametrize("primary", [0, 1])
+def test_an_app_that_was_away_is_told_of_ends_when_it_knows_its_cluster(primary: int) -> None:
+    scene = Scene(2).told("auxiliary")
+    scene.core.serving.add(ORIG, scene.now)
+    scene.now += SETTLED
+    scene.core.destroyed([entry()], False, scene.now)
+    run(scene.core.tick(scene.now))
+    assert not scene.written(control.ENDED)
+    state = State(boot=2, role="auxiliary", primary=primary, balancing=False)
+    assert not scene.given(control.state_frame(GROUP, 2, state))
+    assert len(scene.written(control.ENDED)) == primary
+
+
+def test_of_so_many_ends_the_rest_is_left_to_a_census(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.core_serving.MOST_ENDED", 1)
+    scene = Scene().told()
+    for orig in (ORIG, inverse(ORIG)):
+        scene.core.serving.add(orig, scene.now - SETTLED)
+        scene.core.destroyed([entry(orig)], False, scene.now)
+    assert len(ends(scene)) == 1
+
+
 def test_many_ends_share_frames() -> None:
     scene = Scene().told()
     origs = [tuple12("10.1.0.10", "203.0.113.10", port, 80) for port in range(100)]
@@ -161,7 +184,7 @@ def test_many_ends_share_frames() -> None:
         scene.core.serving.add(orig, scene.now)
     scene.now += SETTLED
     scene.core.destroyed([entry(orig) for orig in origs], False, scene.now)
-    assert len(scene.core.take(scene.now)[0]) == 2
+    assert len(scene.spoken_to().core.take(scene.now)[0]) == 2
 
 
 def test_a_young_sessions_end_is_told_when_it_counts() -> None:
@@ -174,7 +197,7 @@ def test_a_young_sessions_end_is_told_when_it_counts() -> None:
     assert ends(scene) == []
     assert scene.due() == told
     scene.now = told
-    (farewell,) = scene.core.tick(scene.now)
+    (farewell,) = scene.spoken_to().core.tick(scene.now)
     assert drive(farewell, (Get(ORIG), errno.ENOENT)) == Outcome.ENDED
     assert ends(scene) == [control.Session(ORIG, REPLY)]
 

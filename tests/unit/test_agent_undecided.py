@@ -136,7 +136,7 @@ def test_a_session_over_before_its_decision_is_reported_ended() -> None:
     scene.frames()
     assert scene.decide(offer.offer_id, 1, (Get(ORIG), errno.ENOENT)) == Outcome.DECIDED_LATE
     scene.now += 3
-    (farewell,) = scene.core.tick(scene.now)
+    (farewell,) = scene.spoken_to().core.tick(scene.now)
     assert drive(farewell, (Get(ORIG), errno.ENOENT)) == Outcome.ENDED
     (message,) = scene.written(control.ENDED)
     assert control.ended(message) == [control.Session(ORIG, REPLY)]
