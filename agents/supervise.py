@@ -7,7 +7,7 @@
 A program that ends is started again after half a second, then after twice as long each time, up to
 ten seconds; one that lived for half a minute counts as healthy again. The processes' ids are in
 /run/synod, with the time each started: an id that the system has given to another process since is
-never signalled.
+never signalled. If the supervisor dies, its programs end, and `agents.deputy` starts it again.
 
 Ports that Open vSwitch has made anew are given what they had (`agents.mending`); then both programs
 are started again, as their sockets were bound to the ports before.
@@ -30,6 +30,7 @@ from agents.wire.ports import HA_KERNEL_NAME, SYNOD_NAME
 RUN = Path("/run/synod")
 LOG = Path("/var/log/synod/agent.log")
 SUPERVISOR = "supervisor.pid"
+DEPUTY = "deputy.pid"  # of what starts the supervisor again
 AGENT = "agent.pid"
 REPLICATION = "replication.pid"
 
@@ -50,6 +51,7 @@ NICENESS = "-10"
 ANEW = signal.SIGUSR1
 
 _WATCH = 0.2  # seconds between looks at a program, and at the ports
+_REMAINS = 2.0  # seconds that a program has to end which its supervisor's death has ended
 _SURVEY = 5.0  # seconds between looks at all that the ports should have
 
 
@@ -111,32 +113,46 @@ def run(config: str, unit_id: int) -> int:
 
 
 def start(config: str, unit_id: int, log: Path = LOG) -> None:
-    """Starts the supervisor detached; does nothing if one runs. RuntimeError if it dies at once."""
-    if read_pid(RUN / SUPERVISOR):
-        return
+    """Starts the supervisor detached, and its deputy; does nothing if they run. RuntimeError if the
+    supervisor dies at once.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    program = [sys.executable, "-u", "-m", "agents.supervise", "run"]
-    argv = [*program, "--config", config, "--id", str(unit_id)]
+    arguments = ("--config", config, "--id", str(unit_id))
+    if not read_pid(RUN / SUPERVISOR):
+        process = _detached(log, "agents.supervise", "run", *arguments)
+        while read_pid(RUN / SUPERVISOR) != process.pid:
+            if process.poll() is not None:
+                raise RuntimeError(f"the supervisor ended with {process.returncode}: see {log}")
+            time.sleep(0.02)
+    _start_deputy(config, unit_id, log)
+
+
+def _start_deputy(config: str, unit_id: int, log: Path) -> None:
+    if not read_pid(RUN / DEPUTY):
+        process = _detached(log, "agents.deputy", "--config", config, "--id", str(unit_id))
+        write_pid(RUN / DEPUTY, process.pid)
+
+
+def _detached(log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-u", "-m", *arguments]
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    while read_pid(RUN / SUPERVISOR) != process.pid:
-        if process.poll() is not None:
-            raise RuntimeError(f"the agent's supervisor ended with {process.returncode}: see {log}")
-        time.sleep(0.02)
 
 
 def stop(patience: float = 5.0) -> None:
     """Ends all of them; kills those that are still there after `patience` seconds."""
-    names = (SUPERVISOR, *_PROGRAMS)
+    names = (DEPUTY, SUPERVISOR, *_PROGRAMS)
     pids = {name: read_pid(RUN / name) for name in names}
-    supervisor = pids[SUPERVISOR]
-    if supervisor:
-        os.kill(supervisor, signal.SIGTERM)
     deadline = time.monotonic() + patience
-    while time.monotonic() < deadline and any(read_pid(RUN / name) for name in names):
-        time.sleep(0.02)
+    # The deputy first: it would start another supervisor.
+    for name, waited_for in ((DEPUTY, (DEPUTY,)), (SUPERVISOR, names)):
+        pid = read_pid(RUN / name)
+        if pid:
+            os.kill(pid, signal.SIGTERM)
+        while time.monotonic() < deadline and any(read_pid(RUN / each) for each in waited_for):
+            time.sleep(0.02)
     for name, pid in pids.items():
         if pid and read_pid(RUN / name):
             os.kill(pid, signal.SIGKILL)
@@ -170,6 +186,8 @@ def _mend(
 
     survey = time.monotonic() + _SURVEY
     while not stopping.wait(_WATCH):
+        if (RUN / DEPUTY).exists():  # one that was told to end leaves nothing behind
+            _start_deputy(config, unit_id, LOG)
         found = ports.look()
         pairs = zip(ports.names, ports.settled, found, strict=True)
         anew = frozenset(name for name, before, now in pairs if before != now)
@@ -188,6 +206,7 @@ def _mend(
 
 def _keep(name: str, config: str, unit_id: int, ports: Ports, stopping: threading.Event) -> None:
     """Keeps one program running until `stopping`."""
+    _outlive(name, stopping)
     wait = 0.0
     while not stopping.is_set():
         began, on = time.monotonic(), ports.settled
@@ -203,6 +222,14 @@ def _keep(name: str, config: str, unit_id: int, ports: Ports, stopping: threadin
         while time.monotonic() < until and ports.settled == on and not stopping.wait(_WATCH):
             pass
     (RUN / name).unlink(missing_ok=True)
+
+
+def _outlive(name: str, stopping: threading.Event) -> None:
+    """Waits for the end of the program that a supervisor before this one has left behind."""
+    deadline = time.monotonic() + _REMAINS
+    while (left := read_pid(RUN / name)) and not stopping.wait(_WATCH):
+        if time.monotonic() > deadline:
+            os.kill(left, signal.SIGKILL)
 
 
 def _run(name: str, config: str, unit_id: int, ports: Ports, stopping: threading.Event) -> int:

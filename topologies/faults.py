@@ -76,7 +76,9 @@ OF_A_UNIT = (
         re.compile(r"conntrackd -C |.* -m agents\.replication "),
         "its supervisor; else " + REBOOT,
     ),
-    Program("supervisor", re.compile(r".* -m agents\.supervise run "), REBOOT),
+    Program(
+        "supervisor", re.compile(r".* -m agents\.supervise run "), "its deputy; else " + REBOOT
+    ),
 )
 APP = Program("app", re.compile(r"\S+ (\S*/)?ryu-manager "), REBOOT)
 

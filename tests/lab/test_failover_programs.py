@@ -93,6 +93,7 @@ def adopted(cluster: Cluster, running: Traffic) -> None:
 
 ON_A_UNIT = {
     "the agent is killed": Row(crash("agent"), None, 2.5),
+    "the supervisor is killed": Row(crash("supervisor"), None, 2.5),
     "conntrackd is killed": Row(crash("conntrackd"), None, 0.5),
     "the switch is restarted": Row(switch_restarts, None, 2.5),
     "the switch is restarted, its ports are others": Row(switch_restarts_anew, None, 5.0),
