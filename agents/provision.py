@@ -154,16 +154,34 @@ def mend(
     nics = frozenset((*unit.nics, unit.ha_nic))
     host = Host(ovs_running=anew is not None, links_up=nics, python=sys.executable)
     undone = [argv for _why, argv in journal.undo]
+    links: list[Command] = []
     mended, seen = False, _see(anew)
     for step in plan(cluster, unit_id, config, host):
         # What can be undone and isn't to be was not done, or by somebody else.
         if isinstance(step, Command) and step.undo and list(step.undo) not in undone:
             continue
-        if is_missing(step, seen):
-            report(step)
-            _do_again(step)
-            mended, seen = True, _see(anew)
+        if not is_missing(step, seen):
+            continue
+        report(step)
+        mended = True
+        if isinstance(step, Command) and step.argv[0] == "ip":
+            links.append(step)
+            continue
+        _all_at_once(links)
+        _do_again(step)
+        seen = _see(anew)
+    _all_at_once(links)
     return mended
+
+
+def _all_at_once(commands: list[Command]) -> None:
+    """Addresses, then links up, by one `ip`; none is left. A primary with only some of its routes
+    would tell clients that there is no way.
+    """
+    argvs = sorted((command.argv[1:] for command in commands), key=lambda argv: argv[0] == "link")
+    if argvs:
+        machine.run(("ip", "-batch", "-"), "".join(" ".join(argv) + "\n" for argv in argvs))
+    commands.clear()
 
 
 def _see(anew: frozenset[str] | None) -> Seen:
