@@ -9,7 +9,7 @@ bridge's and the agent's business. Loading a text again replaces its table in on
 from collections.abc import Iterable
 
 from agents.config import Cluster
-from agents.wire.labels import HELPER_BIT, INTERFACE_BIT, LIVE_BIT, UNIT_BIT
+from agents.wire.labels import CLOSING_BIT, HELPER_BIT, INTERFACE_BIT, LIVE_BIT, UNIT_BIT
 from agents.wire.ports import SYNOD_NAME, helper_mac, mac_text
 
 # Connection tracking is at -200 (NF_IP_PRI_CONNTRACK), mangle at -150: the first place where there
@@ -39,11 +39,12 @@ def inet_rules(cluster: Cluster, unit_id: int) -> str:
     - A SYN handed over by the primary (known by its source, a virtual MAC) finds the entry that the
       agent made, and takes the entry's mark as its own: the talk's "copy mark information to
       skb->mark and nfct->mark".
-    - What conntrackd hears, if there is session pickup. From the SYN on, of an entry's state, and
-      not of its labels alone: that would be told without the state, and pass conntrackd's filter.
-      So its labels are told with the state, as one more is set by the packet that makes it assured
-      (`live`). From the first FIN or RST on only the end: others keep it as an established one
-      until its tuple may be another session's. Of the unit's own connections only the end, too.
+    - What conntrackd hears, if there is session pickup. Of an entry's state, and not of its labels
+      alone (a unit that adopts a copy changes them): that would be told without the state, and pass
+      conntrackd's filter. So its labels are told with the state, as one more is set by the packet
+      that makes it assured (`live`). From the first FIN or RST on (`closing`) only the end: others
+      keep it as an established one until its tuple may be another session's. Of the unit's own
+      connections only the end, too.
     - A packet with data of a session that an auxiliary serves with a helper (the label `helper`)
       is marked for `egress`, below, to be shown to the agent.
     - TCP that connection tracking calls invalid is not forwarded: it would leave untranslated.
@@ -69,8 +70,10 @@ def inet_rules(cluster: Cluster, unit_id: int) -> str:
         for each in cluster.interfaces
     ]
     pickup = [
-        f"{_SYN} ct event set {_TOLD}",
-        f"tcp flags & (fin | rst) != 0 ct event set {_THE_END}",
+        f"tcp flags & (fin | rst) != 0 ct event set {_THE_END} "
+        f'ct label set {CLOSING_BIT} comment "closing"',
+        f"meta l4proto tcp ct label {CLOSING_BIT} accept",
+        f"meta l4proto tcp ct event set {_TOLD}",
         f'ct label {UNIT_BIT + unit_id} ct status assured ct label set {LIVE_BIT} comment "live"',
     ]
     own = [f"meta l4proto tcp ct event set {_THE_END}"]

@@ -6,12 +6,12 @@ A conntrack entry has 128 label bits. They hold what the talk keeps in a `__u8 c
 in struct nfct: a label needs no kernel patch, is listed by `conntrack -L --label unit-6`, and
 leaves the mark to the user.
 
-    bit      127  84  83  82  81  80           65  64            1  0
-             +------+---+---+---+---------------+---------------+--+
-             |      | l | h | b | in-16 .. in-1 | unit-64 .. -1 |  |
-             +------+---+---+---+---------------+---------------+--+
-    the user's -'     |   |   '- balance                          '- the user's
-               live -'    '- helper
+    bit   127  85  84  83  82  81  80           65  64            1  0
+          +------+---+---+---+---+---------------+---------------+--+
+          |      | c | l | h | b | in-16 .. in-1 | unit-64 .. -1 |  |
+          +------+---+---+---+---+---------------+---------------+--+
+    the user's     |   |   |   '- balance                          '- the user's
+         closing --'  live '- helper
 
 On the wire (CTA_LABELS) they are 16 bytes, the kernel's bitmap of unsigned longs as it lies in
 memory: on a little-endian machine bit n is bit n%8 of byte n//8. Synod runs on such machines only.
@@ -28,6 +28,7 @@ INTERFACE_BIT = 64  # in-I is bit INTERFACE_BIT + I
 BALANCE_BIT = 81
 HELPER_BIT = 82
 LIVE_BIT = 83
+CLOSING_BIT = 84
 
 _UNITS = sum(1 << (UNIT_BIT + unit) for unit in range(1, MAX_UNITS + 1))
 _INTERFACES = sum(1 << (INTERFACE_BIT + index) for index in range(1, MAX_INTERFACES + 1))
@@ -70,11 +71,17 @@ def connlabel_conf(interface_names: Iterable[str]) -> str:
     """Text of connlabel.conf, by which `nft` (from /etc) and `conntrack` (from /etc/xtables) know
     the labels by name.
     """
-    lines = ["# Synod's conntrack labels: bit, name. Bits 0 and 84 to 127 are free for your own."]
+    lines = ["# Synod's conntrack labels: bit, name. Bits 0 and 85 to 127 are free for your own."]
     lines += [f"{UNIT_BIT + unit} unit-{unit}" for unit in range(1, MAX_UNITS + 1)]
     lines += [f"# in-{index}: came in by {name}" for index, name in enumerate(interface_names, 1)]
     lines += [f"{INTERFACE_BIT + index} in-{index}" for index in range(1, MAX_INTERFACES + 1)]
-    lines += [f"{BALANCE_BIT} balance", f"{HELPER_BIT} helper", f"{LIVE_BIT} live", ""]
+    lines += [
+        f"{BALANCE_BIT} balance",
+        f"{HELPER_BIT} helper",
+        f"{LIVE_BIT} live",
+        f"{CLOSING_BIT} closing",
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -78,7 +78,7 @@ def test_connlabel_conf_names_each_bit_once() -> None:
     names = {name: int(bit) for bit, name in lines}
     wanted = {f"unit-{unit}": unit for unit in range(1, 65)}
     wanted |= {f"in-{index}": 64 + index for index in range(1, 17)}
-    assert names == wanted | {"balance": 81, "helper": 82, "live": 83}
-    assert len(lines) == len(set(names.values())) == 83
+    assert names == wanted | {"balance": 81, "helper": 82, "live": 83, "closing": 84}
+    assert len(lines) == len(set(names.values())) == 84
     assert "# in-1: came in by int\n" in text
     assert "# in-2: came in by ext\n" in text
