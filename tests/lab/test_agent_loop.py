@@ -102,6 +102,7 @@ def test_a_session_from_its_syn_to_its_end(pair: tuple[Box, Box]) -> None:
     ended: list[control.Session] = []
 
     def all_ended() -> bool:
+        auxiliary.tell("auxiliary")  # the app has to be there to be told
         for message in messages(auxiliary, control.ENDED):
             ended.extend(control.ended(message))
         return len(ended) == len(pairs)
