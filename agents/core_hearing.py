@@ -10,7 +10,7 @@ from agents.wire import peer
 from agents.wire.ports import ha_group
 
 KEEPALIVE = 0.02  # seconds between two
-SILENT = 0.1  # a unit unheard for so long isn't heard any more
+SILENT = 0.25  # a unit unheard for so long isn't heard any more
 
 
 class Hearing:

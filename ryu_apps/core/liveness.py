@@ -13,7 +13,7 @@ from ryu_apps.core.events import Effect, Ping
 
 PING = 0.1  # seconds between two
 GRACE = 5.0  # seconds after the app has found its cluster in which nobody is missed: all reconnect
-UNANSWERED = 0.35  # a bridge that has answered nothing for so long is no witness of its unit
+UNANSWERED = 0.4  # a bridge that has answered nothing for so long is no witness of its unit
 
 
 class Liveness:

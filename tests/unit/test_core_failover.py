@@ -168,7 +168,7 @@ def test_a_unit_that_hung_is_asked_what_it_has() -> None:
     world = settled(World())
     world.bridges[2].answers = False
     hearing(world, 2)
-    world.tick(0.4)
+    world.tick(0.45)
     assert world.states()[2] == ("dead", "auxiliary")
     world.bridges[2].answers = True
     world.tick(0.1)
