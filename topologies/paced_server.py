@@ -1,4 +1,4 @@
-"""The server of paced transfers: a few bytes every 20 ms on each, so that a stall shows.
+"""The server of paced transfers: a few bytes every 40 ms on each, so that a stall shows.
 
     python -m topologies.paced_server PORT
 
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import cast
 
 TRANSFER, CALL, END = b"t", b"c", b"e"
-PACE = 0.02  # seconds between two chunks of a transfer
+PACE = 0.04  # seconds between two chunks of a transfer
 CHUNK = 256  # bytes
 ANSWER = b"answered".ljust(CHUNK)
 _SLOTS = 20  # a pace is cut in so many, and transfers are spread over them

@@ -14,7 +14,7 @@ NAMES = {
     "keepalived_fastest_active_dark": "keepalived, 10 ms: the active without power",
     "keepalived_fastest_backup_dark": "keepalived, 10 ms: the backup without power",
 }
-# The longest that any session may wait for bytes, in ms.
+# The longest that any session may wait for bytes that are due, in ms.
 AT_MOST = {
     "synod_auxiliary_killed": 500,
     "synod_auxiliary_dark": 500,

@@ -15,6 +15,7 @@ _VERSIONS = {
     "conntrackd": ["conntrackd", "-v"],
     "commit": ["git", "rev-parse", "--short", "HEAD"],
 }
+_CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
 
 
 def describe() -> dict[str, Any]:
@@ -27,6 +28,7 @@ def describe() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gib": round(memory, 1),
         "kernel": platform.release(),
+        "tcp_congestion_control": Path(_CONGESTION).read_text().strip(),
         "python": platform.python_version(),
         "load_average": [round(each, 2) for each in os.getloadavg()],
         **{name: _first_line(argv) for name, argv in _VERSIONS.items()},
