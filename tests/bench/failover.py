@@ -4,7 +4,8 @@ The same load through each, by the same programs (`topologies.paced`): 200 trans
 few bytes due every 40 ms and compared by SHA-256 at its end, and 100 new sessions a second with a
 short answer each. When it is steady, one thing is struck. The *stall* of a transfer is the longest
 time from then on in which bytes that were due didn't come: the longest gap between two bytes, less
-the 40 ms. A strike's is that of the transfer that had it worst. Then all end, what was struck is brought back, and new ones begin.
+the 40 ms. A strike's is that of the transfer that had it worst. Then all end, what was struck is
+brought back, and new ones begin.
 
 Nothing is tried twice, nothing left out: every gap and every answer's time is kept in a file below
 artifacts/. New sessions may wait (a SYN that is lost is sent again after a second); any other end
