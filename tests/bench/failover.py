@@ -78,18 +78,21 @@ def measure(quick: bool = False) -> dict[str, Any]:
     kills = QUICK_KILLS if quick else KILLS
     machine = describe()  # before, for how busy it is with other things
     series: dict[str, Series] = {}
-    _cluster(series, kills)
-    for name, interval in (("usual", USUAL), ("fastest", FASTEST)):
-        _routers(series, kills, name, interval)
-    alarms = calm.measure(QUICK_MINUTES if quick else MINUTES)
-    raw = {name: each.rounds for name, each in series.items()}
-    file = keep({"machine": machine, "rounds": raw, "alarms": alarms}, Path("artifacts"))
+    raw: dict[str, Any] = {"machine": machine, "rounds": {}, "alarms": {}}
+    try:
+        _cluster(series, kills)
+        for name, interval in (("usual", USUAL), ("fastest", FASTEST)):
+            _routers(series, kills, name, interval)
+        raw["alarms"] = calm.measure(QUICK_MINUTES if quick else MINUTES)
+    finally:  # what was measured before something went wrong is kept, too
+        raw["rounds"] = {name: each.rounds for name, each in series.items()}
+        file = keep(raw, Path("artifacts"))
     return {
         "machine": machine,
         "raw": str(file),
         "load": {"transfers": TRANSFERS, "calls_per_second": CALLS},
         "series": {name: each.figures() for name, each in series.items()},
-        "alarms": alarms,
+        "alarms": raw["alarms"],
     }
 
 

@@ -223,7 +223,9 @@ class Pair:
 
     def power_off(self, *, active: bool) -> int:
         """Takes the power of the active router, or of the other. Which it was."""
-        (self._victim,) = (each for each in self.lab.units if self.lab.active(each) is active)
+        self.lab.wait_whole()
+        one, other = self.lab.units
+        self._victim = one if self.lab.active(one) is active else other
         self._faults.power_off(f"u{self._victim}")
         return self._victim
 
