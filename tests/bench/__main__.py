@@ -26,7 +26,9 @@ from tests.bench import (
 Figures = dict[str, Any]
 Rows = list[tuple[str, ...]]
 
-out = Console(highlight=False, soft_wrap=True)
+WIDTH = 132  # where no terminal says how wide it is
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ def show(benchmark: Benchmark, figures: Figures, promises: dict[str, bool]) -> N
     heading, *rows = benchmark.rows(figures)
     table = Table(title=benchmark.title, title_justify="left", box=None, header_style="dim")
     for number, text in enumerate(heading):
-        table.add_column(text, justify="right" if number else "left")
+        table.add_column(text, justify="right" if number else "left", no_wrap=not number)
     for row in rows:
         table.add_row(*row)
     out.print(table)

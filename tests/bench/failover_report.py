@@ -28,23 +28,22 @@ Figures = dict[str, Any]
 
 
 def rows(figures: Figures) -> list[tuple[str, ...]]:
-    """Stall: of the transfer that had it worst, at each strike."""
-    found: list[tuple[str, ...]] = [
-        (
-            *("", "times", "stall: median", "least", "worst", "before: worst"),
-            *("lost or corrupt", "of", "refused", "of", "slowest new: median", "worst"),
-        )
-    ]
+    """Stall: of the transfer that had it worst, at each strike; the median of all strikes, the least,
+    the worst. Before: the worst with nothing struck. New: the slowest new session of each strike.
+    """
+    heading = ("", "times", "stall", "least", "worst", "before", "lost", "refused", "new", "worst")
+    found: list[tuple[str, ...]] = [heading]
     for name, text in NAMES.items():
         each = figures["series"][name]
         stall, slowest = each["stall_ms"], each["slowest_call_ms"]
+        lost = each["lost"] + each["corrupt"]
         found.append(
             (
                 *(text, str(each["strikes"])),
                 *(f"{stall[which]:,.0f}" for which in ("median", "least", "worst")),
                 f"{each['undisturbed_ms']['worst']:,.0f}",
-                *(f"{each['lost'] + each['corrupt']}", f"{each['transfers']:,}"),
-                *(f"{each['refused']}", f"{each['calls']:,}"),
+                f"{lost} of {each['transfers']:,}",
+                f"{each['refused']} of {each['calls']:,}",
                 *(f"{slowest[which]:,.0f}" for which in ("median", "worst")),
             )
         )
