@@ -28,8 +28,8 @@ Figures = dict[str, Any]
 
 
 def rows(figures: Figures) -> list[tuple[str, ...]]:
-    """Stall: of the transfer that had it worst, at each strike; the median of all strikes, the least,
-    the worst. Before: the worst with nothing struck. New: the slowest new session of each strike.
+    """Stall: of the transfer that had it worst, at each strike; the median of all strikes, the
+    least, the worst. Before: the worst with nothing struck. New: the slowest new session of each.
     """
     heading = ("", "times", "stall", "least", "worst", "before", "lost", "refused", "new", "worst")
     found: list[tuple[str, ...]] = [heading]
