@@ -81,7 +81,9 @@ class Tracked:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A control session and its data sessions, as the primary has them."""
+    """A control session as the primary has it, and its data sessions as those have them who serve
+    them: conntrackd tells of no master.
+    """
 
     control: Tracked
     data: tuple[Tracked, ...]
@@ -128,12 +130,15 @@ def tracked(world: World, unit: int) -> dict[Endpoints, Tracked]:
 
 
 def families(world: World) -> list[Family]:
-    """The families that the primary has."""
-    entries = [entry for entry in tracked(world, 1).values() if entry.unit]
+    """The families that the primary knows."""
+    by_unit = {unit: tracked(world, unit) for unit in world.units}
+    own = [
+        entry for unit, found in by_unit.items() for entry in found.values() if entry.unit == unit
+    ]
     return [
-        Family(control, tuple(entry for entry in entries if entry.master == control.original))
-        for control in entries
-        if control.helper
+        Family(control, tuple(entry for entry in own if entry.master == control.original))
+        for control in by_unit[1].values()
+        if control.helper and control.unit
     ]
 
 
@@ -149,8 +154,12 @@ def assert_together(world: World, found: Iterable[Family]) -> None:
     kernel, which has both, and the one as the other's master, and has seen it end.
     """
     found = list(found)
+    primarys = tracked(world, 1)
     strays = [
-        (family.unit, data) for family in found for data in family.data if data.unit != family.unit
+        (family.unit, data)
+        for family in found
+        for data in family.data
+        if {data.unit, primarys.get(data.original, data).unit} != {family.unit}
     ]
     assert not strays, f"{len(strays)} data sessions elsewhere: {strays[:3]}"
     for unit in {family.unit for family in found}:
