@@ -118,8 +118,11 @@ def test_the_auxiliary_has_the_primarys_decisions_not_its_own(recording: Recordi
     assert mine.labels == primarys.labels
 
 
-def test_nobody_else_has_it(recording: Recording) -> None:
-    assert recording.entries[3] is None
+def test_others_know_who_has_it(recording: Recording) -> None:
+    """It was established: so they hold it, as that unit's."""
+    copy = recording.entries[3]
+    assert copy is not None
+    assert copy.unit == 2
 
 
 def test_the_server_sees_the_primarys_translation(recording: Recording) -> None:
@@ -272,11 +275,20 @@ def test_the_primary_has_an_entry_for_every_session(world: World) -> None:
     sessions = [world.connect() for _ in range(12)]
     known = {entry.original: entry for entry in entries(world.lab, 1)}
     assert {session.endpoints for session in sessions} <= set(known)
-    served = {unit: {entry.original for entry in entries(world.lab, unit)} for unit in (2, 3)}
-    for session in sessions:
-        unit = known[session.endpoints].unit
-        for other in (2, 3):
-            assert (session.endpoints in served[other]) == (unit == other)
+
+    def held_by(unit: int) -> dict[Endpoints, int]:
+        return {entry.original: entry.unit for entry in entries(world.lab, unit)}
+
+    # The others hold it, too, once it is established, and all say alike whose it is.
+    for other in (2, 3):
+        told = world.until(
+            lambda other=other: {session.endpoints for session in sessions} <= set(held_by(other)),
+            "a session that isn't held",
+        )
+        assert told
+        held = held_by(other)
+        for session in sessions:
+            assert held[session.endpoints] == known[session.endpoints].unit
 
 
 @pytest.mark.usefixtures("_nothing_left")
