@@ -37,7 +37,7 @@ LOG = logging.getLogger("synod.agent")
 _MOST_FRAMES = 64  # of one wake-up; the first waits for the last
 _LOOK = 0.25  # seconds between two looks at conntrackd
 # There while the unit is fenced: an agent that is started anew has to know.
-FENCE = Path("/run/synod/fenced")
+FENCE = RUN / "fenced"
 _REPORT = 5.0  # seconds between two lines about trouble
 
 

@@ -42,6 +42,8 @@ class Adopting:
         self, entries: Iterable[Entry], last: bool, established: int, now: float
     ) -> Iterator[Steps]:
         """A piece of the walk; `established`: seconds that such a session may be idle."""
+        if not self._walking:
+            return
         for entry in entries:
             if unit_of(entry.labels) in self._walking and self._facts.selected(entry):
                 yield self._adopt(entry, established, now)

@@ -50,7 +50,7 @@ class Fencing:
     def tick(self, now: float) -> None:
         """Is it time to fall silent?"""
         desk = self._desk
-        away = now - desk.heard >= SILENT
+        away = not desk.app_speaks(now)
         if away and desk.role() != "auxiliary" and now - self._rival <= FRESH and not self.fenced:
             self.fenced = True
             desk.counters[Outcome.FENCED] += 1

@@ -10,11 +10,16 @@ from collections.abc import Iterable, Iterator
 
 from agents.core_facts import Desk, Facts, Steps
 from agents.core_serving import Serving
-from agents.ctnetlink import SYN_RECV, Entry, Update
+from agents.ctnetlink import NO_LABELS, SYN_RECV, Entry, Update
 from agents.outcomes import Outcome
 from agents.wire.labels import unit_of, with_unit
 
 UNRENEWED = 600  # seconds that such a copy lives, unless it is told again
+
+
+def demotion(entry: Entry, labels: bytes = NO_LABELS, mask: bytes = NO_LABELS) -> Update:
+    """What makes an entry such a copy, its labels changed or not."""
+    return Update(entry.orig, labels, mask, entry.status, UNRENEWED, SYN_RECV)
 
 
 class Forfeiting:
@@ -54,7 +59,7 @@ class Forfeiting:
     def _forfeit(self, entry: Entry, primary: int) -> Steps:
         """The primary's from now on, if it was this unit's own."""
         own = unit_of(entry.labels) == self._facts.unit
-        labels, mask = with_unit(primary) if own and primary else (bytes(16), bytes(16))
-        result = yield Update(entry.orig, labels, mask, entry.status, UNRENEWED, SYN_RECV)
+        labels, mask = with_unit(primary) if own and primary else (NO_LABELS, NO_LABELS)
+        result = yield demotion(entry, labels, mask)
         self._serving.sessions.pop(entry.orig, None)
         return Outcome.FORFEIT_GONE if result else Outcome.FORFEITED

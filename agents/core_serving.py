@@ -80,7 +80,8 @@ class Serving:
                 self._desk.counters[Outcome.ENDED_REUSED] += 1
             else:
                 yield self._farewell(session, now)
-        for orig, (since, _) in list(self._made.items()):
+        while self._made:
+            orig, (since, _) = next(iter(self._made.items()))
             if now - since < SETTLED:
                 break
             del self._made[orig]

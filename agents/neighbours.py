@@ -8,9 +8,9 @@ sessions. So what it knows counts as confirmed meanwhile. Nothing here learns a 
 
 import json
 import logging
-import subprocess
 from collections.abc import Iterable
 
+from agents import machine
 from agents.config import Cluster
 from agents.core_facts import Desk
 
@@ -36,16 +36,18 @@ def confirm(cluster: Cluster) -> int:
         if "lladdr" in each
     ]
     if text := "\n".join(lines):
-        argv = ["ip", "-force", "-batch", "-"]
-        done = subprocess.run(argv, input=text, check=False, capture_output=True, text=True)
-        if done.returncode:
-            LOG.warning("neighbours not confirmed: %s", done.stderr.strip())
+        try:
+            machine.run(("ip", "-force", "-batch", "-"), text)
+        except machine.ProvisionError as failure:
+            LOG.warning("neighbours not confirmed: %s", failure)
     return len(lines)
 
 
 def _known(device: str) -> list[dict[str, str]]:
     states = [word for state in _KNOWN for word in ("nud", state)]
-    argv = ["ip", "-4", "-json", "neighbour", "show", "dev", device, *states]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True)
-    found: list[dict[str, str]] = json.loads(done.stdout or "[]")
+    try:
+        said = machine.run(("ip", "-4", "-json", "neighbour", "show", "dev", device, *states))
+    except machine.ProvisionError:
+        return []  # the interface is just being made anew
+    found: list[dict[str, str]] = json.loads(said or "[]")
     return found

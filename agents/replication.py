@@ -13,20 +13,18 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 from agents.config import Cluster, load
 from agents.conntrack import Conntrack, Dump
-from agents.ctnetlink import CLOSE, SYN_RECV, TIME_WAIT, Delete, Entry, Request, Update
+from agents.core_forfeiting import demotion
+from agents.ctnetlink import CLOSE, SYN_RECV, TIME_WAIT, Delete, Entry, Request
+from agents.supervise import RUN
 from agents.wire.labels import unit_of
 from agents.wire.ports import HA_KERNEL_NAME
 
-RUN = Path("/run/synod")
 CONTROL = RUN / "conntrackd.ctl"
 GROUP, PORT = "225.0.0.83", 3780
 
-# Seconds that a copy lives which nobody renews after conntrackd's start.
-UNRENEWED = 600
 # Sessions in these states only are told; what was told keeps its last one until its end.
 _STATES = "ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSED"
 
@@ -109,8 +107,7 @@ def demoted(entries: Iterable[Entry], unit_id: int) -> list[Request]:
         if entry.state in (TIME_WAIT, CLOSE):
             requests.append(Delete(entry.orig))
         else:
-            update = Update(entry.orig, status=entry.status, timeout=UNRENEWED, state=SYN_RECV)
-            requests.append(update)
+            requests.append(demotion(entry))
     return requests
 
 

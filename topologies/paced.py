@@ -9,13 +9,11 @@
 Client and server are one process each, on the hosts `client` and `server`; they end with the block.
 """
 
-import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from topologies.answering import Answering, Ended, Refused
 from topologies.cluster import NETWORKS
 from topologies.lab import Lab, LabError
 from topologies.paced_client import OPEN, WHOLE
@@ -70,11 +68,12 @@ class Paced:
 
     def __enter__(self) -> Self:
         """Both are there. LabError if they don't come up."""
-        self._server = self._start("server", "paced_server", str(PORT))
-        if self._server.stdout is None or self._server.stdout.readline() != "ready\n":
+        self._server = Answering(self._lab, "server", "topologies.paced_server", str(PORT))
+        if self._server.line() != "ready\n":
             raise LabError("the server of paced transfers doesn't start")
         address = _SERVER.host_address.partition("/")[0]
-        self._client = self._start("client", "paced_client", address, str(PORT))
+        client = "topologies.paced_client"
+        self._client = Answering(self._lab, "client", client, address, str(PORT))
         return self
 
     def __exit__(
@@ -85,8 +84,7 @@ class Paced:
     ) -> None:
         """Both are gone."""
         for process in (self._client, self._server):
-            process.terminate()
-            process.communicate(timeout=10)
+            process.stop()
 
     def open(self, count: int) -> list[Transfer]:
         """Begins so many transfers; each has its first bytes. LabError if one can't."""
@@ -118,25 +116,10 @@ class Paced:
             tuple(Call(**each) for each in found["calls"]),
         )
 
-    def _start(self, host: str, module: str, *arguments: str) -> subprocess.Popen[str]:
-        return self._lab.popen(
-            host,
-            [sys.executable, "-m", f"topologies.{module}", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
     def _ask(self, operation: str, **arguments: Any) -> Any:
-        stdin, stdout = self._client.stdin, self._client.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(json.dumps([operation, arguments]) + "\n")
-        stdin.flush()
-        line = stdout.readline()
-        if not line:
-            raise LabError(f"the client of paced transfers ended with {self._client.wait()}")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise LabError(f"paced transfers: {operation}: {answer['error']}")
-        return answer["ok"]
+        try:
+            return self._client.ask(operation, **arguments)
+        except Ended as ended:
+            raise LabError(f"the client of paced transfers ended with {ended}") from None
+        except Refused as refused:
+            raise LabError(f"paced transfers: {operation}: {refused}") from None

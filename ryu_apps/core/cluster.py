@@ -154,7 +154,7 @@ class Members:
         heirs = [member for member in self.up() if member is not self.primary]
         return max(
             heirs,
-            key=lambda member: (not self.lacks(member), not member.drained, _standing(member)),
+            key=lambda member: (not self.lacks(member), not member.drained, standing(member)),
             default=None,
         )
 
@@ -208,13 +208,13 @@ class Members:
         self._forming_since = min(self._forming_since, now)
         if len(there) < len(self._members) and now - self._forming_since < FORMATION:
             return None
-        return max(there, key=lambda member: (not _unlinked(member), _standing(member)))
+        return max(there, key=lambda member: (not _unlinked(member), standing(member)))
 
 
 def _unlinked(member: Member) -> bool:
     return bool(member.announce and member.announce.down)
 
 
-def _standing(member: Member) -> tuple[int, int]:
+def standing(member: Member) -> tuple[int, int]:
     """The highest becomes primary: by priority, then the lowest id."""
     return member.unit.priority, -member.unit.id

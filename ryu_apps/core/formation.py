@@ -17,10 +17,10 @@ from ryu_apps.core.bridges import Bridges
 from ryu_apps.core.cluster import Change, Member, Members, Role, State
 from ryu_apps.core.events import Effect
 from ryu_apps.core.journal import Journal
+from ryu_apps.core.liveness import GRACE
 from ryu_apps.core.sessions import Sessions
 from ryu_apps.core.takeover import Takeover
 
-FORMING = 5.0  # seconds after which a cluster is no longer one that forms
 PATIENCE = 10.0  # seconds that a unit which joins may take to hold the others' sessions
 LATE = 0.5  # seconds between two ticks that say: it was the app itself that was held up
 
@@ -175,7 +175,7 @@ class Formation:
         own that are others' by now. Not asked of the primary, nor while the cluster forms, nor for
         ever: a unit that nobody can tell of sessions still serves its own.
         """
-        forms = now - self.found < FORMING or member is self.members.primary
+        forms = now - self.found < GRACE or member is self.members.primary
         if forms or now - member.since >= PATIENCE:
             return True
         return not self.members.lacks(member) and not self.takeover.forfeit(member.unit.id)

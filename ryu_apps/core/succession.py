@@ -13,7 +13,7 @@ more become the primary's.
 
 from ryu_apps.core import events
 from ryu_apps.core.bridges import Passage
-from ryu_apps.core.cluster import Change, Member, State
+from ryu_apps.core.cluster import Change, Member, State, standing
 from ryu_apps.core.events import Effect
 from ryu_apps.core.formation import Formation
 from ryu_apps.core.gratuitous import Gratuitous
@@ -179,5 +179,5 @@ class Succession:
             and self._members.lacks(member) == ()
             and now - member.since >= HOLD
         ]
-        heir = max(above, key=lambda member: (member.unit.priority, -member.unit.id), default=None)
+        heir = max(above, key=standing, default=None)
         return self.promote(heir, "override", now) if heir else []

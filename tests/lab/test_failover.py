@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.failing import mended
 from tests.lab.world import PORT, SERVER, Session, World
 from topologies.faulting import Faults
 
@@ -28,15 +29,7 @@ def _three_more(make_world: Callable[..., World]) -> World:
 @pytest.fixture
 def world(_three_more: World) -> Iterator[World]:
     """A lab of three units of its own, any of them primary; whole before and after."""
-    _three_more.primary = int(_three_more.status()["primary"])
-    yield _three_more
-    faults = Faults(_three_more.lab)
-    for broken in faults.heal():
-        faults.restart(broken.host)
-    _three_more.until(
-        _three_more.healthy, lambda: f"not whole: {_three_more.situation()}", timeout=30
-    )
-    _three_more.stop()
+    yield from (cluster.world for cluster in mended(_three_more))
 
 
 @pytest.fixture

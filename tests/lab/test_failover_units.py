@@ -6,6 +6,7 @@ ask twice.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -33,15 +34,15 @@ FAULTS = {
     "killed": Row(Faults.kill, Faults.restart, "dead", True, 1.5),
     "without power": Row(Faults.power_off, Faults.restart, "dead", True, 1.5),
     "its switch hangs": Row(
-        lambda faults, host: faults.stop(host, "vswitchd"),
-        lambda faults, host: faults.continue_(host, "vswitchd"),
+        partial(Faults.stop, program="vswitchd"),
+        partial(Faults.continue_, program="vswitchd"),
         "dead",
         True,
         1.5,
     ),
     "its agent hangs": Row(
-        lambda faults, host: faults.stop(host, "agent"),
-        lambda faults, host: faults.continue_(host, "agent"),
+        partial(Faults.stop, program="agent"),
+        partial(Faults.continue_, program="agent"),
         "silent",
         False,
         2.0,

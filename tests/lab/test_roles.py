@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.failing import mended
 from tests.lab.test_failover import (
     SIZE,
     alive,
@@ -42,14 +43,7 @@ def _lab_of_three(make_world: Callable[..., World]) -> World:
 @pytest.fixture
 def world(_lab_of_three: World) -> Iterator[World]:
     """A lab of three units of its own, any of them primary; whole before and after."""
-    world = _lab_of_three
-    world.primary = primary(world)
-    yield world
-    faults = Faults(world.lab)
-    for broken in faults.heal():
-        faults.restart(broken.host)
-    world.until(world.healthy, lambda: f"not whole: {world.situation()}", timeout=30)
-    world.stop()
+    yield from (cluster.world for cluster in mended(_lab_of_three))
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ Nothing here sleeps for a condition: it polls one against a deadline.
 
 import json
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from topologies.answering import Answering, Ended, Refused
 from topologies.lab import Lab
 from topologies.observe import Capture, Endpoints, Entry, entries, session_flows
 
@@ -47,34 +47,20 @@ class PeerProcess:
 
     def __init__(self, lab: Lab, host: str, module: str = "tests.lab.peer") -> None:
         self.host = host
-        self._process = lab.popen(
-            host,
-            [sys.executable, "-m", module],
-            env={"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._program = Answering(lab, host, module, env={"PYTHONPATH": str(ROOT)})
 
     def __call__(self, operation: str, **arguments: Any) -> Any:
         """Asks for an operation. Raises PeerError."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(json.dumps([operation, arguments]) + "\n")
-        stdin.flush()
-        line = stdout.readline()
-        if not line:
-            raise RuntimeError(f"the peer in {self.host} ended with {self._process.wait()}")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise PeerError(answer["error"])
-        return answer["ok"]
+        try:
+            return self._program.ask(operation, **arguments)
+        except Ended as ended:
+            raise RuntimeError(f"the peer in {self.host} ended with {ended}") from None
+        except Refused as refused:
+            raise PeerError(str(refused)) from None
 
     def stop(self) -> None:
         """Ends it, and with it every socket it holds."""
-        self._process.terminate()
-        self._process.communicate(timeout=10)
+        self._program.stop()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from agents.ctnetlink import (
     Update,
 )
 from agents.outcomes import Outcome
-from agents.replication import UNRENEWED as UNTOLD
 from agents.replication import configuration, demoted
 from agents.wire import control, peer
 from agents.wire.control_maps import State
@@ -209,7 +208,7 @@ def test_a_walk_that_breaks_off_begins_anew() -> None:
         (MINE, None),
         (entry(ORIG, inverse(ORIG), state=ESTABLISHED), None),
         (OTHERS._replace(state=SYN_RECV), None),
-        (OTHERS, Update(ORIG, status=STATUS, timeout=UNTOLD, state=SYN_RECV)),
+        (OTHERS, Update(ORIG, status=STATUS, timeout=UNRENEWED, state=SYN_RECV)),
         (OTHERS._replace(state=TIME_WAIT), Delete(ORIG)),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from agents.wire import ports, routed_arp
 from ryu_apps.core import events
 from ryu_apps.core.events import Effect
-from ryu_apps.core.formation import FORMING, PATIENCE
+from ryu_apps.core.formation import PATIENCE
 from ryu_apps.core.gratuitous import PAUSES, announcements
 from ryu_apps.core.liveness import GRACE, UNANSWERED
 from ryu_apps.core.status import status
@@ -228,7 +228,7 @@ def rejoined(world: World, unit: int) -> None:
     """A unit that was dead connects again, and hears the others."""
     die(world, unit)
     world.bridges[unit].answers = True
-    world.tick(FORMING)
+    world.tick(GRACE)
     world.connect(unit)
 
 
