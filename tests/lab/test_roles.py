@@ -157,12 +157,27 @@ def test_a_primary_without_a_link_steps_back_for_another(
 # -- orders
 
 
+def promote(world: World, heir: int) -> subprocess.CompletedProcess[str]:
+    """The order, given once the change of primary of the test before is over, and all units have
+    been told anew of all sessions.
+    """
+
+    def given() -> subprocess.CompletedProcess[str] | None:
+        if world.unit_status(heir)["unheld"]:
+            return None
+        said = synod(world, "promote", str(heir))
+        return None if "just becoming primary" in said.stderr else said
+
+    said: subprocess.CompletedProcess[str] = world.until(given, world.situation)
+    return said
+
+
 def test_a_unit_is_promoted_and_nothing_is_lost(world: World, tmp_path: Path) -> None:
     was, (heir, _) = primary(world), auxiliaries(world)
     sessions = one_on_each_unit(world)
     until_picked_up(world, sessions)
     with downloads(world, tmp_path):
-        said = synod(world, "promote", str(heir))
+        said = promote(world, heir)
         assert (said.returncode, said.stdout) == (0, f"unit {heir} is about to be primary\n")
         world.until(lambda: primary(world) == heir, world.situation)
         world.primary = heir
@@ -181,7 +196,7 @@ def test_sessions_hardly_notice_that_a_unit_is_promoted(world: World, whose: str
     session = (sessions := one_on_each_unit(world))[unit]
     until_picked_up(world, sessions)
     with asked_all_the_time(world, session) as took:
-        assert synod(world, "promote", str(heir)).returncode == 0
+        assert promote(world, heir).returncode == 0
         world.until(lambda: primary(world) == heir, world.situation)
         since = len(took)
         world.until(lambda: len(took) > since + 100, "no answers")
