@@ -33,7 +33,9 @@ CLOSING_BIT = 84
 _UNITS = sum(1 << (UNIT_BIT + unit) for unit in range(1, MAX_UNITS + 1))
 _INTERFACES = sum(1 << (INTERFACE_BIT + index) for index in range(1, MAX_INTERFACES + 1))
 
-UNIT_MASK = (_UNITS | 1 << HELPER_BIT).to_bytes(SIZE, "little")
+# What is said anew when a unit is written: the packet that then sets `live` tells everyone of it.
+_ANEW = 1 << HELPER_BIT | 1 << LIVE_BIT | 1 << CLOSING_BIT
+UNIT_MASK = (_UNITS | _ANEW).to_bytes(SIZE, "little")
 
 
 def unit_of(labels: bytes) -> int:
@@ -56,7 +58,8 @@ def balanced(labels: bytes) -> bool:
 
 def with_unit(unit: int, helper: bool = False) -> tuple[bytes, bytes]:
     """CTA_LABELS and CTA_LABELS_MASK (16 bytes each) that make `unit` (1…64) the only unit label of
-    an entry, and the label `helper` what it is to be.
+    an entry, and the label `helper` what it is to be; `live` and `closing` go, as they were those
+    of a session before this one or of the unit before.
 
     The kernel clears the bits of the mask, then flips those of the labels
     (nf_connlabels_replace()); all others stay.

@@ -141,7 +141,8 @@ def test_two_clients_with_one_port_are_told_apart(world: World) -> None:
 def test_a_port_is_used_again_within_time_wait(world: World, unit: int) -> None:
     """The server closes first, so the client may use its port at once; time after time.
 
-    The units' entries are in TIME_WAIT when the next SYN comes, or just run out.
+    The units' entries are in TIME_WAIT when the next SYN comes, or just run out. Others hold the
+    session each time, and say whose it is.
     """
     session = world.connect_through(unit)
     assert world.client("talk", id=session.id, text="first") == "first"
@@ -154,8 +155,16 @@ def test_a_port_is_used_again_within_time_wait(world: World, unit: int) -> None:
         world.pass_time(pause)
         opened = world.until(lambda: reopened(world, sport), "the client's own port is not free")
         assert world.client("talk", id=opened["id"], text=f"after {pause}") == f"after {pause}"
+        world.until(lambda: told(world, sport), "not every unit says who serves it")
     world.client("close", id=opened["id"])
     world.until_gone(20)
+
+
+def told(world: World, sport: int) -> bool:
+    """Whether the entries on all units say who serves the session of that port, and the same."""
+    entries = [world.entry_of_port(sport, unit) for unit in world.units]
+    found = {entry.unit if entry else 0 for entry in entries}
+    return len(found) == 1 and 0 not in found
 
 
 def reopened(world: World, sport: int) -> dict[str, Any] | None:

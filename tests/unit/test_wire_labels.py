@@ -48,7 +48,7 @@ def test_any_bytes_are_read(found: bytes) -> None:
 
 
 @given(any_labels, units, st.booleans())
-def test_with_unit_replaces_unit_and_helper_and_nothing_else(
+def test_with_unit_replaces_unit_helper_live_and_closing_and_nothing_else(
     before: bytes, unit: int, helper: bool
 ) -> None:
     value, mask = labels.with_unit(unit, helper)
@@ -57,7 +57,7 @@ def test_with_unit_replaces_unit_and_helper_and_nothing_else(
     assert (after[10] >> 2 & 1) == helper  # bit 82
     others = ~int.from_bytes(mask, "little")
     assert int.from_bytes(after, "little") & others == int.from_bytes(before, "little") & others
-    assert mask == labels.UNIT_MASK == bits(*range(1, 65), 82)
+    assert mask == labels.UNIT_MASK == bits(*range(1, 65), 82, 83, 84)
 
 
 def test_a_session_has_no_helper_unless_it_is_said() -> None:
