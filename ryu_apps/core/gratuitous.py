@@ -7,7 +7,9 @@ broadcast, so all of them see it; it is sent a few times, for one that gets lost
 A unit whose bridge isn't known to have an auxiliary's flows may still be primary in its own eyes,
 cut off from everybody. As long as there is one, the announcements are repeated: what it has won by
 its own frames is won back, and it hears that it has a rival (`agents.core_fencing`). So they are
-when the primary tells that it has heard one.
+when the primary tells that it has heard one. And now and then without any reason: on a quiet
+network a single stray frame with a virtual MAC would mislead a switch for as long as it remembers
+(VRRP's advertisements serve for that, too: RFC 5798, section 7.2).
 """
 
 from agents.config import Cluster
@@ -18,6 +20,7 @@ from ryu_apps.core.events import Effect, Send
 
 PAUSES = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)  # seconds after the change
 REPEAT = 1.0  # seconds between two while there may be a rival
+STEADY = 5.0  # and while there is none
 
 
 class Gratuitous:
@@ -48,16 +51,16 @@ class Gratuitous:
         """What is due."""
         if self._due and now >= self._due[0]:
             del self._due[0]
-        elif not self._rivals_possible() or now - self._sent < REPEAT:
+        elif now - self._sent < (REPEAT if self._rivals_possible() else STEADY):
             return []
         self._sent = now
+        if self._members.primary is None:
+            return []
         return [*announcements(self._cluster, self._members.primary_id)]
 
     def _rivals_possible(self) -> bool:
-        primary = self._members.primary
-        return primary is not None and any(
-            not member.confirmed for member in self._members if member is not primary
-        )
+        others = (member for member in self._members if member is not self._members.primary)
+        return any(not member.confirmed for member in others)
 
 
 def announcements(cluster: Cluster, primary: int) -> list[Send]:
