@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from agents.core_adopting import Adopting
 from agents.core_announcing import Announcing
 from agents.core_auxiliary import Auxiliary
+from agents.core_beginnings import Beginnings
 from agents.core_canary import Canary
 from agents.core_expecting import Expecting
 from agents.core_facts import INTERVAL, Desk, Facts, Steps
@@ -33,7 +34,8 @@ CENSUS_FRAMES = 16  # at a time: the bridge's queue to the agent's port isn't lo
 CENSUS_PAUSE = 0.002  # seconds between them
 RESYNC_PAUSE = 2.0  # seconds between two calls for a census, however much is lost
 _CONTROL = control.ETHERTYPE.to_bytes(2)
-_FROM_PRIMARY = (control.EXPECTED, control.CLEAR)
+_FROM_PRIMARY = (control.EXPECTED, control.CLEAR, control.BEGUN)
+_TO_ALL = (control.KEEPALIVE, control.BEGUN)
 _CAUSES_RESYNC = (control.CENSUS, control.ENDED)
 
 
@@ -49,6 +51,7 @@ class Core:
         self.announcing = Announcing(facts, self.desk)
         self.expecting = Expecting(facts, self.desk)
         self.hearing = Hearing(facts, self.desk, now)
+        self.beginnings = Beginnings(facts, self.desk)
         self.adopting = Adopting(facts, self.desk, self.serving)
         self.forfeiting = Forfeiting(facts, self.desk, self.serving)
         self.renewing = Renewing(self.serving, now)
@@ -81,6 +84,7 @@ class Core:
                 self.primary.cleared(clear_id) for clear_id in peer.cleared(message)
             ),
             control.KEEPALIVE: self._keepalive,
+            control.BEGUN: self._begun,
         }
 
     def frames(self, frames: Iterable[bytes], now: float) -> Iterator[Steps]:
@@ -149,8 +153,9 @@ class Core:
         yield from self.serving.settle(now)
         self.announcing.tick(now)
         self.fencing.tick(now)
+        units = self.hearing.units
         heard = self.hearing.tick(now)
-        if heard:
+        if self.hearing.units != units:
             self.renewing.begin(now)
         if self.facts.cluster.pickup != "off":
             yield from self.renewing.tick(now)
@@ -184,7 +189,7 @@ class Core:
     def take(self, now: float) -> tuple[list[bytes], bool]:
         """Frames to write, in order, and whether a dump of conntrack is to begin (again)."""
         cluster, desk, serving = self.facts.cluster, self.desk, self.serving
-        out, desk.frames = desk.frames, []
+        out, desk.frames = self.beginnings.frames() + desk.frames, []
         # Ends first: a SYN on offer may have the ports of a session that has just ended.
         if serving.ended and desk.app_speaks(now) and desk.told and desk.told.primary:
             out += control.ended_frames(cluster.group, self.facts.unit, serving.ended)
@@ -230,8 +235,11 @@ class Core:
                 for session in control.forgotten(message):
                     yield self.primary.forget(session)
             case control.STATE:
+                before = self.desk.role()
                 self.desk.told, self.desk.heard = control.state(message), now
                 self.count(Outcome.STATE)
+                if self.desk.role() == "primary" != before:
+                    yield from self.beginnings.make(now)
                 self.fencing.told(now)
                 walks = self.adopting.told(), self.forfeiting.told()
                 self._dump |= any(walks)
@@ -247,7 +255,7 @@ class Core:
         facts, unit = self.facts, message.unit
         if message.group != facts.cluster.group or unit not in facts.peers:
             raise WireError(Outcome.CONTROL_STRANGER)
-        to_all = message.kind == control.KEEPALIVE
+        to_all = message.kind in _TO_ALL
         own = ha_group(message.group) if to_all else facts.ha_macs[facts.unit]
         if addresses != own + facts.ha_macs[unit]:
             raise WireError(Outcome.CONTROL_STRANGER)
@@ -259,6 +267,10 @@ class Core:
     def _keepalive(self, message: control.Message, now: float) -> Iterator[Steps]:
         self.hearing.heard(message.unit, now)
         self.count(Outcome.KEEPALIVE)
+        return iter(())
+
+    def _begun(self, message: control.Message, now: float) -> Iterator[Steps]:
+        self.beginnings.heard(peer.begun(message), now)
         return iter(())
 
     def _counting(self) -> bool:
@@ -280,6 +292,7 @@ class Core:
             serving=len(self.serving.sessions),
             resync=self._resync,
             hears=self.hearing.units,
+            missing=self.hearing.missing,
             adopted=tuple(sorted(self.adopting.done)),
             forfeited=self.forfeiting.done,
             down=self.desk.down,

@@ -10,7 +10,7 @@ from agents.outcomes import Outcome
 from agents.wire.control import Offer
 from agents.wire.control_maps import State
 from agents.wire.labels import balanced, interface_of, with_unit
-from agents.wire.peer import Link
+from agents.wire.peer import Beginning, Link
 from agents.wire.ports import helper_mac
 
 # What is done about one frame, decision or entry: it asks for one thing of conntrack at a time, is
@@ -89,6 +89,7 @@ class Desk:
     synced: tuple[int, ...] | None = None  # units whose sessions are held here; None: pickup is off
     frames: list[bytes] = field(default_factory=list)
     offers: list[Offer] = field(default_factory=list)
+    begun: list[Beginning] = field(default_factory=list)  # to be told before frames are written
     counters: Counter[Outcome] = field(default_factory=Counter)
     restart_pickup: bool = False  # conntrackd is to begin anew
 

@@ -10,6 +10,8 @@ from agents.wire import peer
 from agents.wire.ports import ha_group
 
 KEEPALIVE = 0.02  # seconds between two
+# A unit unheard for so long is missing: to be told, but by itself a sign of a busy machine only.
+MISSING = 0.07
 SILENT = 0.25  # a unit unheard for so long isn't heard any more
 
 
@@ -25,19 +27,21 @@ class Hearing:
         self._heard: dict[int, float] = {}
         self._next = now
         self.units: tuple[int, ...] = ()
+        self.missing: tuple[int, ...] = ()  # of these units
 
     def heard(self, unit: int, now: float) -> None:
         """A keepalive came from that unit."""
         self._heard[unit] = now
 
     def tick(self, now: float) -> bool:
-        """Say that this unit is there; True if another is heard anew, or no more."""
+        """Say that this unit is there; True if another is heard anew, is missing, or no more."""
         if now >= self._next:
             self._next = now + KEEPALIVE
             self._desk.frames.append(self._frame)
-        before = self.units
+        before = self.units, self.missing
         self.units = tuple(sorted(u for u, at in self._heard.items() if now - at <= SILENT))
-        return self.units != before
+        self.missing = tuple(u for u in self.units if now - self._heard[u] > MISSING)
+        return (self.units, self.missing) != before
 
     def next_keepalive(self) -> float:
         """When the next is due."""

@@ -32,7 +32,7 @@ from agents.wire import control, peer, syndata
 from agents.wire.control import Offer, Session
 from agents.wire.labels import SIZE, interface_of, unit_of, with_unit
 from agents.wire.packet import Syn, append_data, as_client_sent, inverse, readdress
-from agents.wire.peer import Expectation
+from agents.wire.peer import Beginning, Expectation
 from agents.wire.syndata import SynData
 
 MAX_PENDING = 8192
@@ -116,6 +116,7 @@ class Primary:
         if not (yield from self._kept(offered, labels, mask, result)):
             return Outcome.ENTRY_LOST
         self._serving.add(entry.orig, now)
+        self._begin(entry, labels, mask)
         self._desk.frames.append(offered.frame)
         return Outcome.SERVED
 
@@ -245,6 +246,7 @@ class Primary:
 
     def _release(self, frame: bytes, entry: Entry, outcome: Outcome) -> Steps:
         """This unit serves the session: the SYN goes out as the kernel sent it."""
+        self._begin(entry, *self._facts.own_labels)
         self._desk.frames.append(frame)
         if unit_of(entry.labels) != self._facts.unit:
             result = yield Update(entry.orig, *self._facts.own_labels)
@@ -271,11 +273,22 @@ class Primary:
             entry.helper,
             entry.master,
         )
+        self._begin(entry, labels, mask)
         frame = append_data(as_client_sent(offered.frame, entry.orig), syndata.encode(data))
         self._desk.frames.append(
             readdress(frame, facts.peers[unit][interface], facts.own_macs[interface])
         )
         return outcome
+
+    def _begin(self, entry: Entry, labels: bytes, mask: bytes) -> None:
+        """Have the other units know of the session before its SYN goes out."""
+        facts = self._facts
+        if facts.cluster.pickup == "off" or interface_of(entry.labels) not in facts.own_macs:
+            return
+        told = _relabelled(entry.labels, labels, mask)
+        self._desk.begun.append(
+            Beginning(entry.orig, entry.reply, entry.master, entry.helper, told, entry.mark)
+        )
 
     def _kept(
         self, offered: Offered, labels: bytes, mask: bytes, result: Result

@@ -102,6 +102,11 @@ class Outcome(StrEnum):
     RESTORED = "restored"  # its entry was removed as that of the session before it: made again
     RESTORE_REFUSED = "restore_refused"
 
+    # Sessions that begin, as the primary tells.
+    BEGUN = "begun"
+    BEGUN_MADE = "begun_made"  # this unit is primary now, and its kernel knows the session
+    BEGUN_HELD = "begun_held"  # it did already, or makes no such entry
+
     # Other frames.
     KEEPALIVE = "keepalive"
     STATE = "state"
@@ -167,6 +172,9 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.RENEW_GONE,
     Outcome.CANARY,
     Outcome.KEEPALIVE,
+    Outcome.BEGUN,
+    Outcome.BEGUN_MADE,
+    Outcome.BEGUN_HELD,
     Outcome.ENDED,
     Outcome.ENDED_REUSED,
     Outcome.FORGOTTEN,

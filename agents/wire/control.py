@@ -63,7 +63,7 @@ MAX_BODY = 1488  # header and body fill an Ethernet MTU of 1500
 
 ANNOUNCE, OFFER, ENDED, CENSUS = 1, 2, 3, 4
 STATE, DECIDED, FORGET, CENSUS_REQUEST = 16, 17, 18, 19
-EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED, KEEPALIVE = 32, 33, 34, 35, 36, 37
+EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED, KEEPALIVE, BEGUN = 32, 33, 34, 35, 36, 37, 38
 KINDS = {
     ANNOUNCE: "announce",
     OFFER: "offer",
@@ -79,6 +79,7 @@ KINDS = {
     CLEAR: "clear",
     CLEARED: "cleared",
     KEEPALIVE: "keepalive",
+    BEGUN: "begun",
 }
 LAST = 1  # flag: the last frame of a census
 
@@ -92,6 +93,7 @@ EXPECTED_FORMAT = struct.Struct("!IB3x")
 WITHDRAW_FORMAT = struct.Struct("!12s12sB3x")
 CLEAR_FORMAT = struct.Struct("!I12s12s")
 CLEARED_FORMAT = struct.Struct("!I")
+BEGUN_FORMAT = struct.Struct("!12s12s12s16s16sI")
 
 _RECORD_SIZES = {
     ANNOUNCE: 1,
@@ -108,6 +110,7 @@ _RECORD_SIZES = {
     CLEAR: CLEAR_FORMAT.size,
     CLEARED: CLEARED_FORMAT.size,
     KEEPALIVE: 0,
+    BEGUN: BEGUN_FORMAT.size,
 }
 
 

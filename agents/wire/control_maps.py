@@ -24,11 +24,12 @@ class Announce:
     `boot` (u32) is random and new with each start of the agent, `resync` (u32) grows when it lost
     conntrack events. `role`, `primary` (0: none) and `term` are what the app told it last. `macs`
     are the physical MACs by interface name, `digest` that of the configuration, `serving` the
-    sessions it serves. `hears` are the units that it hears on the HA link, `adopted` those of whose
-    sessions it has made its own what it was told to, `forfeited` the last State.forfeit that it has
-    carried out. `down` are the indices of the interfaces whose NIC has no link, `synced` the other
-    units whose sessions it holds up to date (None: session pickup is off). `counters` are outcomes
-    counted since the start: some of them, if all don't fit.
+    sessions it serves. `hears` are the units that it hears on the HA link, `missing` those of them
+    whose last few keepalives it lacks, `adopted` those of whose sessions it has made its own what
+    it was told to, `forfeited` the last State.forfeit that it has carried out. `down` are the
+    indices of the interfaces whose NIC has no link, `synced` the other units whose sessions it
+    holds up to date (None: session pickup is off). `counters` are outcomes counted since the start:
+    some of them, if all don't fit.
     """
 
     unit: int
@@ -44,6 +45,7 @@ class Announce:
     resync: int
     term: int = 0
     hears: tuple[int, ...] = ()
+    missing: tuple[int, ...] = ()
     adopted: tuple[int, ...] = ()
     forfeited: int = 0
     down: tuple[int, ...] = ()
@@ -122,6 +124,7 @@ _ANNOUNCE: dict[str, Callable[[object], bool]] = {
     "serving": _COUNT,
     "resync": _U32,
     "hears": _units,
+    "missing": _units,
     "adopted": _units,
     "forfeited": _U32,
     "down": _numbers(ports.MAX_INTERFACES),

@@ -1,4 +1,5 @@
-"""What agents tell each other over the HA link: that they are there, and what is to be expected.
+"""What agents tell each other over the HA link: that they are there, which sessions begin, and what
+is to be expected.
 
 The talk: the units are "connected via dedicated link used for heartbeat and keep-alive" (slide "HA
 Cluster").
@@ -19,6 +20,7 @@ the MAC addresses of the two units' HA ports; `unit` is the unit that sends.
     35 CLEAR        28 bytes                       primary to auxiliary
     36 CLEARED      4 bytes                        auxiliary to primary
     37 KEEPALIVE    none                           everybody to all
+    38 BEGUN        72 bytes                       primary to all
 
     EXPECT     ask_id u32 | protocol u8 | direction u8 | flags u8 | translated u8
                | master 12 | tuple 12 | mask 6 | nat 6 | function 24
@@ -26,9 +28,10 @@ the MAC addresses of the two units' HA ports; `unit` is the unit that sends.
     WITHDRAW   master 12 | tuple 12 | protocol u8 | 0 u8 * 3
     CLEAR      clear_id u32 | orig 12 | reply 12
     CLEARED    clear_id u32
+    BEGUN      orig 12 | reply 12 | master 12 | helper 16 | labels 16 | mark u32
 
-Tuples are those of `agents.wire.packet`; `mask` and `nat` are an address and a port; `function` is
-ASCII, filled up with zeros.
+Tuples are those of `agents.wire.packet`, `master` zeros if there is none; `mask` and `nat` are an
+address and a port; `function` and `helper` are ASCII, filled up with zeros.
 """
 
 import struct
@@ -38,6 +41,7 @@ from typing import Any, NamedTuple
 
 from agents.wire import control
 from agents.wire.errors import WireError
+from agents.wire.labels import unit_of
 
 KINDS = frozenset(
     {
@@ -47,11 +51,13 @@ KINDS = frozenset(
         control.CLEAR,
         control.CLEARED,
         control.KEEPALIVE,
+        control.BEGUN,
     }
 )
 
 _TCP, _UDP = 6, 17
 _FUNCTION_SIZE = 23  # characters; a zero follows
+_HELPER_SIZE = 15
 
 
 class Expectation(NamedTuple):
@@ -116,13 +122,28 @@ class Clear(NamedTuple):
     reply: bytes
 
 
+class Beginning(NamedTuple):
+    """One record of BEGUN: the SYN of a session goes out, and this is what its entry is like.
+
+    `master` (b"": none) is the orig tuple12 of the connection that announced it, `helper` ("":
+    none) has at most 15 characters, `labels` (16 bytes) say who serves it, `mark` is a u32.
+    """
+
+    orig: bytes
+    reply: bytes
+    master: bytes
+    helper: str
+    labels: bytes
+    mark: int
+
+
 def asks(message: control.Message) -> list[Ask]:
     """Records of an EXPECT; WireError control_kind, control_value."""
     found = []
     for record in control.EXPECT_FORMAT.iter_unpack(control.body_of(message, control.EXPECT)):
         ask_id, protocol, direction, flags, translated, master, tuple12, mask, nat, name = record
         function = name.rstrip(b"\0")
-        if direction > 1 or translated > 1 or not _printable(function):
+        if direction > 1 or translated > 1 or not _printable(function, _FUNCTION_SIZE):
             raise WireError("control_value", f"{record}")
         if not translated and nat != bytes(6):
             raise WireError("control_value", f"nat {nat.hex()} of none")
@@ -165,6 +186,19 @@ def cleared(message: control.Message) -> list[int]:
     return [clear_id for (clear_id,) in control.CLEARED_FORMAT.iter_unpack(body)]
 
 
+def begun(message: control.Message) -> list[Beginning]:
+    """Records of a BEGUN; WireError control_kind, control_value."""
+    found = []
+    for record in control.BEGUN_FORMAT.iter_unpack(control.body_of(message, control.BEGUN)):
+        orig, reply, master, padded, labels, mark = record
+        helper = padded.rstrip(b"\0")
+        if not _printable(helper, _HELPER_SIZE) or not unit_of(labels):
+            raise WireError("control_value", f"{record}")
+        of = master if any(master) else b""
+        found.append(Beginning(orig, reply, of, helper.decode("ascii"), labels, mark))
+    return found
+
+
 class Link(NamedTuple):
     """Between whom a frame goes: the group, the unit that sends, and both HA MACs (6 bytes)."""
 
@@ -199,6 +233,15 @@ def cleared_frames(link: Link, clear_ids: Iterable[int]) -> list[bytes]:
     return _frames(link, control.CLEARED, control.CLEARED_FORMAT, ((each,) for each in clear_ids))
 
 
+def begun_frames(link: Link, records: Iterable[Beginning]) -> list[bytes]:
+    """BEGUN frames of these records."""
+    fields = (
+        (orig, reply, master or bytes(12), helper.encode("ascii"), labels, mark)
+        for orig, reply, master, helper, labels, mark in records
+    )
+    return _frames(link, control.BEGUN, control.BEGUN_FORMAT, fields)
+
+
 def keepalive_frame(link: Link) -> bytes:
     """KEEPALIVE: the unit is there."""
     return link.dst + link.src + control.empty_frame(control.KEEPALIVE, link.group, link.unit)[12:]
@@ -229,5 +272,5 @@ def _check_protocol(protocol: int) -> None:
         raise WireError("control_value", f"protocol {protocol}")
 
 
-def _printable(name: bytes) -> bool:
-    return len(name) <= _FUNCTION_SIZE and all(0x20 < byte < 0x7F for byte in name)
+def _printable(name: bytes, longest: int) -> bool:
+    return len(name) <= longest and all(0x20 < byte < 0x7F for byte in name)

@@ -4,6 +4,10 @@ Two witnesses, on two networks: its bridge answers the app's pings, and other ag
 keepalives on the HA link ("dedicated link used for heartbeat and keep-alive": talk, slide "HA
 Cluster"). So the loss of the HA link alone, or of the controller alone, is nobody's death. An agent
 that has ended takes no part in this while its bridge answers: what the bridge has, it forwards.
+
+A connection that has ended was ended by somebody, mostly by the kernel of a unit whose switch was
+killed. Then a few keepalives that are missing are enough. A bridge that is slow to answer may only
+be busy, and so may be its agent: then they must have been silent for long.
 """
 
 from collections.abc import Iterable
@@ -11,9 +15,9 @@ from collections.abc import Iterable
 from ryu_apps.core.cluster import Member
 from ryu_apps.core.events import Effect, Ping
 
-PING = 0.1  # seconds between two
+PING = 0.05  # seconds between two
 GRACE = 5.0  # seconds after the app has found its cluster in which nobody is missed: all reconnect
-UNANSWERED = 0.4  # a bridge that has answered nothing for so long is no witness of its unit
+UNANSWERED = 0.3  # a bridge that has answered nothing for so long is no witness of its unit
 
 
 class Liveness:
@@ -34,9 +38,12 @@ def lives(member: Member, members: Iterable[Member], now: float) -> bool:
     """Whether anybody hears of that unit, or nobody is there who could: then it is the app that
     nobody can reach.
     """
-    unit = member.unit.id
-    if member.connection is not None and now - member.answered < UNANSWERED:
+    unit, connected = member.unit.id, member.connection is not None
+    if connected and now - member.answered < UNANSWERED:
         return True
     told = [each.announce for each in members if each is not member and each.audible(now)]
     witnesses = [announce for announce in told if announce]
-    return not witnesses or any(unit in announce.hears for announce in witnesses)
+    return not witnesses or any(
+        unit in announce.hears and (connected or unit not in announce.missing)
+        for announce in witnesses
+    )

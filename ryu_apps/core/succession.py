@@ -44,9 +44,13 @@ class Succession:
     # -- what happens
 
     def announced(self, member: Member, now: float) -> list[Effect]:
-        """A unit's agent has told of its links, and whether it has heard a rival."""
+        """A unit's agent has told of its links, whom it hears, and whether it has heard a rival."""
         self._gratuitous.heard(member, now)
-        return self._step_back(member, now) + self._gratuitous.tick(now)
+        effects = self._step_back(member, now)
+        for other in self._members:
+            if other.connection is None:
+                effects += self._live_or_die(other, now)
+        return effects + self._gratuitous.tick(now)
 
     def confirmed(self, member: Member, now: float) -> list[Effect]:
         """A bridge has done what it was told: that may have been a step of a promotion."""

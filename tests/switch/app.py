@@ -152,6 +152,7 @@ class Scene:
                     digest=self.cluster.digest,
                     serving=0,
                     resync=0,
+                    hears=tuple(sorted(self.units.keys() - self.silent - {unit})),
                 )
                 self.put(unit, *control.announce_frames(announce))
                 for frame in self.units[unit].bridge.sent(self.units[unit].port("synod")):

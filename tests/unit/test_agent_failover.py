@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from agents.core_hearing import KEEPALIVE, SILENT
+from agents.core_hearing import KEEPALIVE, MISSING, SILENT
 from agents.ctnetlink import ASSURED, CONFIRMED, ESTABLISHED, SEEN_REPLY, TIME_WAIT, Entry, Update
 from agents.outcomes import Outcome
 from agents.wire import control, peer
@@ -48,9 +48,12 @@ def test_it_tells_at_once_whom_it_hears_and_whom_no_more() -> None:
     assert not scene.given(keepalive(scene, 3), keepalive(scene, 2))
     assert [told.hears for told in after(scene, 0.01)] == [(2, 3)]
     assert not scene.given(keepalive(scene, 3))
-    assert not after(scene, SILENT - 0.02)
-    assert [told.hears for told in after(scene, 0.015)] == [(3,)]
-    assert scene.count(Outcome.KEEPALIVE) == 3
+    assert not after(scene, MISSING - 0.015)
+    assert [(t.hears, t.missing) for t in after(scene, 0.01)] == [((2, 3), (2,))]
+    assert not scene.given(keepalive(scene, 2))
+    assert [(t.hears, t.missing) for t in after(scene, 0.01)] == [((2, 3), (3,))]
+    assert [(t.hears, t.missing) for t in after(scene, SILENT)] == [((), ())]
+    assert scene.count(Outcome.KEEPALIVE) == 4
 
 
 def test_it_tells_at_once_which_links_are_down_and_whose_sessions_it_holds() -> None:

@@ -74,6 +74,25 @@ def test_who_has_lost_its_connection_and_is_heard_by_nobody_is_dead() -> None:
     assert world.counters["unit_rehomed"] == 1
 
 
+def test_whose_connection_was_ended_is_dead_once_its_keepalives_are_missing() -> None:
+    world = settled(World())
+    world.lose(3)
+    world.announce(1, hears=(2, 3), missing=(3,))
+    assert world.states()[3] == ("down", "auxiliary")
+    world.announce(2, hears=(1, 3), missing=(1, 3))
+    assert world.states()[3] == ("dead", "auxiliary")
+
+
+def test_of_whom_only_keepalives_are_missing_may_be_busy() -> None:
+    world = settled(World())
+    world.bridges[2].answers = False
+    for _ in range(20):
+        world.announce(1, hears=(2, 3), missing=(2,))
+        world.announce(3, hears=(1, 2), missing=(2,))
+        world.tick(0.1)
+    assert world.states()[2] == ("silent", "auxiliary")
+
+
 def test_whose_bridge_hangs_is_dead_if_nobody_hears_it() -> None:
     world = settled(World())
     world.bridges[2].answers = False
@@ -132,7 +151,7 @@ def test_the_sessions_of_a_dead_unit_are_the_primarys_by_one_flow() -> None:
     assert [(i.unit, len(i.add), len(i.delete)) for i in installs] == [(1, 1, 1)]
     assert served_by(world) == {1: 1, 2: 2, 3: 1}
     assert world.live() == {1: 20, 2: 10, 3: 0}
-    assert state_told(effects).adopt == (3,)
+    assert state_told(world.announce(1)).adopt == (3,)
     assert state_told(world.announce(2)).adopt == ()
 
 

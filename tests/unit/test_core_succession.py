@@ -9,7 +9,7 @@ import pytest
 
 from ryu_apps.core import events
 from ryu_apps.core.events import Effect
-from ryu_apps.core.gratuitous import REPEAT, announcements
+from ryu_apps.core.gratuitous import REPEAT, STEADY, announcements
 from ryu_apps.core.orders import DRAIN, PROMOTE, Order
 from ryu_apps.core.status import status
 from ryu_apps.core.succession import HOLD, RETRY, SETTLE
@@ -253,7 +253,13 @@ def test_as_long_as_the_old_primary_is_out_of_reach_the_new_one_speaks_up() -> N
     world.bridges[1].answers = True
     world.connect(1)
     live_on(world, 0.6)
-    assert arps(world, live_on(world, 4.0), 2) == 0
+    assert arps(world, live_on(world, STEADY - 0.8), 2) == 0
+
+
+def test_a_primary_on_a_quiet_network_says_now_and_then_where_it_is() -> None:
+    world = settled(World())
+    live_on(world, STEADY)
+    assert arps(world, live_on(world, 4 * STEADY), 1) == 4
 
 
 def test_a_primary_that_has_heard_a_rival_speaks_up() -> None:

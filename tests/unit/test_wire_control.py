@@ -40,6 +40,7 @@ announces = st.builds(
     resync=u32,
     term=u32,
     hears=st.lists(units, max_size=64).map(tuple),
+    missing=st.lists(units, max_size=64).map(tuple),
     adopted=st.lists(units, max_size=64).map(tuple),
     down=st.lists(interfaces, max_size=16).map(tuple),
     synced=st.none() | st.lists(units, max_size=64).map(tuple),

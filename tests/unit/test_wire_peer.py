@@ -3,6 +3,7 @@
 import string
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,17 @@ from hypothesis import strategies as st
 
 from agents.wire import control, peer
 from agents.wire.errors import WireError
-from agents.wire.peer import Answer, Answered, Ask, Clear, Expectation, Link, Withdrawn
+from agents.wire.labels import SIZE, unit_of
+from agents.wire.peer import (
+    Answer,
+    Answered,
+    Ask,
+    Beginning,
+    Clear,
+    Expectation,
+    Link,
+    Withdrawn,
+)
 from tests.unit.wire_frames import junk, macs, tuples, u8, u32, units
 
 protocols = st.sampled_from([6, 17])
@@ -31,6 +42,15 @@ asks = st.builds(Ask, u32, expectations)
 answers = st.builds(Answered, u32, st.sampled_from(Answer))
 withdrawns = st.builds(Withdrawn, tuples, tuples, protocols)
 clears = st.builds(Clear, u32, tuples, tuples)
+beginnings = st.builds(
+    Beginning,
+    tuples,
+    tuples,
+    st.just(b"") | tuples.filter(any),
+    st.text(string.ascii_letters + string.digits + "-_.", max_size=15),
+    st.binary(min_size=SIZE, max_size=SIZE).filter(unit_of),
+    u32,
+)
 
 US = Link(1, 2, b"src...", b"...dst")
 ASK = Ask(
@@ -42,6 +62,8 @@ EXPECTED = peer.expected_frames(US, [Answered(7, Answer.TAKEN)])[0]
 WITHDRAW = peer.withdraw_frames(US, [Withdrawn(b"m" * 12, b"t" * 12, 6)])[0]
 CLEAR = peer.clear_frames(US, [Clear(9, b"o" * 12, b"r" * 12)])[0]
 CLEARED = peer.cleared_frames(US, [9])[0]
+BEGIN = Beginning(b"o" * 12, b"r" * 12, b"m" * 12, "ftp", b"\x04" + bytes(15), 0x01020304)
+BEGUN = peer.begun_frames(US, [BEGIN])[0]
 READERS: dict[int, Callable[[control.Message], object]] = {
     control.EXPECT: peer.asks,
     control.EXPECTED: peer.answers,
@@ -49,6 +71,7 @@ READERS: dict[int, Callable[[control.Message], object]] = {
     control.CLEAR: peer.clears,
     control.CLEARED: peer.cleared,
     control.KEEPALIVE: lambda message: list(control.body_of(message, control.KEEPALIVE)),
+    control.BEGUN: peer.begun,
 }
 BODY = control.HEADER.size
 REASONS = (
@@ -97,6 +120,22 @@ def test_the_frames_as_documented() -> None:
     )
     assert head + bytes.fromhex("01 24 01 02  0001 00 00  00000000  00000009") == CLEARED
     assert head + bytes.fromhex("01 25 01 02  0000 00 00  00000000") == peer.keepalive_frame(US)
+    assert (
+        head
+        + bytes.fromhex("01 26 01 02  0001 00 00  00000000")
+        + (b"o" * 12 + b"r" * 12 + b"m" * 12 + b"ftp".ljust(16, b"\0"))
+        + (b"\x04".ljust(16, b"\0") + bytes.fromhex("01020304"))
+        == BEGUN
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"helper": "x" * 16}, {"helper": "f p"}, {"labels": b"\x01" + bytes(15)}]
+)
+def test_a_beginning_of_no_unit_or_of_no_helpers_name_is_refused(wrong: dict[str, Any]) -> None:
+    (frame,) = peer.begun_frames(US, [BEGIN._replace(**wrong)])
+    with pytest.raises(WireError, match="control_value"):
+        read(frame)
 
 
 def test_what_is_said_of_nothing_is_zero() -> None:
@@ -121,6 +160,7 @@ def test_a_translation_to_zeros_is_one_all_the_same() -> None:
         (withdrawns, peer.withdraw_frames, 28),
         (clears, peer.clear_frames, 28),
         (u32, peer.cleared_frames, 4),
+        (beginnings, peer.begun_frames, 72),
     ],
 )
 def test_records_come_back_in_as_few_frames_as_hold_them(records, make, size) -> None:  # type: ignore[no-untyped-def]
@@ -154,7 +194,7 @@ def test_any_body_gives_records_or_is_refused(kind: int, count: int, body: bytes
     assert seen in {str(expected), "control_truncated", "control_value"}
 
 
-@given(st.sampled_from([EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED]), st.integers(0), u8)
+@given(st.sampled_from([EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED, BEGUN]), st.integers(0), u8)
 def test_any_byte_changed_gives_the_same_value_or_a_reason(
     frame: bytes, offset: int, value: int
 ) -> None:
@@ -171,7 +211,7 @@ def test_any_byte_changed_gives_the_same_value_or_a_reason(
 
 
 @pytest.mark.parametrize("kind", sorted(READERS))
-@pytest.mark.parametrize("frame", [EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED])
+@pytest.mark.parametrize("frame", [EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED, BEGUN])
 def test_a_reader_reads_its_own_kind(kind: int, frame: bytes) -> None:
     message = control.parse(frame)
     if message.kind == kind:
@@ -186,7 +226,7 @@ def test_no_kind_of_agents_is_the_apps() -> None:
     assert min(peer.KINDS) == 32
 
 
-@pytest.mark.parametrize("frame", [EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED])
+@pytest.mark.parametrize("frame", [EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED, BEGUN])
 def test_a_body_cut_short_is_refused(frame: bytes) -> None:
     for length in range(BODY, len(frame)):
         with pytest.raises(WireError, match="control_truncated"):

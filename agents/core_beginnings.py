@@ -1,0 +1,71 @@
+"""Sessions whose handshake isn't over: others hear of each before its SYN goes out.
+
+Session pickup tells of a session once it is established, a moment after its client takes it for so.
+If the primary dies in that moment, the client goes on with a session that no other kernel knows.
+So the primary's agent tells the other units of a session first and lets its SYN go then: in that
+order, by one frame on the HA link, and not acknowledged. Who becomes primary makes entries of what
+it has heard of lately; those that session pickup has brought meanwhile are there already.
+Nothing here asks whether a handshake came to its end.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from agents.core_facts import Desk, Facts, Steps
+from agents.ctnetlink import ASSURED, CONFIRMED, SEEN_REPLY, SYN_RECV, Create, Entry
+from agents.outcomes import Outcome
+from agents.wire import peer
+from agents.wire.peer import Beginning
+from agents.wire.ports import ha_group
+
+REMEMBERED = 5.0  # seconds: a client whose handshake takes longer sends its SYN again meanwhile
+MOST_REMEMBERED = 1 << 16  # sessions; the oldest are forgotten first
+ENTRY_TIME = 60  # seconds that an entry lives whose session isn't heard of again
+
+
+class Beginnings:
+    """What the primary has told."""
+
+    def __init__(self, facts: Facts, desk: Desk) -> None:
+        own = facts.ha_macs[facts.unit]
+        group = facts.cluster.group
+        self._all = peer.Link(group, facts.unit, own, ha_group(group))
+        self._desk = desk
+        self._heard: deque[tuple[float, Beginning]] = deque(maxlen=MOST_REMEMBERED)
+
+    def frames(self) -> list[bytes]:
+        """What others are to hear before anything else is written."""
+        begun, self._desk.begun = self._desk.begun, []
+        return peer.begun_frames(self._all, begun)
+
+    def heard(self, records: Iterable[Beginning], now: float) -> None:
+        """The primary has told of these."""
+        while self._heard and now - self._heard[0][0] > REMEMBERED:
+            self._heard.popleft()
+        for record in records:
+            self._heard.append((now, record))
+            self._desk.counters[Outcome.BEGUN] += 1
+
+    def make(self, now: float) -> Iterator[Steps]:
+        """This unit is primary now: its kernel is to know them."""
+        heard, self._heard = self._heard, deque(maxlen=MOST_REMEMBERED)
+        for since, record in heard:
+            if now - since <= REMEMBERED:
+                yield _make(record)
+
+
+def _make(begun: Beginning) -> Steps:
+    entry = Entry(
+        begun.orig,
+        begun.reply,
+        CONFIRMED | SEEN_REPLY | ASSURED,
+        SYN_RECV,
+        ENTRY_TIME,
+        begun.mark,
+        begun.labels,
+        begun.helper,
+        begun.master,
+    )
+    # Refused above all because it is there: session pickup has brought it.
+    result = yield Create(entry, liberal=True)
+    return Outcome.BEGUN_HELD if result else Outcome.BEGUN_MADE

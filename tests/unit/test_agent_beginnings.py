@@ -1,0 +1,160 @@
+"""Sessions whose handshake isn't over: others hear of them before their SYN goes out."""
+
+import errno
+from dataclasses import replace
+
+import pytest
+
+from agents.core_beginnings import ENTRY_TIME, MOST_REMEMBERED, REMEMBERED
+from agents.ctnetlink import ASSURED, CONFIRMED, SEEN_REPLY, SYN_RECV, Create, Entry
+from agents.outcomes import Outcome
+from agents.wire import control, peer
+from agents.wire.control_maps import State
+from agents.wire.peer import Beginning, Link
+from agents.wire.ports import ha_group
+from tests.unit.agent_scene import (
+    CLUSTER,
+    FOUND,
+    GROUP,
+    INT,
+    MASTER,
+    ORIG,
+    OWN,
+    REPLY,
+    Scene,
+    drive,
+    entry,
+    from_interface,
+    frozen,
+    labels,
+)
+
+PICKUP = replace(CLUSTER, pickup="established")
+SERVED_BY_2 = Beginning(ORIG, REPLY, MASTER, "ftp", labels(2, from_interface(INT)), 5)
+BARE = SERVED_BY_2._replace(master=b"", helper="")
+
+
+def primary(**fields: object) -> Scene:
+    """A primary that picks sessions up, and has just offered one."""
+    scene = Scene(1, PICKUP).told()
+    list(scene.core.tick(scene.now))
+    scene.core.take(scene.now)
+    scene.offer(FOUND, **fields)
+    return scene
+
+
+def told(frame: bytes) -> list[Beginning]:
+    message = control.parse(frame)
+    assert frame[:12] == ha_group(GROUP) + PICKUP.unit(1).ha_mac
+    assert (message.group, message.unit) == (GROUP, 1)
+    return peer.begun(message)
+
+
+def beginnings(scene: Scene, *records: Beginning, unit: int = 1, dst: bytes = b"") -> bytes:
+    """What that unit's agent says."""
+    link = Link(GROUP, unit, scene.core.facts.ha_macs[unit], dst or ha_group(GROUP))
+    (frame,) = peer.begun_frames(link, records)
+    return frame
+
+
+def auxiliary(*records: Beginning) -> Scene:
+    """An auxiliary that the primary has told of these sessions."""
+    scene = Scene(2, PICKUP).told("auxiliary")
+    assert not scene.given(beginnings(scene, *records))
+    assert scene.count(Outcome.BEGUN) == len(records)
+    return scene
+
+
+def promoted(scene: Scene) -> list[object]:
+    """What it asks of its kernel when it becomes primary."""
+    state = State(boot=1, role="primary", primary=2, balancing=False, term=2)
+    return list(scene.given(control.state_frame(GROUP, 2, state)))
+
+
+def test_a_session_that_another_unit_serves_is_told_before_its_syn_goes_there() -> None:
+    scene = primary()
+    assert scene.decide(0xFFFFFFFF, 2, (frozen(2), 0)) == Outcome.HANDED_OVER
+    first, second = scene.frames()
+    assert told(first) == [BARE]
+    assert second[:12] == scene.core.facts.peers[2][INT] + scene.core.facts.own_macs[INT]
+
+
+def test_a_session_that_the_primary_serves_is_told_before_its_syn_goes_out() -> None:
+    scene = primary()
+    assert scene.decide(0xFFFFFFFF, 1, (OWN, 0)) == Outcome.SERVED
+    first, second = scene.frames()
+    assert told(first) == [BARE._replace(labels=labels(1, from_interface(INT)))]
+    assert second == scene.leaving()
+
+
+def test_a_session_that_is_released_without_a_decision_is_told_too() -> None:
+    scene = Scene(1, PICKUP).told("auxiliary")
+    (steps,) = scene.given(scene.leaving())
+    assert drive(steps, FOUND, (OWN, 0)) == Outcome.RELEASED_ALONE
+    first, second = scene.frames()
+    assert told(first) == [BARE._replace(labels=labels(1, from_interface(INT)))]
+    assert second == scene.leaving()
+
+
+def test_a_session_of_the_units_own_is_nobody_elses_business() -> None:
+    scene = Scene(1, PICKUP).told()
+    (steps,) = scene.given(scene.leaving())
+    local = (FOUND[0], entry(labels=labels()))
+    assert drive(steps, local, (OWN, 0)) == Outcome.RELEASED_LOCAL
+    assert scene.frames() == [scene.leaving()]
+
+
+def test_without_pickup_nothing_is_told() -> None:
+    scene = Scene().told()
+    scene.offer(FOUND)
+    scene.decide(0xFFFFFFFF, 1, (OWN, 0))
+    assert scene.frames() == [scene.leaving()]
+
+
+@pytest.mark.parametrize(
+    ("result", "outcome"), [(0, Outcome.BEGUN_MADE), (errno.EEXIST, Outcome.BEGUN_HELD)]
+)
+def test_who_becomes_primary_makes_entries_of_what_began(result: int, outcome: Outcome) -> None:
+    scene = auxiliary(SERVED_BY_2, BARE)
+    status = CONFIRMED | SEEN_REPLY | ASSURED
+    made = Entry(ORIG, REPLY, status, SYN_RECV, ENTRY_TIME, 5, SERVED_BY_2.labels, "ftp", MASTER)
+    first, second = promoted(scene)
+    assert drive(first, (Create(made, liberal=True), result)) == outcome  # type: ignore[arg-type]
+    bare = made._replace(helper="", master=b"")
+    assert drive(second, (Create(bare, liberal=True), result)) == outcome  # type: ignore[arg-type]
+    assert not promoted(scene)
+
+
+def test_who_stays_auxiliary_makes_none() -> None:
+    scene = auxiliary(BARE)
+    state = State(boot=1, role="auxiliary", primary=1, balancing=True)
+    assert not scene.given(control.state_frame(GROUP, 2, state))
+
+
+def test_what_began_long_ago_is_forgotten() -> None:
+    scene = auxiliary(BARE)
+    scene.now += REMEMBERED - 0.1
+    assert not scene.given(beginnings(scene, SERVED_BY_2))
+    scene.now += 0.2
+    assert len(promoted(scene)) == 1
+    scene = auxiliary(BARE)
+    scene.now += REMEMBERED + 0.1
+    assert not scene.given(beginnings(scene, SERVED_BY_2))
+    assert len(promoted(scene)) == 1
+
+
+def test_of_too_many_the_last_are_remembered() -> None:
+    scene = auxiliary(*[BARE] * 20)
+    for _ in range(MOST_REMEMBERED // 20):
+        assert not scene.given(beginnings(scene, *[SERVED_BY_2] * 20))
+    assert len(promoted(scene)) == MOST_REMEMBERED
+
+
+def test_only_the_primary_tells() -> None:
+    scene = Scene(2, PICKUP).told("auxiliary")
+    assert not scene.given(
+        beginnings(scene, BARE, unit=3),
+        beginnings(scene, BARE, dst=scene.core.facts.ha_macs[2]),
+    )
+    assert scene.count(Outcome.CONTROL_STRANGER) == 2
+    assert not promoted(scene)
