@@ -155,7 +155,8 @@ def stop(patience: float = 5.0) -> None:
             time.sleep(0.02)
     for name, pid in pids.items():
         if pid and read_pid(RUN / name):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, signal.SIGKILL)
 
 
 class Ports:
