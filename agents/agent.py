@@ -207,7 +207,7 @@ class Agent:
         if now - self._held < neighbours.INTERVAL:
             return
         self._held = now
-        if neighbours.unanswered(core.desk, core.hearing.units, now):
+        if neighbours.unanswered(core.desk, core.hearing, now):
             neighbours.confirm(core.facts.cluster)
 
     def _watch_pickup(self, now: float) -> None:

@@ -107,6 +107,7 @@ def plan(cluster: Cluster, unit_id: int, config: str, host: Host) -> tuple[Step,
         *_kernel_steps(cluster, unit_id),
         *_label_steps(cluster),
         *_bridge_steps(cluster, unit, host),
+        *_queue_steps(host),
         *_port_steps(cluster, unit),
         _agent_step(config, unit_id, host),
     )
@@ -337,6 +338,13 @@ def _interface_steps(interface: Interface) -> list[Step]:
         for address in interface.addresses
     ]
     return [*addresses, Command(f"{name} up", ("ip", "link", "set", name, "up"))]
+
+
+def _queue_steps(host: Host) -> tuple[Step, ...]:
+    if host.datapath != "netdev":
+        return ()
+    argv = (host.python, "-m", "agents.queues")
+    return (Command("the switch's queues hold a burst of frames from a NIC", argv),)
 
 
 def _agent_step(config: str, unit_id: int, host: Host) -> Command:

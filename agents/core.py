@@ -265,7 +265,7 @@ class Core:
         yield from self._peers[message.kind](message, now)
 
     def _keepalive(self, message: control.Message, now: float) -> Iterator[Steps]:
-        self.hearing.heard(message.unit, now)
+        self.hearing.heard(message.unit, bool(message.flags & control.HEARS_APP), now)
         self.count(Outcome.KEEPALIVE)
         return iter(())
 

@@ -23,21 +23,29 @@ class Hearing:
         cluster = facts.cluster
         own = facts.ha_macs[facts.unit]
         link = peer.Link(cluster.group, facts.unit, own, ha_group(cluster.group))
-        self._frame = peer.keepalive_frame(link)
+        self._frames = {
+            hears: peer.keepalive_frame(link, hears_app=hears) for hears in (False, True)
+        }
         self._heard: dict[int, float] = {}
         self._next = now
         self.units: tuple[int, ...] = ()
         self.missing: tuple[int, ...] = ()  # of these units
+        self._apart: set[int] = set()
 
-    def heard(self, unit: int, now: float) -> None:
-        """A keepalive came from that unit."""
+    def heard(self, unit: int, hears_app: bool, now: float) -> None:
+        """A keepalive came from that unit, which hears the app itself or doesn't."""
         self._heard[unit] = now
+        (self._apart.discard if hears_app else self._apart.add)(unit)
+
+    def reaches_app(self, unit: int) -> bool:
+        """Whether that unit is heard, and hears the app."""
+        return unit in self.units and unit not in self._apart
 
     def tick(self, now: float) -> bool:
         """Say that this unit is there; True if another is heard anew, is missing, or no more."""
         if now >= self._next:
             self._next = now + KEEPALIVE
-            self._desk.frames.append(self._frame)
+            self._desk.frames.append(self._frames[self._desk.app_speaks(now)])
         before = self.units, self.missing
         self.units = tuple(sorted(u for u, at in self._heard.items() if now - at <= SILENT))
         self.missing = tuple(u for u in self.units if now - self._heard[u] > MISSING)

@@ -20,7 +20,8 @@ class Seen:
 
     `links`: by name, as `ip -json address` has them; `tables`: the nftables tables, as (family,
     name); `running`: the daemons and the supervisor that run, by name; `setting`: a kernel setting,
-    None if there is none; `anew`: the links that are others than when the steps were done last.
+    None if there is none; `anew`: the links that are others than when the steps were done last;
+    `short_queues`: the switch reads a NIC from a queue that is too short.
     """
 
     links: Mapping[str, Any]
@@ -28,6 +29,7 @@ class Seen:
     running: frozenset[str]
     setting: Callable[[str], str | None]
     anew: frozenset[str] = frozenset()
+    short_queues: bool = False
 
 
 def is_missing(step: Step, seen: Seen) -> bool:
@@ -36,6 +38,8 @@ def is_missing(step: Step, seen: Seen) -> bool:
     there as long as that is.
     """
     match step:
+        case Command(argv=(_, "-m", "agents.queues")):
+            return seen.short_queues
         case Command():
             return _has_no_effect(step, seen)
         case Sysctls(values=values):

@@ -8,11 +8,11 @@ sessions. So what it knows counts as confirmed meanwhile. Nothing here learns a 
 
 import json
 import logging
-from collections.abc import Iterable
 
 from agents import machine
 from agents.config import Cluster
 from agents.core_facts import Desk
+from agents.core_hearing import Hearing
 
 LOG = logging.getLogger("synod.agent")
 
@@ -20,11 +20,13 @@ INTERVAL = 1.0  # seconds between two confirmations: few, against the seconds th
 _KNOWN = ["reachable", "stale", "delay", "probe"]
 
 
-def unanswered(desk: Desk, heard: Iterable[int], now: float) -> bool:
-    """Whether this unit, an auxiliary, can't ask now: `heard` are the units on the HA link."""
+def unanswered(desk: Desk, hearing: Hearing, now: float) -> bool:
+    """Whether this unit, an auxiliary, can't ask now: the app doesn't hear it, or the primary, by
+    which it asks, isn't there or is cut off from the app itself.
+    """
     if desk.told is None or desk.told.role != "auxiliary":
         return False
-    return not desk.app_speaks(now) or desk.told.primary not in heard
+    return not desk.app_speaks(now) or not hearing.reaches_app(desk.told.primary)
 
 
 def confirm(cluster: Cluster) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents import machine, supervise
+from agents import machine, queues, supervise
 from agents.bringup import (
     BLOCK_BEGIN,
     BLOCK_END,
@@ -189,7 +189,12 @@ def _see(anew: frozenset[str] | None) -> Seen:
     if supervise.read_pid(supervise.RUN / supervise.SUPERVISOR):
         running.add(supervise.SUPERVISOR)
     return Seen(
-        machine.links(), machine.tables(), frozenset(running), _setting, anew or frozenset()
+        machine.links(),
+        machine.tables(),
+        frozenset(running),
+        _setting,
+        anew or frozenset(),
+        queues.short(),
     )
 
 

@@ -82,6 +82,7 @@ KINDS = {
     BEGUN: "begun",
 }
 LAST = 1  # flag: the last frame of a census
+HEARS_APP = 1  # flag of a keepalive: the unit hears the app
 
 HEADER = struct.Struct("!6s6sHBBBBHBxI")
 OFFER_FORMAT = struct.Struct("!IBBBB12s12s")
@@ -275,9 +276,9 @@ def census_request_frame(group: int, unit: int, token: int) -> bytes:
     return _frame(CENSUS_REQUEST, group, unit, 0, b"", token=token)
 
 
-def empty_frame(kind: int, group: int, unit: int) -> bytes:
+def empty_frame(kind: int, group: int, unit: int, flags: int = 0) -> bytes:
     """A frame of a kind that has no body."""
-    return _frame(kind, group, unit, 0, b"")
+    return _frame(kind, group, unit, 0, b"", flags=flags)
 
 
 def announce_frames(told: Announce) -> list[bytes]:

@@ -242,9 +242,11 @@ def begun_frames(link: Link, records: Iterable[Beginning]) -> list[bytes]:
     return _frames(link, control.BEGUN, control.BEGUN_FORMAT, fields)
 
 
-def keepalive_frame(link: Link) -> bytes:
+def keepalive_frame(link: Link, *, hears_app: bool) -> bytes:
     """KEEPALIVE: the unit is there."""
-    return link.dst + link.src + control.empty_frame(control.KEEPALIVE, link.group, link.unit)[12:]
+    flags = control.HEARS_APP if hears_app else 0
+    frame = control.empty_frame(control.KEEPALIVE, link.group, link.unit, flags)
+    return link.dst + link.src + frame[12:]
 
 
 def _ask_fields(ask: Ask) -> tuple[Any, ...]:

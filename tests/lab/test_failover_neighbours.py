@@ -4,7 +4,7 @@ Its kernel asks again, by routed ARP, for neighbours that it sends to, every hal
 every few seconds, so that it happens while the app or the HA link is away.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,10 +13,13 @@ from tests.lab.traffic import RATE, traffic
 from tests.lab.world import World
 
 LASTS = 10  # seconds, several times what a neighbour is believed
-AWAY = {
-    "the app is killed": ("kill", ("controller",)),
-    "the app hangs": ("stop", ("controller",)),
-    "no HA link": ("cut", ("u1", "u2", "u3")),
+AWAY: dict[str, Callable[[Cluster], object]] = {
+    "the app is killed": lambda cluster: cluster.faults.kill("controller"),
+    "the app hangs": lambda cluster: cluster.faults.stop("controller"),
+    "no HA link": lambda cluster: [cluster.faults.cut(f"u{each}", "ha") for each in (1, 2, 3)],
+    "the primary doesn't hear the app": lambda cluster: cluster.faults.cut(
+        f"u{cluster.primary}", "mgmt", "in"
+    ),
 }
 
 
@@ -37,14 +40,11 @@ def neighbours(world: World, reachable: int, delay: int) -> None:
 @pytest.mark.usefixtures("_asking_often")
 @pytest.mark.parametrize("what", AWAY)
 def test_sessions_outlive_what_is_known_of_neighbours(cluster: Cluster, what: str) -> None:
-    verb, hosts = AWAY[what]
     with traffic(cluster.world) as running:
-        for host in hosts:
-            getattr(cluster.faults, verb)(host, *(["ha"] if verb == "cut" else []))
+        AWAY[what](cluster)
         for _ in range(LASTS):
             running.flows(RATE)
-        cluster.faults.heal()
-        if verb == "kill":
-            cluster.faults.restart("controller")
+        for broken in cluster.faults.heal():
+            cluster.faults.restart(broken.host)
         cluster.until_whole()
     running.unharmed(3.0)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from scapy.layers.inet import TCP
 
+from agents.queues import QUEUE
 from tests.lab.world import World
 from topologies.faulting import Faults
 from topologies.hosts import LabError
@@ -206,7 +207,20 @@ class TestPrograms:
         faults.restart_switch("u2")
 
 
+def queues(world: World) -> str:
+    """Whether the queues from which a unit's switch reads its NICs are short."""
+    argv = [sys.executable, "-c", "from agents import queues; print(queues.short())"]
+    return world.lab.run("u2", argv).stdout
+
+
 class TestSwitch:
+    def test_its_queues_are_long(self, world: World) -> None:
+        world.until(lambda: queues(world) == "False\n", "its queues stay short")
+        sockets = world.lab.run("u2", ["ss", "-0nmH"]).stdout.splitlines()
+        nics = [line for line in sockets if ":nic-" in line]
+        long = f"rb{2 * QUEUE}"
+        assert len([line for line in nics if long in line]) >= 3
+
     def test_one_that_crashed_comes_back(self, world: World, faults: Faults) -> None:
         switch = pid(world, "vswitchd")
         faults.crash("u2", "vswitchd")
@@ -217,6 +231,7 @@ class TestSwitch:
         assert told(faults) == []
         until_up(world)
         assert answered(world, "u1", HA["u2"])
+        world.until(lambda: queues(world) == "False\n", "its queues stay short")
 
     @pytest.mark.parametrize("hangs", [False, True])
     def test_restarted_it_is_another(self, world: World, faults: Faults, hangs: bool) -> None:

@@ -324,5 +324,5 @@ def test_without_a_role_nothing_passes_but_the_agent_and_the_ha_link(fresh: Unit
 def test_agents_hear_each_other_before_there_are_roles(fresh: UnitBridge) -> None:
     here = LAB.unit(3).ha_mac
     for to, heard in ((here, True), (ports.ha_group(1), True), (ME.ha_mac, False)):
-        frame = peer.keepalive_frame(peer.Link(1, 1, PRIMARY.ha_mac, to))
+        frame = peer.keepalive_frame(peer.Link(1, 1, PRIMARY.ha_mac, to), hears_app=True)
         assert fresh.pass_through("ha-nic", frame) == {"synod" if heard else "ha": [frame]}

@@ -4,6 +4,7 @@ import errno
 
 import pytest
 
+from agents import core_facts
 from agents.core_hearing import KEEPALIVE, MISSING, SILENT
 from agents.ctnetlink import ASSURED, CONFIRMED, ESTABLISHED, SEEN_REPLY, TIME_WAIT, Entry, Update
 from agents.outcomes import Outcome
@@ -17,8 +18,11 @@ OWN = with_unit(1)
 LIVE = {"state": ESTABLISHED, "status": CONFIRMED | SEEN_REPLY}
 
 
-def keepalive(scene: Scene, unit: int, dst: bytes = ha_group(GROUP)) -> bytes:
-    return peer.keepalive_frame(peer.Link(GROUP, unit, scene.core.facts.ha_macs[unit], dst))
+def keepalive(
+    scene: Scene, unit: int, dst: bytes = ha_group(GROUP), *, hears_app: bool = True
+) -> bytes:
+    link = peer.Link(GROUP, unit, scene.core.facts.ha_macs[unit], dst)
+    return peer.keepalive_frame(link, hears_app=hears_app)
 
 
 def announced(scene: Scene) -> list[control.Announce]:
@@ -40,6 +44,13 @@ def test_it_says_that_it_is_there() -> None:
     scene.now += KEEPALIVE
     run(scene.core.tick(scene.now))
     assert keepalive(scene, 1) in scene.core.take(scene.now)[0]
+
+
+def test_it_says_whether_it_hears_the_app() -> None:
+    scene = Scene().told()
+    scene.now += core_facts.SILENT + 0.1
+    run(scene.core.tick(scene.now))
+    assert keepalive(scene, 1, hears_app=False) in scene.core.take(scene.now)[0]
 
 
 def test_it_tells_at_once_whom_it_hears_and_whom_no_more() -> None:

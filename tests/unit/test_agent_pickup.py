@@ -138,7 +138,7 @@ def test_who_is_heard_anew_is_told_all() -> None:
     scene.core.serving.add(ORIG, scene.now)
     link = peer.Link(GROUP, 3, scene.core.facts.ha_macs[3], ha_group(GROUP))
     assert not renewals(passed(scene, 0.1))
-    assert not scene.given(peer.keepalive_frame(link))
+    assert not scene.given(peer.keepalive_frame(link, hears_app=True))
     assert renewals(passed(scene, 0.01)) == [ORIG]
 
 

@@ -49,6 +49,12 @@ def test_a_program_that_does_not_run(program: str) -> None:
     assert len(missing(replace(seen, running=seen.running - {program}))) == 1
 
 
+def test_a_switch_that_was_started_anew_has_short_queues() -> None:
+    (step,) = missing(replace(whole(), short_queues=True))
+    assert isinstance(step, Command)
+    assert step.argv[1:] == ("-m", "agents.queues")
+
+
 def test_a_link_without_its_address_or_down() -> None:
     seen = whole()
     seen.links["int"]["addr_info"].clear()

@@ -140,7 +140,7 @@ def test_links_that_were_up_stay_up(cluster: Cluster) -> None:
 
 
 # Everything that is left over when the bridge is deleted must be undone by itself.
-GOES_WITH_THE_BRIDGE = ("add-port", "address", "synod0", "int", "ext", "ha")
+GOES_WITH_THE_BRIDGE = ("add-port", "agents.queues", "address", "synod0", "int", "ext", "ha")
 LEAVES_NOTHING = ("mkdir", "init", "modprobe")
 
 

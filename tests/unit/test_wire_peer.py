@@ -119,7 +119,12 @@ def test_the_frames_as_documented() -> None:
         == CLEAR
     )
     assert head + bytes.fromhex("01 24 01 02  0001 00 00  00000000  00000009") == CLEARED
-    assert head + bytes.fromhex("01 25 01 02  0000 00 00  00000000") == peer.keepalive_frame(US)
+    assert head + bytes.fromhex("01 25 01 02  0000 01 00  00000000") == (
+        peer.keepalive_frame(US, hears_app=True)
+    )
+    assert head + bytes.fromhex("01 25 01 02  0000 00 00  00000000") == (
+        peer.keepalive_frame(US, hears_app=False)
+    )
     assert (
         head
         + bytes.fromhex("01 26 01 02  0001 00 00  00000000")
