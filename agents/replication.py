@@ -18,7 +18,7 @@ from agents.config import Cluster, load
 from agents.conntrack import Conntrack, Dump
 from agents.core_forfeiting import demotion
 from agents.ctnetlink import CLOSE, SYN_RECV, TIME_WAIT, Delete, Entry, Request
-from agents.supervise import RUN
+from agents.supervise import NICENESS, RUN
 from agents.wire.labels import unit_of
 from agents.wire.ports import HA_KERNEL_NAME
 
@@ -124,6 +124,7 @@ def main(argv: list[str] | None = None) -> None:
     (RUN / "conntrackd.lock").unlink(missing_ok=True)
     CONTROL.unlink(missing_ok=True)
     sys.stdout.flush()
+    os.setpriority(os.PRIO_PROCESS, 0, int(NICENESS))
     os.execvp("conntrackd", ["conntrackd", "-C", str(path)])
 
 

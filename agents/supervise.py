@@ -239,7 +239,9 @@ def _run(name: str, config: str, unit_id: int, ports: Ports, stopping: threading
     (PR_SET_PDEATHSIG(2const)).
     """
     on = ports.settled
-    program = ["setpriv", "--pdeathsig", "TERM", "nice", "-n", NICENESS]
+    program = ["setpriv", "--pdeathsig", "TERM"]
+    if name == AGENT:  # conntrackd gets it at the end of its preparations, which have time
+        program += ["nice", "-n", NICENESS]
     program += [sys.executable, "-m", *_PROGRAMS[name]]
     argv = [*program, "--config", config, "--id", str(unit_id)]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:

@@ -21,7 +21,6 @@ from agents.wire.ports import SYNOD
 from ryu_apps.core import events
 from ryu_apps.core.flows import (
     KIND_MASK,
-    UNIT_MASK,
     Action,
     FinTimeout,
     Flow,
@@ -33,6 +32,7 @@ from ryu_apps.core.flows import (
     SetField,
     Value,
     cookie,
+    part_of,
 )
 from ryu_apps.core.pipeline import session_flow
 
@@ -69,6 +69,7 @@ class Encoder:
             events.Send: lambda effect: self._packet_out(effect.port, effect.frame),
             events.Install: install,
             events.Forget: forget,
+            events.ForgetParts: forget_parts,
             events.Ping: lambda _effect: ping(),
             events.AskStatic: ask_static,
             events.AskCount: ask_count,
@@ -100,8 +101,15 @@ def install(effect: events.Install) -> bytes:
 
 def forget(effect: events.Forget) -> bytes:
     """One flow-mod, however many flows it deletes."""
-    mask = UNIT_MASK if effect.of else KIND_MASK
-    return _delete_by_cookie(cookie(Kind.SESSION, effect.of), events.SESSION_TOKEN, mask)
+    return _delete_by_cookie(cookie(Kind.SESSION), events.SESSION_TOKEN, KIND_MASK)
+
+
+def forget_parts(effect: events.ForgetParts) -> bytes:
+    """A flow-mod for each part. (Of one cookie, all bits: the switch has an index of those,
+    collect_rules_loose() in ofproto/ofproto.c.)
+    """
+    numbers = (cookie(Kind.SESSION, effect.of, part) for part in effect.parts)
+    return b"".join(_delete_by_cookie(number, events.SESSION_TOKEN) for number in numbers)
 
 
 def ping() -> bytes:
@@ -222,6 +230,7 @@ def _bytes(message: Any, xid: int) -> bytes:
 
 # -- templates
 
+_COOKIE_END = 15  # offset of its last byte in a flow-mod (OpenFlow 1.3.5, section 7.3.4.1)
 _SAMPLES = (
     bytes.fromhex("c1c2c3c4 d1d2d3d4 e1e2 f1f2"),  # the one that is cut open: no two parts alike
     bytes.fromhex("00000000 00000000 0000 0000"),
@@ -246,9 +255,14 @@ def _template(unit: int, command: int) -> Callable[[bytes], bytes]:
             raise TemplateError(f"{part.hex()} does not stand in the flow-mod just once")
         pieces.append(piece)
     a, b, c, d = pieces
+    # The cookie is the first field after the header; its last byte is the part.
+    before, after = a[:_COOKIE_END], a[_COOKIE_END + 1 :]
 
     def fill(tuple12: bytes, e: bytes = rest) -> bytes:
-        return b"".join((a, tuple12[0:4], b, tuple12[4:8], c, tuple12[8:10], d, tuple12[10:12], e))
+        start = before + bytes((part_of(tuple12),)) + after
+        return b"".join(
+            (start, tuple12[0:4], b, tuple12[4:8], c, tuple12[8:10], d, tuple12[10:12], e)
+        )
 
     for each in _SAMPLES:
         if fill(each) != by_ryu(each):

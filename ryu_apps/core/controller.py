@@ -134,11 +134,13 @@ class Controller:
         if refusal:
             member.refusal = refusal
             return [*self.journal.warn(now, refusal, unit=member.unit.id)]
+        adopting = self.formation.takeover.adopting
         effects = self.formation.announced(member, announce, now)
+        adopted = adopting - self.formation.takeover.adopting
         effects += [*self.succession.announced(member, now), self.formation.told(member)]
         if not self.members.primary:
             return effects
-        if any(isinstance(effect, events.Forget) for effect in effects):
+        if adopted:
             self._surveys.doubt(member.unit.id)
         return effects + self._surveys.announced(announce, now)
 

@@ -114,10 +114,17 @@ class Install(NamedTuple):
 
 
 class Forget(NamedTuple):
-    """Delete the flows of all sessions of a unit `of` from a bridge; 0: of all units."""
+    """Delete the flows of all sessions of all units from a bridge."""
+
+    unit: int
+
+
+class ForgetParts(NamedTuple):
+    """Delete the flows of some parts of a unit's sessions from a bridge."""
 
     unit: int
     of: int
+    parts: range
 
 
 class Ping(NamedTuple):
@@ -155,7 +162,7 @@ class Line(NamedTuple):
     fields: Mapping[str, object]
 
 
-Effect = AskStatic | AskCount | Install | Forget | Ping | Settle | Send | Line
+Effect = AskStatic | AskCount | Install | Forget | ForgetParts | Ping | Settle | Send | Line
 
 # Tokens of what needs none of its own: all that `Settle`, `Forget` and `Send` put on the wire,
 # `AskCount` and `Ping`. Others are above.

@@ -12,7 +12,8 @@ numbers, and nothing that comes back from a switch has to be brought into a norm
 
     kind    1 static (the pipeline), 2 session, 3 learned by the switch itself
     unit    the unit that the flow is about, 0 if it is about none
-    digest  static: first 32 bits of SHA-256 over table, priority, match, actions; else 0
+    digest  static: first 32 bits of SHA-256 over table, priority, match, actions
+            session: the part (0…255) with which it is deleted when those of a unit go; else 0
 """
 
 import hashlib
@@ -33,6 +34,9 @@ Value = int | bytes
 # field name -> value, or (value, mask); names are the OXM names of OpenFlow 1.3 plus OVS's reg0…
 # and ip_frag.
 Match = tuple[tuple[str, Value | tuple[Value, Value]], ...]
+
+
+PARTS = 256  # of the sessions of a unit
 
 
 class Kind(IntEnum):
@@ -125,6 +129,11 @@ class Flow:
 def cookie(kind: Kind, unit: int = 0, digest: int = 0) -> int:
     """The 64-bit cookie of a flow; unit 0…255, digest 32 bits."""
     return MAGIC << 48 | kind << 40 | unit << 32 | digest
+
+
+def part_of(tuple12: bytes) -> int:
+    """With which part of a unit's sessions the flow of this tuple is deleted."""
+    return tuple12[9] ^ tuple12[11]  # the ports' low bytes: one of them is the client's
 
 
 # Which bits of a cookie say that a flow is ours and of which kind.

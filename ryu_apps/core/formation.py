@@ -16,6 +16,7 @@ from ryu_apps.core import events
 from ryu_apps.core.bridges import Bridges
 from ryu_apps.core.cluster import Change, Member, Members, Role, State
 from ryu_apps.core.events import Effect
+from ryu_apps.core.forgetting import Forgetting
 from ryu_apps.core.journal import Journal
 from ryu_apps.core.liveness import GRACE
 from ryu_apps.core.sessions import Sessions
@@ -39,7 +40,8 @@ class Formation:
         self.cluster = cluster
         self.boot = boot
         self.members = members = Members(cluster)
-        self.takeover = Takeover(members, sessions, boot)
+        self.forgetting = Forgetting(members)
+        self.takeover = Takeover(members, sessions, self.forgetting, boot)
         self.bridges = Bridges(cluster, members, sessions, self.takeover, journal, tokens=tokens)
         self.found = math.inf  # when the cluster was formed, or found
         self._sessions = sessions
@@ -51,6 +53,7 @@ class Formation:
     def connected(self, event: events.Connected, member: Member, now: float) -> list[Effect]:
         """A bridge has connected; if it was connected before, that one is over."""
         member.connection, member.confirmed, member.answered = event.connection, False, now
+        self.forgetting.again(event.unit)
         return [self.bridges.ask(member, now), *self.changed(member, Change.CONNECTED, now)]
 
     def lost(self, event: events.Lost, member: Member, now: float) -> list[Effect]:
@@ -79,14 +82,19 @@ class Formation:
             effects = self.appoint(claimed, announce.term, "primary_adopted", now)
         else:
             effects = self._form(now)
-        settled, finished = self.takeover.heard(member)
-        if settled:
-            effects += [*finished, *self.share_out(now), *self.bridges.refresh(member, now)]
+        if self.takeover.heard(member):
+            effects += self._settled(now)
         return effects + self._ready(member, now)
+
+    def _settled(self, now: float) -> list[Effect]:
+        """A unit that had lost its sessions may be given new ones."""
+        primary = self.members.primary
+        return self.share_out(now) + (self.bridges.refresh(primary, now) if primary else [])
 
     def told(self, member: Member) -> events.Send:
         """What a unit's agent is told of the cluster and its own part in it."""
-        members, adopt = self.members, self.takeover.units if member is self.members.primary else ()
+        members, takeover = self.members, self.takeover
+        adopt = takeover.adopting if member is members.primary else ()
         state = control.State(
             self.boot,
             member.role.value,
@@ -94,7 +102,7 @@ class Formation:
             self.bridges.diverting,
             members.term,
             tuple(sorted(adopt)),
-            self.takeover.forfeit(member.unit.id),
+            takeover.forfeit(member.unit.id),
         )
         frame = control.state_frame(self.cluster.group, member.unit.id, state)
         return events.Send(member.unit.id, ports.SYNOD, frame)
@@ -109,6 +117,8 @@ class Formation:
                 member.answered += held_up
             if not member.audible(now):
                 effects += self.changed(member, Change.QUIET, now)
+        gone, settled = self.takeover.tick()
+        effects += gone + (self._settled(now) if settled else [])
         return effects + self.bridges.tick(now) + self._form(now)
 
     # -- states and roles

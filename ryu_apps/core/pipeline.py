@@ -46,6 +46,7 @@ from ryu_apps.core.flows import (
     Output,
     SetField,
     cookie,
+    part_of,
 )
 from ryu_apps.core.rows import Each, Fields, Its, Row, To, When, Write, bind, symbols_of
 
@@ -269,5 +270,5 @@ def session_flow(unit: int, tuple12: bytes) -> Flow:
         ("tcp_dst", int.from_bytes(tuple12[10:12], "big")),
     )
     actions = (SetField(UNIT, unit), FinTimeout(FIN_SECONDS), Goto(Table.UNIT))
-    number = cookie(Kind.SESSION, unit)
+    number = cookie(Kind.SESSION, unit, part_of(tuple12))
     return Flow("session", Table.SESSION, SESSION_PRIORITY, match, actions, number)

@@ -106,12 +106,15 @@ class Succession:
     def succeed(self, heir: Member, now: float) -> list[Effect]:
         """Another unit is primary, and serves all sessions at first."""
         formation, members = self._formation, self._members
-        others = (member.unit.id for member in members if member is not heir)
-        formation.takeover.begin(heir, *others)
+        others = [member.unit.id for member in members if member is not heir]
+        formation.takeover.begin(heir, *others, flowless=True)
         self._gratuitous.begin(now)
+        formation.forgetting.over(heir.unit.id)
+        for unit in others:
+            formation.forgetting.begin(unit, *(member.unit.id for member in members))
         return [
-            # No bridge has a session's flow any more: all packets go to the heir's kernel.
-            *(events.Forget(member.unit.id, 0) for member in members if member.connection),
+            # If it was primary before: all packets are to go to the heir's kernel.
+            events.Forget(heir.unit.id),
             *formation.appoint(heir, members.term + 1, "primary_promoted", now),
             *self._gratuitous.tick(now),
         ]

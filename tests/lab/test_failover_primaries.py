@@ -49,7 +49,7 @@ def test_two_primaries_never_speak_at_once(cluster: Cluster, cuts: tuple[Cut, ..
             until_noticed(cluster, unit, cable)
         if cut_off:
             cluster.until(lambda: cluster.primary not in (None, before))
-        for _ in range(10):
+        for _ in range(6):
             ask_by_arp(cluster)
             answered(cluster, caller, 6)
         during = listening.speech()
@@ -57,7 +57,7 @@ def test_two_primaries_never_speak_at_once(cluster: Cluster, cuts: tuple[Cut, ..
         cluster.until_whole()
         cluster.until(lambda: agreed(cluster))
         healed = time.monotonic()
-        answered(cluster, caller, 40)
+        answered(cluster, caller, 25)
         after = listening.speech()
     judge(during, before, cut_off)
     assert after.since(healed).units == {cluster.primary}

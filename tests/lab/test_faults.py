@@ -262,7 +262,7 @@ class TestHosts:
         with pytest.raises(LabError, match="synod-lab fault restart u2"):
             faults.restart_switch("u2")
         assert faults.restart("u2")
-        assert told(faults) == []
+        world.until(lambda: told(faults) == [], lambda: f"{told(faults)}")
         until_up(world)
         assert not faults.restart("u2")
 

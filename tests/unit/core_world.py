@@ -15,7 +15,7 @@ from agents.wire import control, ports
 from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
 from ryu_apps.core.events import Effect, Event
-from ryu_apps.core.flows import Flow
+from ryu_apps.core.flows import Flow, part_of
 from ryu_apps.core.sessions import YOUNG
 from ryu_apps.core.status import status
 
@@ -211,7 +211,13 @@ class World:
             for unit, *both in effect.add:
                 self.flows.update(dict.fromkeys(both, unit))
         if isinstance(effect, events.Forget):
-            self.flows = {t: unit for t, unit in self.flows.items() if effect.of not in (0, unit)}
+            self.flows = {}
+        if isinstance(effect, events.ForgetParts):
+            self.flows = {
+                tuple12: unit
+                for tuple12, unit in self.flows.items()
+                if unit != effect.of or part_of(tuple12) not in effect.parts
+            }
 
     def _answer(self, effect: Effect) -> Event | None:
         """What a bridge answers."""

@@ -73,12 +73,13 @@ supervise.RUN = Path(sys.argv[1])
 supervise.FIRST_WAIT = 0.05
 popen = subprocess.Popen
 def as_agent(argv, **options):
-    assert argv[6:10] in (
-        [sys.executable, "-m", "agents.cli", "agent"],
-        [sys.executable, "-m", "agents.replication", "--config"],
+    start = argv.index(sys.executable)
+    assert argv[start + 1 : start + 4] in (
+        ["-m", "agents.cli", "agent"],
+        ["-m", "agents.replication", "--config"],
     ), argv
     program = "exec sleep 60" if "agents.replication" in argv else sys.argv[2]
-    return popen([*argv[:6], "sh", "-c", program], **options)
+    return popen([*argv[:start], "sh", "-c", program], **options)
 supervise.subprocess.Popen = as_agent
 sys.exit(supervise.run(sys.argv[3], 1))
 """

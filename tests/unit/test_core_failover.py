@@ -7,6 +7,8 @@ import pytest
 from agents.wire import ports, routed_arp
 from ryu_apps.core import events
 from ryu_apps.core.events import Effect
+from ryu_apps.core.flows import PARTS
+from ryu_apps.core.forgetting import AT_ONCE
 from ryu_apps.core.formation import PATIENCE
 from ryu_apps.core.gratuitous import PAUSES, announcements
 from ryu_apps.core.liveness import GRACE, UNANSWERED
@@ -40,6 +42,19 @@ def hearing(world: World, *silent: int) -> list[Effect]:
         told = {"role": "auxiliary", "primary": primary, "term": term}
         effects += world.announce(unit, hears=heard, **told)
     return effects
+
+
+def by_and_by(world: World, *silent: int) -> list[Effect]:
+    """Time in which the flows of a unit's sessions go."""
+    effects: list[Effect] = []
+    for _ in range(PARTS // AT_ONCE + 1):
+        effects += hearing(world, *silent) + world.tick(0.05)
+    return effects
+
+
+def parts_of(effects: list[Effect]) -> list[int]:
+    """The parts of sessions whose flows go."""
+    return [part for e in effects if isinstance(e, events.ForgetParts) for part in e.parts]
 
 
 def die(world: World, unit: int, *others: int) -> list[Effect]:
@@ -161,11 +176,14 @@ def test_what_the_primary_has_made_its_own_needs_no_flows() -> None:
     die(world, 3)
     assert 3 in world.flows.values()
     effects = world.announce(1, hears=(2,), adopted=(3,))
-    assert events.Forget(1, 3) in effects
-    assert set(world.flows.values()) == {2}
-    assert served_by(world) == {1: 1, 2: 2, 3: 3}
     assert state_told(effects).adopt == ()
     assert [unit for unit, _ in census_requests(effects)] == [1]
+    assert served_by(world) == {1: 1, 2: 2, 3: 1}
+    effects = by_and_by(world, 3)
+    assert parts_of(effects) == list(range(PARTS))
+    assert set(world.flows.values()) == {2}
+    assert served_by(world) == {1: 1, 2: 2, 3: 3}
+    assert not parts_of(by_and_by(world, 3))
     assert world.announce(2, adopted=(3,)) is not None  # nobody else's word counts
 
 
@@ -179,8 +197,34 @@ def test_a_unit_that_returns_gets_sessions_once_its_old_ones_are_settled() -> No
     assert world.states()[3] == ("up", "auxiliary")
     assert set(world.decided(world.offer(1, *range(10, 20))).values()) == {1, 2}
     world.announce(1, hears=(2, 3), adopted=(3,))
-    assert set(world.decided(world.offer(1, *range(20, 30))).values()) == {1, 2, 3}
+    assert set(world.decided(world.offer(1, *range(20, 30))).values()) == {1, 2}
+    by_and_by(world)
+    assert set(world.decided(world.offer(1, *range(30, 40))).values()) == {1, 2, 3}
     assert world.live()[3] < 10  # those of before stay where they are
+
+
+def test_a_bridge_that_connects_anew_is_told_from_the_first_part_on() -> None:
+    world = settled(World())
+    world.offer(1, *range(3))
+    die(world, 3)
+    world.announce(1, hears=(2,), adopted=(3,))
+    first = world.tick(0.05)
+    world.lose(1)
+    assert not parts_of(world.tick(0.05))
+    world.connect(1)
+    assert parts_of(world.tick(0.05)) == parts_of(first) == list(range(AT_ONCE))
+
+
+def test_one_unit_after_the_other_is_forgotten() -> None:
+    world = settled(World())
+    forgetting = world.controller.formation.forgetting
+    forgetting.begin(1, 2, 3)
+    forgetting.begin(1, 2)
+    forgetting.begin(9, 2)
+    of = [e.of for e in by_and_by(world) if isinstance(e, events.ForgetParts)]
+    assert of == [2] * (PARTS // AT_ONCE) + [3]
+    forgetting.over(1)
+    assert not parts_of(by_and_by(world))
 
 
 def test_a_unit_that_hung_is_asked_what_it_has() -> None:
@@ -214,7 +258,7 @@ def test_another_unit_is_primary_when_the_primary_dies() -> None:
     }  # fmt: skip
     assert status(world.controller)["term"] == 2
     assert world.live() == {1: 0, 2: 0, 3: 3}
-    assert {e.unit for e in effects if isinstance(e, events.Forget)} == {2, 3}
+    assert [e.unit for e in effects if isinstance(e, events.Forget)] == [3]
     assert not world.flows
     told = dict.fromkeys(agent_frames(effects))
     assert told

@@ -6,7 +6,7 @@ from ryu_apps.core import events
 from ryu_apps.core.orders import DRAIN, LONGEST, UNDRAIN, Order, Refusal
 from ryu_apps.core.status import status
 from tests.unit.core_world import World, cluster_of
-from tests.unit.test_core_failover import die, hearing, settled
+from tests.unit.test_core_failover import by_and_by, die, hearing, settled
 
 
 def give(world: World, verb: str, unit: int, deadline: float | None = None) -> list[events.Effect]:
@@ -47,6 +47,7 @@ def test_at_the_deadline_the_rest_moves() -> None:
     assert world.live() == {1: 2, 2: 0, 3: 1}
     assert world.states()[2] == ("up", "auxiliary")
     world.announce(1, hears=(2, 3), adopted=(2,))
+    by_and_by(world)
     assert chosen(world, 10) == {1, 3}
     give(world, UNDRAIN, 2)
     assert chosen(world, 20) == {1, 2, 3}

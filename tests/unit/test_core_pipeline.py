@@ -3,7 +3,7 @@
 import pytest
 
 from ryu_apps.core.cluster import Role
-from ryu_apps.core.flows import Flow, Goto, Kind, Learn, SetField, cookie
+from ryu_apps.core.flows import Flow, Goto, Kind, Learn, SetField, cookie, part_of
 from ryu_apps.core.pipeline import Table, desired, session_flow
 from tests.unit.core_world import cluster_of, tuples
 
@@ -79,6 +79,7 @@ def test_a_collision_of_cookies_stops_the_app(monkeypatch: pytest.MonkeyPatch) -
 def test_a_session_flow_is_of_its_unit() -> None:
     orig, _ = tuples(1)
     flow = session_flow(3, orig)
-    assert flow.cookie == cookie(Kind.SESSION, 3)
+    assert flow.cookie == cookie(Kind.SESSION, 3, part_of(orig))
+    assert part_of(orig) == (40001 & 0xFF) ^ 80
     assert ("tcp_src", 40001) in flow.match
     assert ("ipv4_dst", bytes((203, 0, 113, 10))) in flow.match

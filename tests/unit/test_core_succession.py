@@ -14,7 +14,7 @@ from ryu_apps.core.orders import DRAIN, PROMOTE, Order
 from ryu_apps.core.status import status
 from ryu_apps.core.succession import HOLD, RETRY, SETTLE
 from tests.unit.core_world import World, cluster_of, state_told
-from tests.unit.test_core_failover import die, hearing, served_by, settled
+from tests.unit.test_core_failover import by_and_by, die, hearing, served_by, settled
 
 ALL = (1, 2, 3)
 
@@ -103,6 +103,7 @@ def test_an_auxiliary_whose_link_is_back_gets_sessions_again() -> None:
     tell(world, 3, down=(2,))
     tell(world, 1, adopted=(3,))
     tell(world, 3)
+    by_and_by(world)
     assert world.states()[3] == ("up", "auxiliary")
     assert set(world.decided(world.offer(1, *range(10, 20))).values()) == {1, 2, 3}
 

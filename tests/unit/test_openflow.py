@@ -56,7 +56,7 @@ def by_ryu(unit: int, tuple12: bytes, command: int) -> bytes:
     ]
     message = parser.OFPFlowMod(
         PROTOCOL,
-        cookie=0x5359_02_00_00000000 | unit << 32,
+        cookie=0x5359_02_00_00000000 | unit << 32 | tuple12[9] ^ tuple12[11],
         table_id=2,
         command=command,
         priority=100,
@@ -112,6 +112,22 @@ def test_flows_are_added_before_any_is_deleted_and_a_barrier_ends_it() -> None:
     assert [mod.cookie for mod in mods] == [flow.cookie for flow in flows] + [7, 8]
     assert {mod.xid for mod in mods} == {77}
     assert {mod.cookie_mask for mod in mods[len(flows) :]} == {0xFFFFFFFFFFFFFFFF}
+
+
+def test_the_flows_of_all_sessions_go_at_once() -> None:
+    (mod,) = messages(ENCODER.encode(events.Forget(1)))
+    assert (mod.command, mod.cookie, mod.cookie_mask) == (
+        ofp.OFPFC_DELETE,
+        0x5359_02_00_00000000,
+        0xFFFFFF_00_00000000,
+    )
+
+
+def test_the_flows_of_a_units_sessions_go_in_parts() -> None:
+    mods = messages(ENCODER.encode(events.ForgetParts(1, 3, range(8, 10))))
+    assert [(mod.command, mod.cookie, mod.cookie_mask) for mod in mods] == [
+        (ofp.OFPFC_DELETE, 0x5359_02_03_00000000 | part, 0xFFFFFFFF_FFFFFFFF) for part in (8, 9)
+    ]
 
 
 def test_a_drop_has_no_instructions() -> None:
