@@ -51,7 +51,7 @@ class Core:
         self.announcing = Announcing(facts, self.desk)
         self.expecting = Expecting(facts, self.desk)
         self.hearing = Hearing(facts, self.desk, now)
-        self.beginnings = Beginnings(facts, self.desk)
+        self.beginnings = Beginnings(facts, self.desk, self.serving)
         self.adopting = Adopting(facts, self.desk, self.serving)
         self.forfeiting = Forfeiting(facts, self.desk, self.serving)
         self.renewing = Renewing(self.serving, now)
@@ -84,7 +84,7 @@ class Core:
                 self.primary.cleared(clear_id) for clear_id in peer.cleared(message)
             ),
             control.KEEPALIVE: self._keepalive,
-            control.BEGUN: self._begun,
+            control.BEGUN: lambda message, now: self.beginnings.heard(peer.begun(message), now),
         }
 
     def frames(self, frames: Iterable[bytes], now: float) -> Iterator[Steps]:
@@ -267,10 +267,6 @@ class Core:
     def _keepalive(self, message: control.Message, now: float) -> Iterator[Steps]:
         self.hearing.heard(message.unit, bool(message.flags & control.HEARS_APP), now)
         self.count(Outcome.KEEPALIVE)
-        return iter(())
-
-    def _begun(self, message: control.Message, now: float) -> Iterator[Steps]:
-        self.beginnings.heard(peer.begun(message), now)
         return iter(())
 
     def _counting(self) -> bool:

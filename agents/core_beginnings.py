@@ -5,6 +5,12 @@ If the primary dies in that moment, the client goes on with a session that no ot
 So the primary's agent tells the other units of a session first and lets its SYN go then: in that
 order, by one frame on the HA link, and not acknowledged. Who becomes primary makes entries of what
 it has heard of lately; those that session pickup has brought meanwhile are there already.
+
+A unit may hear of a session whose tuple was that of one it served, and that another unit is to have
+(it was drained, say). Its own entry of the old one is in TIME_WAIT; when that ran out, session
+pickup would tell the end of the tuple, and all units would remove the new session's entries. So it
+gives its entry up, as in `agents.core_forfeiting`.
+
 Nothing here asks whether a handshake came to its end.
 """
 
@@ -12,9 +18,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from agents.core_facts import Desk, Facts, Steps
-from agents.ctnetlink import ASSURED, CONFIRMED, SEEN_REPLY, SYN_RECV, Create, Entry
+from agents.core_forfeiting import demotion
+from agents.core_serving import Serving
+from agents.ctnetlink import ASSURED, CONFIRMED, SEEN_REPLY, SYN_RECV, Create, Entry, Get
 from agents.outcomes import Outcome
 from agents.wire import peer
+from agents.wire.labels import unit_of, with_unit
 from agents.wire.peer import Beginning
 from agents.wire.ports import ha_group
 
@@ -26,11 +35,13 @@ ENTRY_TIME = 60  # seconds that an entry lives whose session isn't heard of agai
 class Beginnings:
     """What the primary has told."""
 
-    def __init__(self, facts: Facts, desk: Desk) -> None:
+    def __init__(self, facts: Facts, desk: Desk, serving: Serving) -> None:
         own = facts.ha_macs[facts.unit]
         group = facts.cluster.group
         self._all = peer.Link(group, facts.unit, own, ha_group(group))
+        self._unit = facts.unit
         self._desk = desk
+        self._serving = serving
         self._heard: deque[tuple[float, Beginning]] = deque(maxlen=MOST_REMEMBERED)
 
     def frames(self) -> list[bytes]:
@@ -38,13 +49,16 @@ class Beginnings:
         begun, self._desk.begun = self._desk.begun, []
         return peer.begun_frames(self._all, begun)
 
-    def heard(self, records: Iterable[Beginning], now: float) -> None:
-        """The primary has told of these."""
+    def heard(self, records: Iterable[Beginning], now: float) -> Iterator[Steps]:
+        """The primary has told of these; what is to be given up for them."""
         while self._heard and now - self._heard[0][0] > REMEMBERED:
             self._heard.popleft()
         for record in records:
             self._heard.append((now, record))
             self._desk.counters[Outcome.BEGUN] += 1
+            unit = unit_of(record.labels)
+            if unit != self._unit and record.orig in self._serving.sessions:
+                yield self._give_up(record.orig, unit)
 
     def make(self, now: float) -> Iterator[Steps]:
         """This unit is primary now: its kernel is to know them."""
@@ -52,6 +66,14 @@ class Beginnings:
         for since, record in heard:
             if now - since <= REMEMBERED:
                 yield _make(record)
+
+    def _give_up(self, orig: bytes, unit: int) -> Steps:
+        """That tuple is another unit's session's."""
+        self._serving.sessions.pop(orig, None)
+        entry = yield Get(orig)
+        if isinstance(entry, Entry) and unit_of(entry.labels) == self._unit:
+            yield demotion(entry, *with_unit(unit))
+        return Outcome.BEGUN_ELSEWHERE
 
 
 def _make(begun: Beginning) -> Steps:

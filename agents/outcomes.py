@@ -104,6 +104,7 @@ class Outcome(StrEnum):
 
     # Sessions that begin, as the primary tells.
     BEGUN = "begun"
+    BEGUN_ELSEWHERE = "begun_elsewhere"  # with the tuple of one that this unit has served
     BEGUN_MADE = "begun_made"  # this unit is primary now, and its kernel knows the session
     BEGUN_HELD = "begun_held"  # it did already, or makes no such entry
 
@@ -173,6 +174,7 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.CANARY,
     Outcome.KEEPALIVE,
     Outcome.BEGUN,
+    Outcome.BEGUN_ELSEWHERE,
     Outcome.BEGUN_MADE,
     Outcome.BEGUN_HELD,
     Outcome.ENDED,

@@ -288,7 +288,7 @@ class TestHosts:
         assert "NO-CARRIER" in flags(world, "nic-int", unit)
 
         assert faults.restart(unit)
-        assert told(faults) == []
+        world.until(lambda: told(faults) == [], lambda: f"{told(faults)}")
         until_up(world)
         assert "user" in world.lab.run(unit, ["nft", "list", "tables"]).stdout
         assert not faults.restart(unit)

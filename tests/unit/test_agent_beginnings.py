@@ -6,10 +6,22 @@ from dataclasses import replace
 import pytest
 
 from agents.core_beginnings import ENTRY_TIME, MOST_REMEMBERED, REMEMBERED
-from agents.ctnetlink import ASSURED, CONFIRMED, SEEN_REPLY, SYN_RECV, Create, Entry
+from agents.core_forfeiting import UNRENEWED
+from agents.ctnetlink import (
+    ASSURED,
+    CONFIRMED,
+    SEEN_REPLY,
+    SYN_RECV,
+    TIME_WAIT,
+    Create,
+    Entry,
+    Get,
+    Update,
+)
 from agents.outcomes import Outcome
 from agents.wire import control, peer
 from agents.wire.control_maps import State
+from agents.wire.labels import with_unit
 from agents.wire.peer import Beginning, Link
 from agents.wire.ports import ha_group
 from tests.unit.agent_scene import (
@@ -158,3 +170,36 @@ def test_only_the_primary_tells() -> None:
     )
     assert scene.count(Outcome.CONTROL_STRANGER) == 2
     assert not promoted(scene)
+
+
+def serving(*bits: int) -> tuple[Scene, Entry]:
+    """An auxiliary that has served a session of that tuple, which is over; and its entry."""
+    scene = Scene(2, PICKUP).told("auxiliary")
+    scene.core.serving.add(ORIG, scene.now)
+    found = entry(ORIG, REPLY, *bits, state=TIME_WAIT, status=CONFIRMED | SEEN_REPLY | ASSURED)
+    return scene, found
+
+
+ELSEWHERE = BARE._replace(labels=labels(3, from_interface(INT)))
+
+
+def test_who_had_the_tuple_gives_its_entry_up_for_another_units_session() -> None:
+    scene, found = serving(2)
+    (steps,) = scene.given(beginnings(scene, ELSEWHERE))
+    given_up = Update(ORIG, *with_unit(3), found.status, UNRENEWED, SYN_RECV)
+    assert drive(steps, (Get(ORIG), found), (given_up, 0)) == Outcome.BEGUN_ELSEWHERE
+    assert ORIG not in scene.core.serving.sessions
+
+
+@pytest.mark.parametrize("bits", [(3,), ()])
+def test_an_entry_that_is_anothers_already_stays_as_it_is(bits: tuple[int, ...]) -> None:
+    scene, found = serving(*bits)
+    (steps,) = scene.given(beginnings(scene, ELSEWHERE))
+    answer: Entry | int = found if bits else errno.ENOENT
+    assert drive(steps, (Get(ORIG), answer)) == Outcome.BEGUN_ELSEWHERE
+
+
+def test_who_is_to_have_the_session_gives_nothing_up() -> None:
+    scene, _ = serving(2)
+    assert not scene.given(beginnings(scene, BARE))
+    assert ORIG in scene.core.serving.sessions
