@@ -54,7 +54,7 @@ class Core:
         self.beginnings = Beginnings(facts, self.desk, self.serving)
         self.adopting = Adopting(facts, self.desk, self.serving)
         self.forfeiting = Forfeiting(facts, self.desk, self.serving)
-        self.renewing = Renewing(self.serving, now)
+        self.renewing = Renewing(facts, self.serving, now)
         self.canary = Canary(facts, now)
         self.fencing = Fencing(facts, self.desk, fenced)
         self._from_app = facts.cluster.group, facts.unit, control.ETH_DST + control.ETH_SRC
@@ -118,11 +118,12 @@ class Core:
 
     def removed(self, entries: Iterable[Entry], now: float) -> None:
         """Entries that another program removed: conntrackd, of which nobody says whether it means
-        the session that has the tuple now.
+        the session that has the tuple now, or has put another entry in its place (it updates one
+        that is there by that).
         """
         for entry in entries:
             if not self.serving.restore(entry):
-                self.serving.destroyed(entry.orig, entry.reply, now)
+                self.serving.destroyed(entry.orig, entry.reply, now, surely=False)
 
     def dumped(
         self, entries: Sequence[Entry], last: bool, established: int, now: float

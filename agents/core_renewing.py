@@ -9,10 +9,11 @@ time; from the first on when another unit is heard anew.
 from collections import deque
 from collections.abc import Iterator
 
-from agents.core_facts import Steps
+from agents.core_facts import Facts, Steps
 from agents.core_serving import Serving
-from agents.ctnetlink import Update
+from agents.ctnetlink import Entry, Get, Update
 from agents.outcomes import Outcome
+from agents.wire.labels import unit_of
 
 ROUND = 60.0  # seconds between the beginnings of two rounds, unless one takes longer
 AT_ONCE = 64
@@ -22,7 +23,8 @@ PAUSE = 0.05  # seconds between so many
 class Renewing:
     """Whose turn it is."""
 
-    def __init__(self, serving: Serving, now: float) -> None:
+    def __init__(self, facts: Facts, serving: Serving, now: float) -> None:
+        self._unit = facts.unit
         self._serving = serving
         self._due: deque[bytes] = deque()
         self._round_at = now
@@ -41,14 +43,19 @@ class Renewing:
             self._round_at = now + ROUND
             self._due.extend(self._serving.sessions)
         for _ in range(min(AT_ONCE, len(self._due))):
-            yield _renew(self._due.popleft())
+            yield self._renew(self._due.popleft())
         self._next = now + PAUSE if self._due else self._round_at
 
     def next_turn(self) -> float:
         """When `tick` has something to do next."""
         return self._next
 
-
-def _renew(orig: bytes) -> Steps:
-    result = yield Update(orig)
-    return Outcome.RENEW_GONE if result else Outcome.RENEWED
+    def _renew(self, orig: bytes) -> Steps:
+        """Told again is what is this unit's: who has a copy would tell others what isn't so any
+        more, and they would put that in the place of what is.
+        """
+        entry = yield Get(orig)
+        if not isinstance(entry, Entry) or unit_of(entry.labels) != self._unit:
+            return Outcome.RENEW_GONE
+        result = yield Update(orig)
+        return Outcome.RENEW_GONE if result else Outcome.RENEWED

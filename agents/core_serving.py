@@ -52,14 +52,16 @@ class Serving:
         self._lost.append(made)
         return True
 
-    def destroyed(self, orig: bytes, reply: bytes, now: float) -> None:
-        """Its entry is gone; nothing if this unit didn't serve it."""
+    def destroyed(self, orig: bytes, reply: bytes, now: float, *, surely: bool = True) -> None:
+        """Its entry is gone; nothing if this unit didn't serve it. Not `surely` if another may have
+        been put in its place.
+        """
         if self._census:
             self._census.gone.add(orig)
         since = self.sessions.pop(orig, None)
         if since is None:
             return
-        if now - since < SETTLED:
+        if now - since < SETTLED or not surely:
             self.farewell(orig, reply, now)
         else:
             self._end(Session(orig, reply))

@@ -48,8 +48,8 @@ def inet_rules(cluster: Cluster, unit_id: int) -> str:
     - A packet with data of a session that an auxiliary serves with a helper (the label `helper`)
       is marked for `egress`, below, to be shown to the agent.
     - TCP that connection tracking calls invalid is not forwarded: it would leave untranslated.
-    - Nor does a unit answer it by a reset if it was handed over: of a session that this unit
-      doesn't know, another does.
+    - Nor does a unit answer it by a reset: of a session that this unit doesn't know, or doesn't at
+      this moment (conntrackd puts one entry in the place of another), another unit may know.
     - Empty nat chains: a network namespace translates only once a nat chain is registered in it
       (nf_nat_register_fn()), and an auxiliary may have no nat rule of the user's.
     """
@@ -97,8 +97,7 @@ def inet_rules(cluster: Cluster, unit_id: int) -> str:
             "local": (
                 "type filter hook input priority -1",
                 [
-                    f'iifname "{each.name}" ether saddr {mac_text(each.virtual_mac)} '
-                    "meta l4proto tcp ct state invalid counter drop"
+                    f'iifname "{each.name}" meta l4proto tcp ct state invalid counter drop'
                     for each in cluster.interfaces
                 ]
                 + own,

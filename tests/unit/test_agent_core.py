@@ -250,6 +250,23 @@ def test_other_entries_that_are_removed_are_believed(gone: Entry) -> None:
         run(scene.core.tick(scene.now))
     scene.core.removed([gone], scene.now)
     assert ORIG not in scene.core.serving.sessions
+    assert not scene.core.serving.ended
+    scene.now += SETTLED
+    (steps,) = scene.core.tick(scene.now)
+    assert drive(steps, (Get(ORIG), errno.ENOENT)) == Outcome.ENDED
+    assert [session.orig for session in scene.core.serving.ended] == [ORIG]
+
+
+def test_a_session_whose_entry_conntrackd_has_replaced_goes_on() -> None:
+    scene = Scene().told()
+    scene.core.serving.add(ORIG, scene.now)
+    scene.now += 10 * SETTLED
+    scene.core.removed([MADE], scene.now)
+    scene.now += SETTLED
+    (steps,) = scene.core.tick(scene.now)
+    assert drive(steps, (Get(ORIG), MADE)) == Outcome.ENDED_REUSED
+    assert ORIG in scene.core.serving.sessions
+    assert not scene.core.serving.ended
 
 
 def test_the_end_of_a_session_opened_again_is_not_told() -> None:

@@ -28,7 +28,7 @@ from agents.wire.control_maps import State
 from agents.wire.labels import with_unit
 from agents.wire.packet import inverse
 from agents.wire.ports import ha_group
-from tests.unit.agent_scene import CLUSTER, GROUP, ORIG, Scene, drive, entry
+from tests.unit.agent_scene import CLUSTER, GROUP, ORIG, REPLY, Scene, drive, entry
 
 PICKUP = replace(CLUSTER, pickup="established")
 STATUS = CONFIRMED | SEEN_REPLY | ASSURED
@@ -41,8 +41,12 @@ def scene_of(unit: int = 2) -> Scene:
     return scene
 
 
-def answers(scene: Scene, found: dict[int, int] | None = None, refused: int = 0) -> list[object]:
-    """What is asked for by the clock, with the marks of these units' canaries in the kernel."""
+def answers(
+    scene: Scene, found: dict[int, int] | None = None, refused: int = 0, serves: int = 2
+) -> list[object]:
+    """What is asked for by the clock, with the marks of these units' canaries in the kernel, and
+    sessions that a unit `serves`.
+    """
     asked: list[object] = []
     marks = {canary(PICKUP, unit): mark for unit, mark in (found or {}).items()}
     for steps in scene.core.tick(scene.now):
@@ -54,6 +58,8 @@ def answers(scene: Scene, found: dict[int, int] | None = None, refused: int = 0)
                 if isinstance(request, Get):
                     mark = marks.get(request.tuple12)
                     answer = errno.ENOENT if mark is None else Entry(b"", b"", mark=mark)
+                    if request.tuple12 in scene.core.serving.sessions:
+                        answer = entry(request.tuple12, REPLY, serves)
                 request = steps.send(answer)  # type: ignore[arg-type]
         except StopIteration as end:
             scene.core.count(end.value)
@@ -131,6 +137,14 @@ def test_sessions_are_renewed_in_turn() -> None:
     assert scene.count(Outcome.RENEW_GONE) == len(second)
     assert not renewals(passed(scene, 1.0))
     assert renewals(passed(scene, core_renewing.ROUND))
+
+
+@pytest.mark.parametrize("unit", [1, 3])
+def test_what_is_anothers_by_now_is_not_renewed(unit: int) -> None:
+    scene = scene_of()
+    scene.core.serving.add(ORIG, scene.now)
+    assert not renewals(passed(scene, core_renewing.ROUND, serves=unit))
+    assert scene.count(Outcome.RENEW_GONE) == 1
 
 
 def test_who_is_heard_anew_is_told_all() -> None:
