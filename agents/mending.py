@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agents.bringup import Command, Step, Sysctls
+from agents.bringup_steps import Command, Step, Sysctls
 from agents.supervise import SUPERVISOR
 
 

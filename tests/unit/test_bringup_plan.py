@@ -5,7 +5,8 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from agents.bringup import Block, Command, Host, Offloads, Step, Sysctls, plan, shell
+from agents.bringup import Host, plan
+from agents.bringup_steps import Block, Command, Offloads, Step, Sysctls, shell
 from agents.config import Cluster, parse
 
 TEXT = """

@@ -11,7 +11,8 @@ import pytest
 
 from agents import bringup, provision, supervise
 from agents import machine as machine_
-from agents.bringup import Block, Command, Host
+from agents.bringup import Host
+from agents.bringup_steps import Block, Command
 from agents.config import Cluster, parse
 from agents.provision import ProvisionError
 from tests.unit.test_bringup_plan import TEXT
