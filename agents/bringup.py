@@ -3,13 +3,14 @@
 `plan()` computes from the cluster's file, the unit id and what the host is like a tuple of steps:
 the `ovs-vsctl`, `ip`, `nft`, `sysctl` and `ethtool` commands that an administrator would type, each
 with the reason for it and with the command that takes it back. Nothing here runs anything or looks
-at the machine: `agents.provision` does, and `synod unit up --print` shows the steps instead.
+at the machine: `agents.provision` does, and `synod unit up --print` shows the steps instead. What
+kinds of step there are is `agents.bringup_steps`'s.
 """
 
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agents.bringup_steps import Block, Command, Offloads, Step, Sysctls, shell
 from agents.config import Cluster, Interface, Unit
 from agents.nft import agent_port_rules, inet_rules, nic_rules
 from agents.supervise import NICENESS
@@ -26,6 +27,8 @@ from agents.wire.ports import (
     nic_port,
 )
 
+__all__ = ["DATABASE", "OVSDB_SOCKET", "Command", "Host", "plan", "shell"]
+
 # Milliseconds that an unused megaflow lives. With more, stale ones reset sessions under load
 # (measured).
 MAX_IDLE = 1000
@@ -34,7 +37,6 @@ SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 DATABASE = "/etc/openvswitch/conf.db"
 OVSDB_SOCKET = "/var/run/openvswitch/db.sock"
 CONNLABEL_FILES = ("/etc/connlabel.conf", "/etc/xtables/connlabel.conf")  # nft's, conntrack's
-BLOCK_BEGIN, BLOCK_END = "# begin synod", "# end synod"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,47 +51,6 @@ class Host:
     max_idle: str | None = None  # what other_config:max-idle is now
     links_up: frozenset[str] = frozenset()
     python: str = "python3"
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command, run as it stands. `undo`, where not empty, takes back what it did."""
-
-    why: str
-    argv: tuple[str, ...]
-    undo: tuple[str, ...] = ()
-    stdin: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Sysctls:
-    """Kernel settings, by their path below /proc/sys. What they were before comes back."""
-
-    why: str
-    values: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Offloads:
-    """Features of a NIC that must be off. Those that were on come back."""
-
-    why: str
-    nic: str
-    features: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Lines for a file that may have others; they stand between two marks, by which they are found
-    and removed.
-    """
-
-    why: str
-    path: str
-    text: str
-
-
-Step = Command | Sysctls | Offloads | Block
 
 
 def plan(cluster: Cluster, unit_id: int, config: str, host: Host) -> tuple[Step, ...]:
@@ -111,39 +72,6 @@ def plan(cluster: Cluster, unit_id: int, config: str, host: Host) -> tuple[Step,
         *_port_steps(cluster, unit),
         _agent_step(config, unit_id, host),
     )
-
-
-def shell(step: Step) -> str:
-    """The step as a reader can paste it into a root shell, its reason above it."""
-    return f"# {step.why}\n{_lines(step)}\n"
-
-
-def _lines(step: Step) -> str:
-    match step:
-        case Command(_, argv, _, stdin):
-            text = _wrapped(argv)
-            return f"{text} <<'EOF'\n{stdin.rstrip()}\nEOF" if stdin else text
-        case Sysctls(_, values):
-            return shlex.join(sysctl_argv(values))
-        case Offloads(_, nic, features):
-            return shlex.join(offload_argv(nic, dict.fromkeys(features, "off")))
-        case Block(_, path, text):
-            return f"cat >>{path} <<'EOF'\n{block_text(text)}EOF"
-
-
-def sysctl_argv(values: tuple[tuple[str, int | str], ...]) -> tuple[str, ...]:
-    """`sysctl -w` with slashes in the keys: an interface's name may have dots."""
-    return ("sysctl", "-q", "-w", *(f"{key}={value}" for key, value in values))
-
-
-def offload_argv(nic: str, features: dict[str, str]) -> tuple[str, ...]:
-    """`ethtool -K` that switches features on or off."""
-    return ("ethtool", "-K", nic, *(word for pair in features.items() for word in pair))
-
-
-def block_text(text: str) -> str:
-    """The lines with their marks."""
-    return f"{BLOCK_BEGIN}\n{text.rstrip()}\n{BLOCK_END}\n"
 
 
 def _ovs_steps(host: Host) -> tuple[Step, ...]:
@@ -362,8 +290,3 @@ def _transaction(commands: list[list[str]]) -> tuple[str, ...]:
     for command in commands:
         argv += ["--", *command]
     return tuple(argv)
-
-
-def _wrapped(argv: tuple[str, ...]) -> str:
-    """A shell line, a long ovs-vsctl's commands each on its own."""
-    return shlex.join(argv).replace(" -- ", " \\\n    -- ")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agents.bringup import Command, Step, Sysctls
+from agents.bringup_steps import Command, Step, Sysctls
 from agents.supervise import SUPERVISOR
 
 
@@ -33,9 +33,9 @@ class Seen:
 
 
 def is_missing(step: Step, seen: Seen) -> bool:
-    """Whether a step is to be done again: of programs, addresses, links that are to be up, kernel
-    settings and tables. A link that isn't there is waited for; what Open vSwitch's database says is
-    there as long as that is.
+    """Whether a step is to be done again: of programs, the switch's queues, addresses, links that
+    are to be up, kernel settings and tables. A link that isn't there is waited for; what Open
+    vSwitch's database says is there as long as that is.
     """
     match step:
         case Command(argv=(_, "-m", "agents.queues")):

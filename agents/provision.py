@@ -15,20 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from agents import machine, queues, supervise
-from agents.bringup import (
+from agents.bringup import DATABASE, OVSDB_SOCKET, Host, plan
+from agents.bringup_steps import (
     BLOCK_BEGIN,
     BLOCK_END,
-    DATABASE,
-    OVSDB_SOCKET,
     Block,
     Command,
-    Host,
     Offloads,
     Step,
     Sysctls,
     block_text,
     offload_argv,
-    plan,
     sysctl_argv,
 )
 from agents.config import Cluster

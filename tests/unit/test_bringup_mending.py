@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agents.bringup import Command, Host, Step, Sysctls, plan
+from agents.bringup import Host, plan
+from agents.bringup_steps import Command, Step, Sysctls
 from agents.config import parse
 from agents.mending import Seen, is_missing
 from tests.unit.test_bringup_plan import TEXT

@@ -5,7 +5,8 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from agents.bringup import Block, Command, Host, Offloads, Step, Sysctls, plan, shell
+from agents.bringup import Host, plan
+from agents.bringup_steps import Block, Command, Offloads, Step, Sysctls, shell
 from agents.config import Cluster, parse
 
 TEXT = """
@@ -106,11 +107,19 @@ def test_every_address_is_given(cluster: Cluster) -> None:
     }
 
 
+def test_the_queues_are_made_long_once_there_are_ports(cluster: Cluster) -> None:
+    found = steps(cluster, host=Host(python="/bin/python3"))
+    (queues,) = commands(found, "agents.queues")
+    assert queues.argv == ("/bin/python3", "-m", "agents.queues")
+    assert place(found, "add-port") < found.index(queues) < place(found, "address", "add")
+
+
 def test_with_the_kernels_datapath_the_nics_are_the_bridges_already(cluster: Cluster) -> None:
     found = steps(cluster, host=Host(datapath="system"))
     assert commands(found, "modprobe", "openvswitch")
     assert not [each for each in commands(found, "nft") if "nic-int" in each.stdin]
     assert not [each for each in found if isinstance(each, Offloads)]
+    assert not commands(found, "agents.queues")
     assert "datapath_type=system" in commands(found, "add-br")[0].argv
 
 

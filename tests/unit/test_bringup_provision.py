@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from agents import bringup, provision, supervise
+from agents import bringup, provision, queues, supervise
 from agents import machine as machine_
-from agents.bringup import Block, Command, Host
+from agents.bringup import Host
+from agents.bringup_steps import Block, Command
 from agents.config import Cluster, parse
 from agents.provision import ProvisionError
 from tests.unit.test_bringup_plan import TEXT
@@ -35,6 +36,7 @@ class Machine:
         self.settings: dict[str, str] = {}
         self.features = {"tx", "gro"}
         self.running: set[str] = set()
+        self.short = False  # the switch's queues
 
     def run(self, argv: Argv, stdin: str = "") -> str:
         if argv[:2] == ("ethtool", "-k"):
@@ -47,6 +49,7 @@ class Machine:
             raise ProvisionError("no")
         if argv[0] == "sysctl":
             self.settings.update(dict(pair.split("=") for pair in argv[3:]))
+        self.short &= "agents.queues" not in argv
         self.running |= {word for word in argv if word in DAEMONS or word == "agents.supervise"}
         return ""
 
@@ -79,6 +82,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(
         supervise, "read_pid", lambda _path: int("agents.supervise" in made.running) or None
     )
+    monkeypatch.setattr(queues, "short", lambda: made.short)
     monkeypatch.setattr(machine_, "features_on", lambda _nic: made.features)
     monkeypatch.setattr(provision, "_check", lambda *_: None)
     monkeypatch.setattr(provision, "look", lambda _datapath: HOST)
@@ -202,6 +206,17 @@ def test_ports_that_are_others_than_before_are_given_what_they_lack(
     done = [argv[1] for argv in machine.ran if argv[0] == "ip"]
     assert done == sorted(done)  # no link is up while addresses are missing
     assert not provision.mend(cluster, 1, "cluster.yaml", again, frozenset())
+
+
+def test_queues_of_a_switch_that_was_started_again_are_made_long_again(
+    machine: Machine, cluster: Cluster
+) -> None:
+    up(cluster)
+    did = len(machine.ran)
+    machine.short = True
+    assert provision.mend(cluster, 1, "cluster.yaml", lambda _step: None, frozenset())
+    assert machine.ran[did:] == [(sys.executable, "-m", "agents.queues")]
+    assert not provision.mend(cluster, 1, "cluster.yaml", lambda _step: None, frozenset())
 
 
 def test_a_host_that_is_no_unit_is_not_mended(machine: Machine, cluster: Cluster) -> None:
