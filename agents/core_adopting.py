@@ -8,6 +8,7 @@ none: docs/adr/0005). Their packets come here meanwhile: a flow sees to that, no
 
 from collections.abc import Iterable, Iterator
 
+from agents.core_beginnings import ENTRY_TIME
 from agents.core_facts import Desk, Facts, Steps
 from agents.core_serving import Serving
 from agents.ctnetlink import ASSURED, ESTABLISHED, SEEN_REPLY, SYN_RECV, Entry, Update
@@ -53,7 +54,10 @@ class Adopting:
 
     def _adopt(self, entry: Entry, established: int, now: float) -> Steps:
         labels, mask = self._facts.own_labels
-        if entry.state in (SYN_RECV, ESTABLISHED):
+        # One that was made of what the primary before has told (`agents.core_beginnings`) may be
+        # over already: it lives on if a packet comes.
+        young = entry.state == SYN_RECV and entry.timeout <= ENTRY_TIME
+        if entry.state in (SYN_RECV, ESTABLISHED) and not young:
             status = entry.status | SEEN_REPLY | ASSURED
             result = yield Update(entry.orig, labels, mask, status, established)
         else:

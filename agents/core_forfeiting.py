@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from agents.core_facts import Desk, Facts, Steps
 from agents.core_serving import Serving
-from agents.ctnetlink import CLOSE, NO_LABELS, SYN_RECV, TIME_WAIT, Entry, Update
+from agents.ctnetlink import NO_LABELS, SYN_RECV, Entry, Update
 from agents.outcomes import Outcome
 from agents.wire.labels import unit_of, with_unit
 
@@ -50,9 +50,7 @@ class Forfeiting:
         if not self._walking or told is None:
             return
         for entry in entries:
-            # Those that are over stay its own: it will tell their ends, which nobody else knows.
-            over = entry.state in (TIME_WAIT, CLOSE) and unit_of(entry.labels) == self._facts.unit
-            if unit_of(entry.labels) and self._facts.selected(entry) and not over:
+            if unit_of(entry.labels) and self._facts.selected(entry):
                 yield self._forfeit(entry, told.primary)
         if last:
             self.done, self._walking = self._walking, 0

@@ -5,8 +5,18 @@ import errno
 import pytest
 
 from agents import core_facts
+from agents.core_beginnings import ENTRY_TIME
 from agents.core_hearing import KEEPALIVE, MISSING, SILENT
-from agents.ctnetlink import ASSURED, CONFIRMED, ESTABLISHED, SEEN_REPLY, TIME_WAIT, Entry, Update
+from agents.ctnetlink import (
+    ASSURED,
+    CONFIRMED,
+    ESTABLISHED,
+    SEEN_REPLY,
+    SYN_RECV,
+    TIME_WAIT,
+    Entry,
+    Update,
+)
 from agents.outcomes import Outcome
 from agents.wire import control, peer
 from agents.wire.control_maps import State
@@ -110,10 +120,14 @@ def test_the_sessions_of_a_unit_become_its_own() -> None:
     assert [told.adopted for told in after(scene, 0.3)] == [()]
 
 
-def test_a_session_that_is_closing_keeps_its_time() -> None:
+BEGUN = {"state": SYN_RECV, "timeout": ENTRY_TIME}
+
+
+@pytest.mark.parametrize("fields", [{"state": TIME_WAIT}, BEGUN])
+def test_a_session_that_is_closing_or_has_just_begun_keeps_its_time(fields: dict[str, int]) -> None:
     scene = Scene().told()
     tell(scene, 2)
-    (steps,) = walk(scene, entry(ORIG, ORIG, 2, state=TIME_WAIT), last=False)
+    (steps,) = walk(scene, entry(ORIG, ORIG, 2, **fields), last=False)
     assert drive(steps, (Update(ORIG, *OWN), 0)) == Outcome.ADOPTED
     assert [told.adopted for told in after(scene, 0.3)] == [()]
 
