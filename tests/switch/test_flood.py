@@ -29,11 +29,11 @@ def app() -> Iterator[App]:
 
 
 @pytest.fixture(scope="module")
-def blocks() -> list[bytes]:
-    """All offers, as packet-ins of as many as fit, joined as a switch under load joins them."""
+def flood() -> bytes:
+    """All offers, as packet-ins of as many as fit."""
     offers = (Session(number).offer() for number in range(SESSIONS))
-    messages = [packet_in(frame, ports.SYNOD) for frame in control.offer_frames(1, 1, offers)]
-    return [b"".join(messages[at : at + 20]) for at in range(0, len(messages), 20)]
+    frames = control.offer_frames(1, 1, offers)
+    return b"".join(packet_in(frame, ports.SYNOD) for frame in frames)
 
 
 def served(app: App) -> int:
@@ -42,15 +42,8 @@ def served(app: App) -> int:
         return sum(unit["sessions"]["served"] for unit in json.load(answer)["units"])
 
 
-def flood(app: App, blocks: list[bytes]) -> None:
-    for block in blocks:
-        app.datapaths[0].send(block)
-
-
-def test_everybody_else_has_a_turn_while_a_switch_floods_the_app(
-    app: App, blocks: list[bytes]
-) -> None:
-    flood(app, blocks)
+def test_everybody_else_has_a_turn_while_a_switch_floods_the_app(app: App, flood: bytes) -> None:
+    app.datapaths[0].send(flood)
     wait(lambda: served(app), "the flood has begun")
     other = app.datapaths[1]
     pings = other.counts["pings"]
@@ -61,10 +54,10 @@ def test_everybody_else_has_a_turn_while_a_switch_floods_the_app(
     app.datapaths[0].wait("decided", SESSIONS)
 
 
-def test_from_a_switch_that_takes_no_answers_little_is_read(app: App, blocks: list[bytes]) -> None:
+def test_from_a_switch_that_takes_no_answers_little_is_read(app: App, flood: bytes) -> None:
     primary = app.datapaths[0]
     primary.reading.clear()
-    flood(app, blocks)
+    app.datapaths[0].send(flood)
     told: list[int] = [-1]
 
     def stands_still() -> bool:
