@@ -36,13 +36,17 @@ from ryu_apps.core.controller import Controller
 from ryu_apps.core.orders import Order, Refusal
 from ryu_apps.core.status import status
 from ryu_apps.openflow import Encoder
+from ryu_apps.receiving import Take, sift
 
 LOG = logging.getLogger("synod")
 
 TICK = 0.05  # seconds
+BEHIND = 1 << 20  # bytes, beside the 16 blocks that Ryu queues (Datapath.send_q)
+BREATH = 0.002  # seconds until a switch that is behind is looked at again
 MOST_UNSENT = 64 << 20  # bytes for one switch; one that is so far behind is disconnected
 
 cfg.CONF.set_default("wsapi_host", "127.0.0.1")
+sift()
 
 
 class Connection:
@@ -67,13 +71,21 @@ class Connection:
         self._unsent += len(data)
         if self._unsent > MOST_UNSENT:
             LOG.error("event=switch_too_slow unit=%d", self.unit)
-            self._datapath.close()
+            hub.spawn(self._datapath.close)  # not here: it waits until there is room for its event
             return
         self._queue.put(data)
+
+    @property
+    def behind(self) -> bool:
+        """Whether the switch takes in less than it is sent: then nothing more that may have to be
+        answered is read from it, and it keeps back, and soon drops, what it hasn't sent.
+        """
+        return self._unsent > BEHIND
 
     def close(self) -> None:
         """Nothing more will be sent."""
         hub.kill(self._writer)
+        self._unsent = 0
 
     def _write(self) -> None:
         while True:
@@ -175,6 +187,19 @@ class LoadBalancer(RyuApp):
         connection = Connection(unit, self._numbers, datapath)
         self._connections[datapath] = self._present[unit] = connection
         self._handle(events.Connected(unit, connection.number))
+        datapath.socket.take = self._taking(connection)
+
+    def _taking(self, connection: Connection) -> Take:
+        """What is given the agent's frames of a connection."""
+
+        def take(frames: list[bytes]) -> None:
+            while connection.behind:
+                hub.sleep(BREATH)
+            while not self.events.empty():  # with what the switch has said before
+                hub.sleep(0)
+            self._handle(events.FramesIn(connection.unit, connection.number, frames))
+
+        return take
 
     def _tick(self) -> None:
         while self.is_active:

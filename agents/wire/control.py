@@ -45,7 +45,7 @@ afford names (`agents.wire.control_maps`). Tuples are those of `agents.wire.pack
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from agents.wire import control_maps, ports
@@ -115,9 +115,8 @@ _RECORD_SIZES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A control frame: its header, and the body cut to the length that `count` gives it."""
+class Message(NamedTuple):
+    """A control frame: its header, and the body cut to the length that its `count` gives it."""
 
     kind: int
     group: int
@@ -125,7 +124,6 @@ class Message:
     token: int
     flags: int
     body: bytes
-    count: int
 
 
 class Offer(NamedTuple):
@@ -185,7 +183,7 @@ def parse(frame: bytes) -> Message:
     end = HEADER.size + count * size
     if len(frame) < end:
         raise WireError("control_truncated", f"{count} records in {len(frame)} bytes")
-    return Message(kind, group, unit, token, flags, frame[HEADER.size : end], count)
+    return Message(kind, group, unit, token, flags, frame[HEADER.size : end])
 
 
 def offers(message: Message) -> list[Offer]:

@@ -17,7 +17,7 @@ from ryu_apps.core import events
 from ryu_apps.core.arp import RoutedArp
 from ryu_apps.core.census import Surveys
 from ryu_apps.core.cluster import Member
-from ryu_apps.core.events import Effect, Event, FrameIn
+from ryu_apps.core.events import Effect, Event, FrameIn, FramesIn
 from ryu_apps.core.formation import Formation
 from ryu_apps.core.journal import Journal
 from ryu_apps.core.methods import METHODS
@@ -52,10 +52,10 @@ class Controller:
             events.Counted: self.formation.bridges.counted,
             events.Pong: self.formation.answered,
             events.FrameIn: self._frame_in,
+            events.FramesIn: self._frames_in,
         }
         self._frames: dict[int, Callable[[Member, control.Message, float], list[Effect]]] = {
             control.ANNOUNCE: self._announce,
-            control.OFFER: self._offer,
             control.ENDED: self._ended,
             control.CENSUS: self._census,
         }
@@ -90,19 +90,47 @@ class Controller:
     # -- frames
 
     def _frame_in(self, event: FrameIn, member: Member, now: float) -> list[Effect]:
+        if event.port == ports.SYNOD:
+            return self._agent_frames([event.frame], member, now)
         try:
-            if event.port != ports.SYNOD:
-                return self._arp_in(event, member, now)
-            message = control.parse(event.frame)
-            if message.unit != event.unit or message.group != self.cluster.group:
-                return self._stranger(member, message, now)
-            handler = self._frames.get(message.kind)
-            if handler is None:
-                raise WireError("control_direction", f"kind {message.kind}")
-            return handler(member, message, now)
+            return self._arp_in(event, member, now)
         except WireError as error:
-            fields = {"unit": event.unit, "port": event.port, "detail": error.detail}
-            return [*self.journal.warn(now, error.reason, **fields)]
+            return self._unreadable(error, event.port, member, now)
+
+    def _frames_in(self, event: FramesIn, member: Member, now: float) -> list[Effect]:
+        return self._agent_frames(event.frames, member, now)
+
+    def _agent_frames(self, frames: Iterable[bytes], member: Member, now: float) -> list[Effect]:
+        """One by one, but what they offer in a row is decided together."""
+        effects: list[Effect] = []
+        offered: list[control.Offer] = []
+        unit, group = member.unit.id, self.cluster.group
+        for frame in frames:
+            try:
+                message = control.parse(frame)
+                if message.unit != unit or message.group != group:
+                    effects += self._stranger(member, message, now)
+                elif message.kind == control.OFFER:
+                    if member is not self.members.primary:
+                        raise WireError("offer_not_primary")
+                    offered += control.offers(message)
+                else:
+                    effects += self._decide(unit, offered, now)
+                    offered = []
+                    effects += self._other(member, message, now)
+            except WireError as error:
+                effects += self._unreadable(error, ports.SYNOD, member, now)
+        return effects + self._decide(unit, offered, now)
+
+    def _other(self, member: Member, message: control.Message, now: float) -> list[Effect]:
+        handler = self._frames.get(message.kind)
+        if handler is None:
+            raise WireError("control_direction", f"kind {message.kind}")
+        return handler(member, message, now)
+
+    def _unreadable(self, error: WireError, port: int, member: Member, now: float) -> list[Effect]:
+        fields = {"unit": member.unit.id, "port": port, "detail": error.detail}
+        return [*self.journal.warn(now, error.reason, **fields)]
 
     def _stranger(self, member: Member, message: control.Message, now: float) -> list[Effect]:
         """A frame that names another unit than the bridge it came from, or another cluster."""
@@ -144,25 +172,30 @@ class Controller:
             self._surveys.doubt(member.unit.id)
         return effects + self._surveys.announced(announce, now)
 
-    def _offer(self, member: Member, message: control.Message, now: float) -> list[Effect]:
-        if member is not self.members.primary:
-            raise WireError("offer_not_primary")
+    def _decide(self, primary: int, offers: list[control.Offer], now: float) -> list[Effect]:
+        """All of these, in their order; the agent is told last of all, in as few frames as can
+        be.
+        """
+        if not offers:
+            return []
+        settles: list[Effect] = []
         deleted: list[bytes] = []
         added: list[tuple[int, bytes, bytes]] = []
         decided: list[control.Decided] = []
         lines: list[events.Line] = []
-        for offer in control.offers(message):
-            unit, outcome, stale = self.sessions.decide(
-                offer.orig, offer.reply, offer.known_unit, now
-            )
+        for offer_id, known, _, _, _, orig, reply in offers:
+            unit, outcome, stale = self.sessions.decide(orig, reply, known, now)
+            if stale and added:  # a Settle deletes first, and this may be of what it adds
+                settles.append(events.Settle(primary, deleted, added, []))
+                deleted, added = [], []
             deleted += stale
-            if unit != message.unit:
-                added.append((unit, offer.orig, offer.reply))
-            decided.append(control.Decided(offer.offer_id, unit))
+            if unit != primary:
+                added.append((unit, orig, reply))
+            decided.append(control.Decided(offer_id, unit))
             if self.journal.admits(now, outcome):
-                lines.append(self.journal.line(outcome, session=_text(offer.orig), unit=unit))
-        frames = control.decided_frames(message.group, message.unit, decided)
-        return [events.Settle(message.unit, deleted, added, frames), *lines]
+                lines.append(self.journal.line(outcome, session=_text(orig), unit=unit))
+        frames = control.decided_frames(self.cluster.group, primary, decided)
+        return [*settles, events.Settle(primary, deleted, added, frames), *lines]
 
     def _ended(self, member: Member, message: control.Message, now: float) -> list[Effect]:
         return self._end(member, control.ended(message), now)

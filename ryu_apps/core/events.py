@@ -81,11 +81,20 @@ class FrameIn(NamedTuple):
     frame: bytes
 
 
+class FramesIn(NamedTuple):
+    """Frames that the unit's agent has written, in their order, handled together."""
+
+    unit: int
+    connection: int
+    frames: list[bytes]
+
+
 class Tick(NamedTuple):
     """Time has passed."""
 
 
-Event = Connected | Lost | StaticFlows | Counted | Confirmed | Refused | Pong | FrameIn | Tick
+FromSwitch = Connected | Lost | StaticFlows | Counted | Confirmed | Refused | Pong
+Event = FromSwitch | FrameIn | FramesIn | Tick
 
 # -- effects
 

@@ -139,7 +139,10 @@ BENCHMARKS = {
         decisions.measure,
         _decisions,
         lambda figures: {
-            f"at least 5 times the textbook app: {figures['ratio']}": figures["ratio"] >= 5
+            f"at least 25 times the textbook app: {figures['ratio']}": figures["ratio"] >= 25,
+            f"at most 300 bytes a live session: {figures['bytes_a_session']}": (
+                figures["bytes_a_session"] <= 300
+            ),
         },
     ),
     "sessions": Benchmark(

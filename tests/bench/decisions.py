@@ -24,16 +24,20 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
 from agents.config import Cluster, parse
 from agents.wire import control, ports
 from ryu_apps.core.flows import Kind, cookie
+from ryu_apps.core.methods import METHODS
+from ryu_apps.core.sessions import Sessions
 
 ROOT = Path(__file__).parents[2]
 BATCH = control.MAX_BODY // control.OFFER_FORMAT.size
@@ -108,21 +112,25 @@ class Datapath:
 
     def __init__(self, port: int, datapath_id: int) -> None:
         self.counts: Counter[str] = Counter()
+        self.reading = threading.Event()  # cleared: it takes in nothing
+        self.reading.set()
         self._id = datapath_id
-        self._lock = threading.Lock()
+        self._outgoing: SimpleQueue[bytes] = SimpleQueue()
         self._changed = threading.Condition()
         self._socket = _connect(port)
         self.send(message(_HELLO))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        threading.Thread(target=self._write, daemon=True).start()
 
     def send(self, data: bytes) -> None:
-        """Send whole messages."""
-        with self._lock:
-            self._socket.sendall(data)
+        """Queue whole messages: like a switch, it takes in answers while it has more to send."""
+        self._outgoing.put(data)
 
     def close(self) -> None:
         """Hang up."""
+        self._outgoing.put(b"")
+        self.reading.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._reader.join()
@@ -135,6 +143,11 @@ class Datapath:
             while self.counts[what] < count:
                 if not self._changed.wait(end - time.monotonic()):
                     raise TimeoutError(f"{self.counts[what]} of {count} {what}")
+
+    def _write(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := self._outgoing.get():
+                self._socket.sendall(data)
 
     def _read(self) -> None:
         buffer = b""
@@ -152,6 +165,7 @@ class Datapath:
                 self._changed.notify_all()
 
     def _receive(self) -> bytes:
+        self.reading.wait()
         with contextlib.suppress(OSError):
             return self._socket.recv(1 << 20)
         return b""
@@ -176,7 +190,10 @@ class Datapath:
             self.send(message(_MULTIPART_REPLY, data[8:10] + bytes(6), xid))
         elif kind == _BARRIER:
             self.send(message(_BARRIER_REPLY, b"", xid))
+        elif kind == _ECHO_REPLY:
+            self.counts["echo_replies"] += 1
         elif kind == _ECHO:
+            self.counts["pings"] += 1
             self.send(message(_ECHO_REPLY, data[8:], xid))
 
 
@@ -205,9 +222,15 @@ class App:
         files = self._files
         folder = Path(files.enter_context(tempfile.TemporaryDirectory(prefix="synod-bench-")))
         (folder / "cluster.yaml").write_text(CLUSTER)
-        openflow, http = _free_port(), _free_port()
+        openflow, self.http = _free_port(), _free_port()
         command = (sys.executable, "-W", "ignore", "-m", "ryu.cmd.manager")
-        command += ("--ofp-tcp-listen-port", str(openflow), "--wsapi-port", str(http), self._module)
+        command += (
+            "--ofp-tcp-listen-port",
+            str(openflow),
+            "--wsapi-port",
+            str(self.http),
+            self._module,
+        )
         environment = os.environ | {"SYNOD_CONFIG": str(folder / "cluster.yaml")}
         self.log = folder / "log"
         output = files.enter_context(self.log.open("wb"))
@@ -266,8 +289,12 @@ def announcing(app: App) -> Iterator[None]:
             interface.name: ports.mac_text(mac)
             for interface, mac in zip(app.cluster.interfaces, unit.macs, strict=True)
         }
+        others = tuple(each.id for each in app.cluster.units if each is not unit)
         told = control.Announce(
-            unit.id, app.cluster.group, 1, "bench", "0", "none", 0, macs, app.cluster.digest, 0, 0
+            *(unit.id, app.cluster.group, 1, "bench", "0", "none", 0, macs, app.cluster.digest),
+            serving=0,
+            resync=0,
+            hears=others,
         )
         for frame in control.announce_frames(told):
             frames.append((app.datapaths[place], packet_in(frame, ports.SYNOD)))
@@ -299,6 +326,26 @@ def _measured(samples: list[tuple[float, float]]) -> dict[str, float]:
         "lowest": round(min(cpu for cpu, _ in samples)),
         "highest": round(max(cpu for cpu, _ in samples)),
     }
+
+
+def bytes_a_session(sessions: int = 87_400) -> int:
+    """What the app remembers of a live session takes so much memory (tracemalloc).
+
+    With this many, Python's table of them has just been made larger (2/3 of 2^17 are 87,381:
+    USABLE_FRACTION in Objects/dictobject.c), so that it is never emptier.
+    """
+    deciding = Sessions(METHODS["round-robin"], (1, 2))
+    deciding.serve_with(1, frozenset((1, 2)), ((1, 1), (2, 1)))
+    offers = (Session(number).offer() for number in range(sessions))
+    tracemalloc.start()
+    try:
+        for frame in control.offer_frames(1, 1, offers):
+            for offer in control.offers(control.parse(frame)):
+                deciding.decide(offer.orig, offer.reply, 0, 0.0)
+        del frame, offer
+        return round(tracemalloc.get_traced_memory()[0] / sessions)
+    finally:
+        tracemalloc.stop()
 
 
 def measure(rounds: int = 5, sessions: int = 4000) -> dict[str, Any]:
@@ -344,6 +391,7 @@ def measure(rounds: int = 5, sessions: int = 4000) -> dict[str, Any]:
         "sessions": sessions,
         "offers_a_batch": BATCH,
         **figures,
+        "bytes_a_session": bytes_a_session(),
         "ratio": round(figures["single"]["per_cpu_second"] / by_textbook, 2),
         "ratio_batched": round(figures["batched"]["per_cpu_second"] / by_textbook, 2),
     }

@@ -207,7 +207,8 @@ class Controller:
         self._socket.connect(str(path))
         self._buffer = b""
         self.errors: list[bytes] = []
-        self.packet_ins: list[bytes] = []
+        self.packet_ins: list[bytes] = []  # their frames
+        self.raw_packet_ins: list[bytes] = []
         self.stats: list[bytes] = []
         self._send(_HELLO)
         # A connection that isn't a configured controller's gets packet-ins only once it has said
@@ -257,6 +258,7 @@ class Controller:
         elif kind == _ECHO:
             self._send(_ECHO_REPLY, message[8:], xid)
         elif kind == _PACKET_IN:
+            self.raw_packet_ins.append(message)
             match_length = int.from_bytes(message[26:28], "big")
             self.packet_ins.append(message[24 + (match_length + 7) // 8 * 8 + 2 :])
         elif kind == _MULTIPART_REPLY:

@@ -93,6 +93,25 @@ def test_offers_are_decided_in_turn_and_have_flows(scene: Scene) -> None:
     assert len(scene.units[1].bridge.flows(SESSION_FLOWS)) == 12
 
 
+def test_offers_that_come_at_once_are_decided_in_their_order(scene: Scene) -> None:
+    offers = [control.Offer(number, 0, 1, 2, 0, *session(number)) for number in range(200, 260)]
+    scene.put(1, *(frame for offer in offers for frame in control.offer_frames(1, 1, [offer])))
+
+    def decided() -> list[control.Decided]:
+        messages = [each for each in tuple(scene.heard[1]) if each.kind == control.DECIDED]
+        return [each for message in messages for each in control.decided(message)]
+
+    wait(lambda: len(decided()) == 60, "all are decided")
+    found = decided()
+    assert [each.offer_id for each in found] == list(range(200, 260))
+    assert {tuple(each.unit for each in found[at : at + 3]) for at in range(0, 60, 3)} in (
+        {(1, 2, 3)},
+        {(2, 3, 1)},
+        {(3, 1, 2)},
+    )
+    wait(lambda: len(scene.units[1].bridge.flows(SESSION_FLOWS)) == 80, "all have their flows")
+
+
 def test_an_end_takes_flows_and_entry(scene: Scene) -> None:
     found = offer(scene, 20, known=2)
     assert found == {20: 2}

@@ -9,6 +9,7 @@ from ryu_apps.core.arp import RoutedArp
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.pipeline import Passing, desired
 from ryu_apps.core.rows import When
+from ryu_apps.receiving import cut
 from tests.switch import frames
 from tests.switch.frames import ACK, FIN, RST, SYN, SYN_ACK
 from tests.switch.ovs import Switch, wait
@@ -134,6 +135,9 @@ def test_the_agent_is_heard_by_the_app(unit: UnitBridge) -> None:
     frame = control.census_request_frame(1, 2, 5)
     assert unit.pass_through("synod", frame) == {}
     assert unit.openflow.take_packet_in() == frame
+    # What the switch really sends is what the app takes without Ryu's parser.
+    raw = unit.openflow.raw_packet_ins[-1]
+    assert cut(raw, 0, sift=True) == ([frame], b"", len(raw))
 
 
 # -- other agents

@@ -111,7 +111,8 @@ class World:
         return self.feed(events.FrameIn(unit, self.bridges[unit].connection, port, frame))
 
     def frames(self, unit: int, frames: Iterable[bytes]) -> list[Effect]:
-        return [effect for frame in frames for effect in self.frame(unit, frame)]
+        """What an agent writes, in one block."""
+        return self.feed(events.FramesIn(unit, self.bridges[unit].connection, [*frames]))
 
     def announcement(self, sender: int, **changes: Any) -> control.Announce:
         macs = {

@@ -70,6 +70,53 @@ def test_offers_of_any_other_than_the_primary_are_dropped() -> None:
     assert world.counters["offer_not_primary"] == 1
 
 
+def offer_frame(number: int, *, unit: int = 1, reply: bytes = b"") -> bytes:
+    orig, usual = tuples(number)
+    offer = control.Offer(number, 0, 1, 2, 0, orig, reply or usual)
+    return control.offer_frames(1, unit, [offer])[0]
+
+
+def test_offers_of_a_block_are_decided_in_their_order_and_answered_together() -> None:
+    world = World().form()
+    effects = world.frames(1, [offer_frame(number) for number in (5, 4, 6)])
+    (settle,) = settles(effects)
+    assert settle.add == [(2, *tuples(4)), (3, *tuples(6))]
+    assert len(settle.frames) == 1
+    assert list(world.decided(effects).items()) == [(5, 1), (4, 2), (6, 3)]
+
+
+def test_answers_to_a_block_are_as_few_as_hold_them() -> None:
+    world = World().form()
+    effects = world.frames(1, [offer_frame(number) for number in range(400)])
+    assert len(world.decided(effects)) == 400
+    assert [len(settle.frames) for settle in settles(effects)] == [3]
+
+
+def test_what_comes_between_two_offers_is_handled_between_them() -> None:
+    world = World().form()
+    world.offer(1, 10, known=2)
+    world.now += 3
+    ended = control.ended_frames(1, 1, [control.Session(*tuples(11))])
+    effects = world.frames(1, [offer_frame(11), *ended, offer_frame(12)])
+    assert [len(settle.frames) for settle in settles(effects)] == [1, 1]
+    assert world.counters["ended_early"] == 1
+
+
+@pytest.mark.parametrize("bad", [b"", offer_frame(7, unit=2), offer_frame(7)[:-1]])
+def test_a_frame_that_is_none_costs_its_block_nothing(bad: bytes) -> None:
+    world = World().form()
+    effects = world.frames(1, [offer_frame(10), bad, offer_frame(11)])
+    assert world.decided(effects) == {10: 1, 11: 2}
+    assert len(settles(effects)) == 1
+
+
+def test_a_tuple_used_twice_in_a_block_leaves_no_flow_of_the_first() -> None:
+    world = World(cluster_of(2, weights=(0, 1))).form()
+    other = bytes(8) + tuples(10)[1][8:]
+    world.frames(1, [offer_frame(9), offer_frame(10), offer_frame(10, reply=other)])
+    assert world.flows == dict.fromkeys((*tuples(9), tuples(10)[0], other), 2)
+
+
 def test_the_end_of_a_session_takes_its_flows_and_the_primarys_entry() -> None:
     world = World().form()
     world.offer(1, 10, 11)

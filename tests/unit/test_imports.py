@@ -14,7 +14,12 @@ ROOT = Path(__file__).parents[2]
 PARTS = ("agents", "ryu_apps", "topologies")
 
 # The modules of the app that may import Ryu, or what Ryu brings with it.
-RYU_SHELL = {"ryu_apps.load_balancer", "ryu_apps.openflow", "ryu_apps.api"}
+RYU_SHELL = {
+    "ryu_apps.load_balancer",
+    "ryu_apps.openflow",
+    "ryu_apps.receiving",
+    "ryu_apps.api",
+}
 RYU_AND_ITS_OWN = ("ryu", "eventlet", "webob")
 
 # What the core and the wire formats may not touch: sockets, processes, clocks, logs.

@@ -1,9 +1,11 @@
 """The two command lines: what they accept, say and return. Nothing is started."""
 
-import http.server
 import json
 import threading
 from collections.abc import Iterator
+
+# Not as http.server.HTTPServer: once eventlet is imported, that is its own (green/http/server.py).
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +67,10 @@ def nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def app_at() -> Iterator[Any]:
     """Starts a web server that gives one answer to everything; returns its address."""
-    servers: list[http.server.HTTPServer] = []
+    servers: list[HTTPServer] = []
 
     def serve(body: str, code: int = 200) -> str:
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 self.send_response(code if self.path == "/v1/status" else 404)
                 self.end_headers()
@@ -77,7 +79,7 @@ def app_at() -> Iterator[Any]:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        server = HTTPServer(("127.0.0.1", 0), Handler)
         servers.append(server)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return f"http://127.0.0.1:{server.server_port}"
