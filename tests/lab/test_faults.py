@@ -34,11 +34,17 @@ def world(_two: World) -> Iterator[World]:
     for broken in faults.heal():
         faults.restart(broken.host)
     _two.until(_two.healthy, lambda: f"not whole again: {_two.situation()}", timeout=20)
+    until_nothing_is_told(_two, faults)
 
 
 @pytest.fixture
 def faults(world: World) -> Faults:
     return Faults(world.lab)
+
+
+def until_nothing_is_told(world: World, faults: Faults) -> None:
+    """A unit that was taken for dead gives up its sessions, and its conntrackd begins anew."""
+    world.until(lambda: told(faults) == [], lambda: f"{told(faults)}")
 
 
 def told(faults: Faults) -> list[str]:
@@ -109,7 +115,7 @@ class TestCables:
         for _ in range(2):
             assert faults.heal("u2", cable) == []
             assert {"UP", "LOWER_UP"} <= flags(world, nic, "u2")
-            assert told(faults) == []
+            until_nothing_is_told(world, faults)
 
     def test_a_nic_that_is_down_the_switch_sees(self, world: World, faults: Faults) -> None:
         faults.cut("u2", "ha", nic=True)
@@ -147,7 +153,7 @@ class TestCables:
         faults.heal("u1")
         assert told(faults) == ["u2 ext: pulled out"]
         faults.heal()
-        assert told(faults) == []
+        until_nothing_is_told(world, faults)
         assert answered(world, "u1", HA["u2"])
 
 
@@ -162,7 +168,7 @@ class TestPrograms:
         for _ in range(2):
             faults.continue_("u2", "agent")
             assert state(world, agent) in ("S", "R")
-        assert told(faults) == []
+        until_nothing_is_told(world, faults)
         until_up(world)
         assert pid(world, "agent") == agent
 
@@ -181,7 +187,7 @@ class TestPrograms:
         assert told(faults) == ["controller app: stopped"]
         faults.continue_("controller")
         assert world.status()["primary"]
-        assert told(faults) == []
+        until_nothing_is_told(world, faults)
 
     def test_an_agent_that_crashes_its_supervisor_starts(
         self, world: World, faults: Faults
@@ -193,7 +199,7 @@ class TestPrograms:
         assert told(faults) == ["u2 agent: doesn't run", "u2 supervisor: stopped"]
         faults.crash("u2", "agent")
         assert [str(each) for each in faults.heal()] == ["u2 agent: doesn't run"]
-        world.until(lambda: told(faults) == [], lambda: f"{told(faults)}")
+        until_nothing_is_told(world, faults)
         assert pid(world, "agent") != agent
         until_up(world)
 
@@ -247,7 +253,7 @@ class TestSwitch:
         assert told(faults) == ["u2 vswitchd: doesn't run"]
         world.until(lambda: unit_state(world) in ("down", "dead"), world.situation)
         faults.restart_switch("u2")
-        assert told(faults) == []
+        until_nothing_is_told(world, faults)
         until_up(world)
         assert answered(world, "u1", HA["u2"])
         until_long(world)
@@ -261,7 +267,7 @@ class TestSwitch:
         assert not state(world, switch)
         assert state(world, pid(world, "vswitchd")) in ("S", "R")
         assert pid(world, "agent") == agent
-        assert told(faults) == []
+        until_nothing_is_told(world, faults)
         until_up(world)
         until_long(world)
 
@@ -282,7 +288,7 @@ class TestHosts:
         with pytest.raises(LabError, match="synod-lab fault restart u2"):
             faults.restart_switch("u2")
         assert faults.restart("u2")
-        world.until(lambda: told(faults) == [], lambda: f"{told(faults)}")
+        until_nothing_is_told(world, faults)
         until_up(world)
         assert not faults.restart("u2")
 
@@ -308,7 +314,7 @@ class TestHosts:
         assert "NO-CARRIER" in flags(world, "nic-int", unit)
 
         assert faults.restart(unit)
-        world.until(lambda: told(faults) == [], lambda: f"{told(faults)}")
+        until_nothing_is_told(world, faults)
         until_up(world)
         assert "user" in world.lab.run(unit, ["nft", "list", "tables"]).stdout
         assert not faults.restart(unit)
@@ -325,7 +331,7 @@ class TestHosts:
             world.lab.wait(bool, timeout=0.3)
         assert faults.restart("controller")
         assert world.status()["cluster"]
-        assert told(faults) == []
+        until_nothing_is_told(world, faults)
         assert not faults.restart("controller")
         until_up(world)
 
