@@ -10,7 +10,7 @@ kinds of step there are is `agents.bringup_steps`'s.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agents.bringup_steps import Block, Command, Offloads, Step, Sysctls, shell
+from agents.bringup_steps import Block, Command, Offloads, Step, Sysctls
 from agents.config import Cluster, Interface, Unit
 from agents.nft import agent_port_rules, inet_rules, nic_rules
 from agents.supervise import NICENESS
@@ -26,8 +26,6 @@ from agents.wire.ports import (
     mac_text,
     nic_port,
 )
-
-__all__ = ["DATABASE", "OVSDB_SOCKET", "Command", "Host", "plan", "shell"]
 
 # Milliseconds that an unused megaflow lives. With more, stale ones reset sessions under load
 # (measured).

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from agents import bringup, cli_cluster, provision
+from agents import bringup, bringup_steps, cli_cluster, provision
 from agents.cli_output import MISUSED, err, fail, out
 from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
 
@@ -83,7 +83,7 @@ def unit_up(
     try:
         if show:
             for step in bringup.plan(cluster, unit_id, path, provision.look(datapath)):
-                sys.stdout.write(bringup.shell(step) + "\n")
+                sys.stdout.write(bringup_steps.shell(step) + "\n")
             return
         fresh = provision.up(
             cluster, unit_id, path, lambda step: out.print(f"[dim]{step.why}"), datapath
@@ -104,7 +104,8 @@ def unit_down(
         if show:
             journal = provision.read_journal()
             for why, argv in reversed(journal.undo if journal else []):
-                sys.stdout.write(bringup.shell(bringup.Command(why, tuple(argv))) + "\n")
+                command = bringup_steps.Command(why, tuple(argv))
+                sys.stdout.write(bringup_steps.shell(command) + "\n")
             return
         was_unit = provision.down(lambda why: out.print(f"[dim]undone: {why}"))
     except provision.ProvisionError as error:

@@ -25,7 +25,6 @@ from agents.outcomes import Outcome
 from agents.wire import peer
 from agents.wire.labels import unit_of, with_unit
 from agents.wire.peer import Beginning
-from agents.wire.ports import ha_group
 
 REMEMBERED = 5.0  # seconds: a client whose handshake takes longer sends its SYN again meanwhile
 MOST_REMEMBERED = 1 << 16  # sessions; the oldest are forgotten first
@@ -36,9 +35,7 @@ class Beginnings:
     """What the primary has told."""
 
     def __init__(self, facts: Facts, desk: Desk, serving: Serving) -> None:
-        own = facts.ha_macs[facts.unit]
-        group = facts.cluster.group
-        self._all = peer.Link(group, facts.unit, own, ha_group(group))
+        self._all = facts.link_to_all
         self._unit = facts.unit
         self._desk = desk
         self._serving = serving

@@ -11,7 +11,7 @@ from agents.wire.control import Offer
 from agents.wire.control_maps import State
 from agents.wire.labels import balanced, interface_of, with_unit
 from agents.wire.peer import Beginning, Link
-from agents.wire.ports import helper_mac
+from agents.wire.ports import ha_group, helper_mac
 
 # What is done about one frame, decision or entry: it asks for one thing of conntrack at a time, is
 # sent what came of it, and ends with its outcome. Whoever runs many puts their requests together.
@@ -50,6 +50,12 @@ class Facts:
     def link(self, peer: int) -> Link:
         """From this unit to that one, over the HA link."""
         return Link(self.cluster.group, self.unit, self.ha_macs[self.unit], self.ha_macs[peer])
+
+    @property
+    def link_to_all(self) -> Link:
+        """From this unit to all others, over the HA link."""
+        group = self.cluster.group
+        return Link(group, self.unit, self.ha_macs[self.unit], ha_group(group))
 
 
 def facts_of(

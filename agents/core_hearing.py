@@ -7,7 +7,6 @@ the app says, which has the OpenFlow connections as its second witness.
 
 from agents.core_facts import Desk, Facts
 from agents.wire import peer
-from agents.wire.ports import ha_group
 
 KEEPALIVE = 0.02  # seconds between two
 # A unit unheard for so long is missing: to be told, but by itself a sign of a busy machine only.
@@ -20,9 +19,7 @@ class Hearing:
 
     def __init__(self, facts: Facts, desk: Desk, now: float) -> None:
         self._desk = desk
-        cluster = facts.cluster
-        own = facts.ha_macs[facts.unit]
-        link = peer.Link(cluster.group, facts.unit, own, ha_group(cluster.group))
+        link = facts.link_to_all
         self._frames = {
             hears: peer.keepalive_frame(link, hears_app=hears) for hears in (False, True)
         }

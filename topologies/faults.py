@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agents.bringup import Command, Host, plan
+from agents.bringup import Host, plan
+from agents.bringup_steps import Command
 from agents.config import parse
 from topologies.cluster import SynodTopo
 from topologies.recipe import Options, cluster_file

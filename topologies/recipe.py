@@ -8,7 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.bringup import DATABASE, Host, plan, shell
+from agents.bringup import DATABASE, Host, plan
+from agents.bringup_steps import shell
 from agents.config import Cluster
 from agents.supervise import NICENESS
 from topologies.cluster import CONTROLLER_ADDRESS, MAX_UNITS, NETWORKS, Network, SynodTopo

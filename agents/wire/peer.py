@@ -42,6 +42,7 @@ from typing import Any, NamedTuple
 from agents.wire import control
 from agents.wire.errors import WireError
 from agents.wire.labels import unit_of
+from agents.wire.syndata import HELPER_NAME
 
 KINDS = frozenset(
     {
@@ -57,7 +58,6 @@ KINDS = frozenset(
 
 _TCP, _UDP = 6, 17
 _FUNCTION_SIZE = 23  # characters; a zero follows
-_HELPER_SIZE = 15
 
 
 class Expectation(NamedTuple):
@@ -192,7 +192,7 @@ def begun(message: control.Message) -> list[Beginning]:
     for record in control.BEGUN_FORMAT.iter_unpack(control.body_of(message, control.BEGUN)):
         orig, reply, master, padded, labels, mark = record
         helper = padded.rstrip(b"\0")
-        if not _printable(helper, _HELPER_SIZE) or not unit_of(labels):
+        if not _printable(helper, HELPER_NAME) or not unit_of(labels):
             raise WireError("control_value", f"{record}")
         of = master if any(master) else b""
         found.append(Beginning(orig, reply, of, helper.decode("ascii"), labels, mark))

@@ -43,10 +43,10 @@ MAGIC = b"SYND"
 _BODY = struct.Struct("!BBBBI16s12s")
 _TRAILER = struct.Struct("!HBB4s")
 _HELPER, _MASTER = 1, 2
-_HELPER_NAME = 15
+HELPER_NAME = 15  # bytes at most
 
 MIN_SIZE = _BODY.size + _TRAILER.size
-MAX_SIZE = MIN_SIZE + 2 + _HELPER_NAME + 2 + 12
+MAX_SIZE = MIN_SIZE + 2 + HELPER_NAME + 2 + 12
 
 
 class SynData(NamedTuple):
@@ -137,7 +137,7 @@ def _check(data: SynData) -> None:
     if not 1 <= data.interface <= MAX_INTERFACES:
         raise WireError("syndata_value", f"interface {data.interface}")
     if data.helper and not (
-        data.helper.isascii() and data.helper.isprintable() and len(data.helper) <= _HELPER_NAME
+        data.helper.isascii() and data.helper.isprintable() and len(data.helper) <= HELPER_NAME
     ):
         raise WireError("syndata_value", f"helper {data.helper!r}")
     if len(data.master) not in (0, 12):

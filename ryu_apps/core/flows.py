@@ -138,7 +138,6 @@ def part_of(tuple12: bytes) -> int:
 
 # Which bits of a cookie say that a flow is ours and of which kind.
 KIND_MASK = 0xFFFFFF << 40
-UNIT_MASK = 0xFFFFFFFF << 32  # and about which unit
 
 
 def static_flow(

@@ -5,7 +5,7 @@ The kernel is played by scripts: what the core asks, and what it is answered, st
 
 import errno
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agents.config import parse
 from agents.core import Core
@@ -29,6 +29,7 @@ from agents.wire import control, peer
 from agents.wire.control_maps import State
 from agents.wire.labels import with_unit
 from agents.wire.packet import inverse, readdress, tuple12
+from agents.wire.ports import ha_group
 from tests.unit.wire_frames import syn
 
 GROUP = 7
@@ -65,6 +66,7 @@ controllers: ["tcp:127.0.0.1:6653"]
 pickup: off
 """
 )
+PICKUP = replace(CLUSTER, pickup="established")
 BY_THE_CLOCK = (control.ANNOUNCE, control.KEEPALIVE)
 BOOT = 0xFFFFFFFF  # the first offer's id; the second's is 0
 
@@ -204,6 +206,11 @@ def link(sender: int, receiver: int, group: int = GROUP) -> peer.Link:
     """Between the agents of two units of CLUSTER."""
     macs = (CLUSTER.unit(sender).ha_mac, CLUSTER.unit(receiver).ha_mac)
     return peer.Link(group, sender, *macs)
+
+
+def link_to_all(sender: int) -> peer.Link:
+    """From the agent of a unit of CLUSTER to all others."""
+    return link(sender, sender)._replace(dst=ha_group(GROUP))
 
 
 def expectation(port: int = 50000, master: bytes = MASTER, **fields: object) -> peer.Expectation:

@@ -1,7 +1,6 @@
 """Sessions whose handshake isn't over: others hear of them before their SYN goes out."""
 
 import errno
-from dataclasses import replace
 
 import pytest
 
@@ -22,16 +21,16 @@ from agents.outcomes import Outcome
 from agents.wire import control, peer
 from agents.wire.control_maps import State
 from agents.wire.labels import with_unit
-from agents.wire.peer import Beginning, Link
+from agents.wire.peer import Beginning
 from agents.wire.ports import ha_group
 from tests.unit.agent_scene import (
-    CLUSTER,
     FOUND,
     GROUP,
     INT,
     MASTER,
     ORIG,
     OWN,
+    PICKUP,
     REPLY,
     Scene,
     drive,
@@ -39,9 +38,9 @@ from tests.unit.agent_scene import (
     from_interface,
     frozen,
     labels,
+    link_to_all,
 )
 
-PICKUP = replace(CLUSTER, pickup="established")
 SERVED_BY_2 = Beginning(ORIG, REPLY, MASTER, "ftp", labels(2, from_interface(INT)), 5)
 BARE = SERVED_BY_2._replace(master=b"", helper="")
 
@@ -62,17 +61,17 @@ def told(frame: bytes) -> list[Beginning]:
     return peer.begun(message)
 
 
-def beginnings(scene: Scene, *records: Beginning, unit: int = 1, dst: bytes = b"") -> bytes:
+def beginnings(*records: Beginning, unit: int = 1, dst: bytes = b"") -> bytes:
     """What that unit's agent says."""
-    link = Link(GROUP, unit, scene.core.facts.ha_macs[unit], dst or ha_group(GROUP))
-    (frame,) = peer.begun_frames(link, records)
+    link = link_to_all(unit)
+    (frame,) = peer.begun_frames(link._replace(dst=dst or link.dst), records)
     return frame
 
 
 def auxiliary(*records: Beginning) -> Scene:
     """An auxiliary that the primary has told of these sessions."""
     scene = Scene(2, PICKUP).told("auxiliary")
-    assert not scene.given(beginnings(scene, *records))
+    assert not scene.given(beginnings(*records))
     assert scene.count(Outcome.BEGUN) == len(records)
     return scene
 
@@ -146,27 +145,27 @@ def test_who_stays_auxiliary_makes_none() -> None:
 def test_what_began_long_ago_is_forgotten() -> None:
     scene = auxiliary(BARE)
     scene.now += REMEMBERED - 0.1
-    assert not scene.given(beginnings(scene, SERVED_BY_2))
+    assert not scene.given(beginnings(SERVED_BY_2))
     scene.now += 0.2
     assert len(promoted(scene)) == 1
     scene = auxiliary(BARE)
     scene.now += REMEMBERED + 0.1
-    assert not scene.given(beginnings(scene, SERVED_BY_2))
+    assert not scene.given(beginnings(SERVED_BY_2))
     assert len(promoted(scene)) == 1
 
 
 def test_of_too_many_the_last_are_remembered() -> None:
     scene = auxiliary(*[BARE] * 20)
     for _ in range(MOST_REMEMBERED // 20):
-        assert not scene.given(beginnings(scene, *[SERVED_BY_2] * 20))
+        assert not scene.given(beginnings(*[SERVED_BY_2] * 20))
     assert len(promoted(scene)) == MOST_REMEMBERED
 
 
 def test_only_the_primary_tells() -> None:
     scene = Scene(2, PICKUP).told("auxiliary")
     assert not scene.given(
-        beginnings(scene, BARE, unit=3),
-        beginnings(scene, BARE, dst=scene.core.facts.ha_macs[2]),
+        beginnings(BARE, unit=3),
+        beginnings(BARE, dst=scene.core.facts.ha_macs[2]),
     )
     assert scene.count(Outcome.CONTROL_STRANGER) == 2
     assert not promoted(scene)
@@ -185,7 +184,7 @@ ELSEWHERE = BARE._replace(labels=labels(3, from_interface(INT)))
 
 def test_who_had_the_tuple_gives_its_entry_up_for_another_units_session() -> None:
     scene, found = serving(2)
-    (steps,) = scene.given(beginnings(scene, ELSEWHERE))
+    (steps,) = scene.given(beginnings(ELSEWHERE))
     given_up = Update(ORIG, *with_unit(3), found.status, UNRENEWED, SYN_RECV)
     assert drive(steps, (Get(ORIG), found), (given_up, 0)) == Outcome.BEGUN_ELSEWHERE
     assert ORIG not in scene.core.serving.sessions
@@ -194,12 +193,12 @@ def test_who_had_the_tuple_gives_its_entry_up_for_another_units_session() -> Non
 @pytest.mark.parametrize("bits", [(3,), ()])
 def test_an_entry_that_is_anothers_already_stays_as_it_is(bits: tuple[int, ...]) -> None:
     scene, found = serving(*bits)
-    (steps,) = scene.given(beginnings(scene, ELSEWHERE))
+    (steps,) = scene.given(beginnings(ELSEWHERE))
     answer: Entry | int = found if bits else errno.ENOENT
     assert drive(steps, (Get(ORIG), answer)) == Outcome.BEGUN_ELSEWHERE
 
 
 def test_who_is_to_have_the_session_gives_nothing_up() -> None:
     scene, _ = serving(2)
-    assert not scene.given(beginnings(scene, BARE))
+    assert not scene.given(beginnings(BARE))
     assert ORIG in scene.core.serving.sessions

@@ -22,17 +22,14 @@ from agents.wire import control, peer
 from agents.wire.control_maps import State
 from agents.wire.labels import with_unit
 from agents.wire.ports import ha_group
-from tests.unit.agent_scene import GROUP, ORIG, Scene, drive, entry, run
+from tests.unit.agent_scene import GROUP, ORIG, Scene, drive, entry, link_to_all, run
 
 OWN = with_unit(1)
 LIVE = {"state": ESTABLISHED, "status": CONFIRMED | SEEN_REPLY}
 
 
-def keepalive(
-    scene: Scene, unit: int, dst: bytes = ha_group(GROUP), *, hears_app: bool = True
-) -> bytes:
-    link = peer.Link(GROUP, unit, scene.core.facts.ha_macs[unit], dst)
-    return peer.keepalive_frame(link, hears_app=hears_app)
+def keepalive(unit: int, dst: bytes = ha_group(GROUP), *, hears_app: bool = True) -> bytes:
+    return peer.keepalive_frame(link_to_all(unit)._replace(dst=dst), hears_app=hears_app)
 
 
 def announced(scene: Scene) -> list[control.Announce]:
@@ -53,25 +50,25 @@ def test_it_says_that_it_is_there() -> None:
     assert scene.core.deadline() <= scene.now + KEEPALIVE
     scene.now += KEEPALIVE
     run(scene.core.tick(scene.now))
-    assert keepalive(scene, 1) in scene.core.take(scene.now)[0]
+    assert keepalive(1) in scene.core.take(scene.now)[0]
 
 
 def test_it_says_whether_it_hears_the_app() -> None:
     scene = Scene().told()
     scene.now += core_facts.SILENT + 0.1
     run(scene.core.tick(scene.now))
-    assert keepalive(scene, 1, hears_app=False) in scene.core.take(scene.now)[0]
+    assert keepalive(1, hears_app=False) in scene.core.take(scene.now)[0]
 
 
 def test_it_tells_at_once_whom_it_hears_and_whom_no_more() -> None:
     scene = Scene().told()
     after(scene, 0.3)
-    assert not scene.given(keepalive(scene, 3), keepalive(scene, 2))
+    assert not scene.given(keepalive(3), keepalive(2))
     assert [told.hears for told in after(scene, 0.01)] == [(2, 3)]
-    assert not scene.given(keepalive(scene, 3))
+    assert not scene.given(keepalive(3))
     assert not after(scene, MISSING - 0.015)
     assert [(t.hears, t.missing) for t in after(scene, 0.01)] == [((2, 3), (2,))]
-    assert not scene.given(keepalive(scene, 2))
+    assert not scene.given(keepalive(2))
     assert [(t.hears, t.missing) for t in after(scene, 0.01)] == [((2, 3), (3,))]
     assert [(t.hears, t.missing) for t in after(scene, SILENT)] == [((), ())]
     assert scene.count(Outcome.KEEPALIVE) == 4
@@ -90,7 +87,7 @@ def test_it_tells_at_once_which_links_are_down_and_whose_sessions_it_holds() -> 
 @pytest.mark.parametrize("dst", [bytes(6), b"\x02" * 6])
 def test_a_keepalive_to_another_address_is_a_strangers(dst: bytes) -> None:
     scene = Scene().told()
-    assert not scene.given(keepalive(scene, 2, dst))
+    assert not scene.given(keepalive(2, dst))
     assert scene.count(Outcome.CONTROL_STRANGER) == 1
 
 

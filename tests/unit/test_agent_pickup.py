@@ -1,7 +1,6 @@
 """Session pickup at the agent: the canary, renewals, and sessions that another unit took over."""
 
 import errno
-from dataclasses import replace
 
 import pytest
 
@@ -27,10 +26,18 @@ from agents.wire import control, peer
 from agents.wire.control_maps import State
 from agents.wire.labels import with_unit
 from agents.wire.packet import inverse
-from agents.wire.ports import ha_group
-from tests.unit.agent_scene import CLUSTER, GROUP, ORIG, REPLY, Scene, drive, entry
+from tests.unit.agent_scene import (
+    CLUSTER,
+    GROUP,
+    ORIG,
+    PICKUP,
+    REPLY,
+    Scene,
+    drive,
+    entry,
+    link_to_all,
+)
 
-PICKUP = replace(CLUSTER, pickup="established")
 STATUS = CONFIRMED | SEEN_REPLY | ASSURED
 
 
@@ -150,9 +157,8 @@ def test_what_is_anothers_by_now_is_not_renewed(unit: int) -> None:
 def test_who_is_heard_anew_is_told_all() -> None:
     scene = scene_of()
     scene.core.serving.add(ORIG, scene.now)
-    link = peer.Link(GROUP, 3, scene.core.facts.ha_macs[3], ha_group(GROUP))
     assert not renewals(passed(scene, 0.1))
-    assert not scene.given(peer.keepalive_frame(link, hears_app=True))
+    assert not scene.given(peer.keepalive_frame(link_to_all(3), hears_app=True))
     assert renewals(passed(scene, 0.01)) == [ORIG]
 
 
