@@ -16,6 +16,7 @@ from agents.nft import agent_port_rules, inet_rules, nic_rules
 from agents.supervise import NICENESS
 from agents.wire.labels import connlabel_conf
 from agents.wire.ports import (
+    CT_ZONE,
     HA_KERNEL,
     HA_KERNEL_NAME,
     HA_NIC,
@@ -30,6 +31,16 @@ from agents.wire.ports import (
 # Milliseconds that an unused megaflow lives. With more, stale ones reset sessions under load
 # (measured).
 MAX_IDLE = 1000
+
+# Seconds that an entry of the switch's connection tracker lives (session_table: conntrack), in
+# whatever state the tracker takes its connection to be: nearly the longest that there is. A kernel
+# with HZ=1000 compares 31 bits of jiffies, 24.8 days; OVS itself multiplies by 1,000 in 32 bits,
+# 49.7 days (conn_init_expiration__() in lib/conntrack-tp.c).
+ENTRY_SECONDS = 24 * 86400
+TCP_STATES = (
+    *("syn_sent", "syn_recv", "established", "fin_wait", "close_wait"),
+    *("last_ack", "time_wait", "close"),
+)
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 DATABASE = "/etc/openvswitch/conf.db"
@@ -47,6 +58,7 @@ class Host:
     ovs_running: bool = False  # a database server answers on the default socket
     database: str | None = None  # where OVS's database must be created; None: there is one
     max_idle: str | None = None  # what other_config:max-idle is now
+    datapath_known: bool = False  # the database has a record of that datapath
     links_up: frozenset[str] = frozenset()
     python: str = "python3"
 
@@ -63,9 +75,10 @@ def plan(cluster: Cluster, unit_id: int, config: str, host: Host) -> tuple[Step,
     return (
         *_ovs_steps(host),
         *_nic_steps(unit, host),
-        *_kernel_steps(cluster, unit_id),
+        *_kernel_steps(cluster, unit_id, host),
         *_label_steps(cluster),
         *_bridge_steps(cluster, unit, host),
+        *_tracker_steps(cluster, host),
         *_queue_steps(host),
         *_port_steps(cluster, unit),
         _agent_step(config, unit_id, host),
@@ -204,8 +217,11 @@ def _no_ipv6(names: Iterable[str]) -> Sysctls:
     return Sysctls("IPv6 is not spoken", values)
 
 
-def _kernel_steps(cluster: Cluster, unit_id: int) -> tuple[Step, ...]:
-    liberal = (("net/netfilter/nf_conntrack_tcp_be_liberal", 1),) if cluster.pickup != "off" else ()
+def _kernel_steps(cluster: Cluster, unit_id: int, host: Host) -> tuple[Step, ...]:
+    # Where the datapath is the kernel's, its tracker is, too, and knows the windows of no session.
+    tracked = cluster.session_table == "conntrack" and host.datapath == "system"
+    pickup = cluster.pickup != "off" or tracked
+    liberal = (("net/netfilter/nf_conntrack_tcp_be_liberal", 1),) if pickup else ()
     return (
         Command(
             "Synod's own rules: labels, marks of handed-over SYNs, no untracked TCP",
@@ -264,6 +280,30 @@ def _interface_steps(interface: Interface) -> list[Step]:
         for address in interface.addresses
     ]
     return [*addresses, Command(f"{name} up", ("ip", "link", "set", name, "up"))]
+
+
+def _tracker_steps(cluster: Cluster, host: Host) -> tuple[Step, ...]:
+    """How long the sessions in the switch's connection tracker stay there: 30 s else."""
+    if cluster.session_table != "conntrack":
+        return ()
+    datapath = host.datapath
+    timeouts = (f"tcp_{state}={ENTRY_SECONDS}" for state in TCP_STATES)
+    policy = ["--may-exist", "add-zone-tp", datapath, f"zone={CT_ZONE}", *timeouts]
+    lift = [["--if-exists", "del-zone-tp", datapath, f"zone={CT_ZONE}"]]
+    record: list[list[str]] = []
+    if not host.datapath_known:
+        record = [
+            ["--id=@datapath", "create", "datapath", "datapath_version=0"],
+            ["set", "open_vswitch", ".", f"datapaths:{datapath}=@datapath"],
+        ]
+        lift.append(["remove", "open_vswitch", ".", "datapaths", datapath])
+    return (
+        Command(
+            "sessions in the switch's connection tracker stay until they are removed",
+            _transaction([*record, policy]),
+            undo=_transaction(lift),
+        ),
+    )
 
 
 def _queue_steps(host: Host) -> tuple[Step, ...]:

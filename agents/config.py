@@ -94,7 +94,7 @@ class Cluster:
     group: int
     method: str
     balance: Literal["all", "labelled"]
-    session_table: Literal["flows"]
+    session_table: Literal["flows", "conntrack"]
     pickup: Literal["established", "off"]
     bridge: str
     interfaces: tuple[Interface, ...]

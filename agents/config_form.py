@@ -156,7 +156,7 @@ class HeadForm(_Form):
     group: Annotated[int, _number(1, ports.MAX_GROUP)]
     method: Annotated[str, _one_of(*METHODS)] = "round-robin"
     balance: Annotated[Literal["all", "labelled"], _one_of("all", "labelled")] = "all"
-    session_table: Annotated[Literal["flows"], _one_of("flows")] = "flows"
+    session_table: Annotated[Literal["flows", "conntrack"], _one_of("flows", "conntrack")] = "flows"
     pickup: Annotated[Literal["established", "off"], _one_of("established", "off")] = "established"
     bridge: LinuxName = "br-synod"
     controllers: Annotated[list[Annotated[str, BeforeValidator(_controller)]], Field(min_length=1)]

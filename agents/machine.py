@@ -106,6 +106,12 @@ def max_idle() -> str | None:
     return run(argv).strip().strip('"') or None
 
 
+def knows_datapath(datapath: str) -> bool:
+    """Whether the database has a record of that datapath."""
+    argv = ("ovs-vsctl", "--timeout=15", "--if-exists", "get", "open_vswitch", ".")
+    return bool(run((*argv, f"datapaths:{datapath}")).strip())
+
+
 def external_id(bridge: str) -> str | None:
     """Whose unit the bridge of that name is; None if there is none, or it is not Synod's."""
     if not answers(OVSDB_SOCKET):

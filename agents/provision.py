@@ -87,11 +87,13 @@ def look(datapath: str | None = None) -> Host:
     running = machine.answers(OVSDB_SOCKET)
     database = os.path.realpath(DATABASE)
     links = machine.links()
+    datapath = datapath or ("system" if machine.has_kernel_datapath() else "netdev")
     return Host(
-        datapath=datapath or ("system" if machine.has_kernel_datapath() else "netdev"),
+        datapath=datapath,
         ovs_running=running,
         database=None if running or os.path.exists(database) else database,
         max_idle=machine.max_idle() if running else None,
+        datapath_known=running and machine.knows_datapath(datapath),
         links_up=frozenset(name for name, link in links.items() if "UP" in link["flags"]),
         python=sys.executable,
     )

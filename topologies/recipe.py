@@ -26,7 +26,7 @@ METHODS = (
     "weighted-least-connection",
     "source-hash",
 )
-SESSION_TABLES = ("flows",)
+SESSION_TABLES = ("flows", "conntrack")
 BALANCE = ("all", "labelled")
 
 DEFAULT_RULES = """\

@@ -12,6 +12,7 @@ another for it.
     200                `synod0`, on which the agent reads and writes frames
 
     datapath id        0x5359 | 0 u16 | group u16 | unit u16      ("SY" in ASCII)
+    conntrack zone     0x5359
     virtual MAC        02:53:59:GG:00:II
     physical MAC       02:53:59:GG:UU:II
     MAC of the HA port 02:53:59:GG:UU:00
@@ -38,6 +39,7 @@ HA_KERNEL_NAME = "ha"
 SYNOD_NAME = "synod0"
 
 _MAGIC = 0x5359
+CT_ZONE = _MAGIC  # of the sessions in Open vSwitch's connection tracker, apart from anybody else's
 MAC_PATTERN = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}")
 
 

@@ -114,6 +114,47 @@ def test_the_queues_are_made_long_once_there_are_ports(cluster: Cluster) -> None
     assert place(found, "add-port") < found.index(queues) < place(found, "address", "add")
 
 
+def tracking(pickup: str = "established") -> Cluster:
+    """The same cluster, with its sessions in the switch's connection tracker."""
+    return parse(f"{TEXT}session_table: conntrack\npickup: {pickup}\n")
+
+
+def test_entries_of_sessions_live_long_in_their_own_zone_only(cluster: Cluster) -> None:
+    assert not commands(steps(cluster), "add-zone-tp")
+    found = steps(tracking())
+    (policy,) = commands(found, "add-zone-tp", "zone=21337")
+    at = policy.argv.index("add-zone-tp")
+    assert policy.argv[at + 1] == "netdev"
+    states = dict(word.split("=") for word in policy.argv[at + 3 :])
+    assert len(states) == 8
+    assert set(states.values()) == {str(24 * 86400)}
+    assert place(found, "add-br") < found.index(policy)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_databases_record_of_a_datapath_is_made_if_there_is_none(known: bool) -> None:
+    (policy,) = commands(steps(tracking(), host=Host(datapath_known=known)), "add-zone-tp")
+    assert ("create" in policy.argv) is not known
+    assert "del-zone-tp" in policy.undo
+    assert ("remove" in policy.undo) is not known
+
+
+def test_the_kernels_tracker_knows_no_windows_of_what_the_switch_gives_it() -> None:
+    def liberal(cluster: Cluster, datapath: str) -> bool:
+        settings = [
+            s for s in steps(cluster, host=Host(datapath=datapath)) if isinstance(s, Sysctls)
+        ]
+        return any(key.endswith("tcp_be_liberal") for step in settings for key, _ in step.values)
+
+    off = parse(f"{TEXT}pickup: off\n")
+    assert [liberal(off, datapath) for datapath in ("netdev", "system")] == [False, False]
+    assert [liberal(tracking("off"), datapath) for datapath in ("netdev", "system")] == [
+        False,
+        True,
+    ]
+    assert liberal(tracking(), "netdev")
+
+
 def test_with_the_kernels_datapath_the_nics_are_the_bridges_already(cluster: Cluster) -> None:
     found = steps(cluster, host=Host(datapath="system"))
     assert commands(found, "modprobe", "openvswitch")

@@ -20,7 +20,7 @@ from tests.unit.test_config import changed, errors, example
         ("group", -1, "group", "not a whole number from 1 to 255"),
         ("method", "robin", "method", "not one of: round-robin, weighted-round-robin, least-"),
         ("balance", "some", "balance", "not one of: all, labelled"),
-        ("session_table", "conntrack", "session_table", "not one of: flows"),
+        ("session_table", "marks", "session_table", "not one of: flows, conntrack"),
         ("bridge", "x" * 16, "bridge", "not a name that a network interface can have"),
         ("bridge", "lo", "bridge", "'lo' is a name that the system uses itself"),
         ("bridge", "ha", "bridge", "'ha' is the name of the HA link's kernel port"),
