@@ -107,7 +107,9 @@ class LoadBalancer(RyuApp):
         super().__init__(*args, **kwargs)
         self._cluster = _load()
         self.controller = Controller(self._cluster, random.getrandbits(32))
-        self._encoder = Encoder(unit.id for unit in self._cluster.units)
+        self._encoder = Encoder(
+            (unit.id for unit in self._cluster.units), self._cluster.session_table
+        )
         self._connections: dict[Any, Connection] = {}  # by Ryu's datapath
         self._present: dict[int, Connection] = {}  # by unit
         self._numbers = 0

@@ -15,9 +15,9 @@ from typing import Any
 
 from ryu.ofproto import ofproto_v1_3 as ofp
 from ryu.ofproto import ofproto_v1_3_parser as parser
-from ryu.ofproto.ofproto_protocol import ProtocolDesc
 
 from agents.wire.ports import SYNOD
+from ryu_apps import tracker
 from ryu_apps.core import events
 from ryu_apps.core.flows import (
     KIND_MASK,
@@ -30,13 +30,14 @@ from ryu_apps.core.flows import (
     Move,
     Output,
     SetField,
+    Track,
     Value,
     cookie,
     part_of,
 )
 from ryu_apps.core.pipeline import session_flow
+from ryu_apps.messages import PROTOCOL, TemplateError, encoded, packet_out
 
-_PROTOCOL = ProtocolDesc(ofp.OFP_VERSION)
 _ALL_BITS = 0xFFFFFFFFFFFFFFFF
 
 # Ryu sorts a match by OXM class, and class 0 (NXM) comes first: so what others depend on must be of
@@ -53,22 +54,22 @@ _LEARN_NAMES = {
 }
 
 
-class TemplateError(Exception):
-    """A template doesn't give what Ryu's classes give."""
-
-
 class Encoder:
-    """Bytes of effects, for the sessions of these units."""
+    """Bytes of effects, for the sessions of these units in the session table of this kind (the
+    cluster's `session_table`).
+    """
 
-    def __init__(self, units: Iterable[int]) -> None:
-        self._adds = {unit: _template(unit, ofp.OFPFC_ADD) for unit in units}
-        self._delete = _template(0, ofp.OFPFC_DELETE_STRICT)
+    def __init__(self, units: Iterable[int], session_table: str) -> None:
+        if session_table == "conntrack":
+            self._delete, self._add = tracker.deleting(), tracker.committing(units)
+        else:
+            self._delete, self._add = deleting(), adding(units)
         self._packet_out = _packet_out_template()
         self._encoders: dict[type[Any], Callable[[Any], bytes]] = {
             events.Settle: self.settle,
             events.Send: lambda effect: self._packet_out(effect.port, effect.frame),
             events.Install: install,
-            events.Forget: forget,
+            events.Forget: lambda _effect: forget(session_table),
             events.ForgetParts: forget_parts,
             events.Ping: lambda _effect: ping(),
             events.AskStatic: ask_static,
@@ -80,27 +81,37 @@ class Encoder:
         return self._encoders[type(effect)](effect)
 
     def settle(self, effect: events.Settle) -> bytes:
-        """Flow-mods and packet-outs of `Settle`, from the templates."""
-        adds, delete = self._adds, self._delete
-        parts = [delete(tuple12) for tuple12 in effect.delete]
-        for unit, orig, reply in effect.add:
-            add = adds[unit]
-            parts.append(add(orig))
-            parts.append(add(reply))
+        """What writes and removes sessions, and packet-outs, from the templates."""
+        parts = self._delete(effect.delete)
+        parts += [self._add(*session) for session in effect.add]
         parts += [self._packet_out(SYNOD, frame) for frame in effect.frames]
         return b"".join(parts)
+
+
+def deleting() -> Callable[[Iterable[bytes]], list[bytes]]:
+    """A function from tuples to the flow-mods that delete their flows."""
+    delete = _template(0, ofp.OFPFC_DELETE_STRICT)
+    return lambda tuples: [delete(tuple12) for tuple12 in tuples]
+
+
+def adding(units: Iterable[int]) -> Callable[[int, bytes, bytes], bytes]:
+    """A function from unit, orig and reply to the flow-mods that add a session's flows."""
+    adds = {unit: _template(unit, ofp.OFPFC_ADD) for unit in units}
+    return lambda unit, orig, reply: adds[unit](orig) + adds[unit](reply)
 
 
 def install(effect: events.Install) -> bytes:
     """Flow-mods of `Install`, and the barrier; all carry its token as transaction id."""
     messages = [_flow_mod(flow, ofp.OFPFC_ADD, effect.token) for flow in effect.add]
     messages += [_delete_by_cookie(number, effect.token) for number in effect.delete]
-    messages.append(_bytes(parser.OFPBarrierRequest(_PROTOCOL), effect.token))
+    messages.append(encoded(parser.OFPBarrierRequest(PROTOCOL), effect.token))
     return b"".join(messages)
 
 
-def forget(effect: events.Forget) -> bytes:
-    """One flow-mod, however many flows it deletes."""
+def forget(session_table: str) -> bytes:
+    """One message, however many sessions it removes."""
+    if session_table == "conntrack":
+        return tracker.forget()
     return _delete_by_cookie(cookie(Kind.SESSION), events.SESSION_TOKEN, KIND_MASK)
 
 
@@ -114,7 +125,7 @@ def forget_parts(effect: events.ForgetParts) -> bytes:
 
 def ping() -> bytes:
     """An echo request."""
-    return _bytes(parser.OFPEchoRequest(_PROTOCOL), events.PING_TOKEN)
+    return encoded(parser.OFPEchoRequest(PROTOCOL), events.PING_TOKEN)
 
 
 def ask_static(effect: events.AskStatic) -> bytes:
@@ -131,14 +142,14 @@ def ask_count(effect: events.AskCount) -> bytes:
 
 def _flow_stats(number: int, mask: int, xid: int) -> bytes:
     request = parser.OFPFlowStatsRequest(
-        _PROTOCOL, 0, ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, number, mask, parser.OFPMatch()
+        PROTOCOL, 0, ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, number, mask, parser.OFPMatch()
     )
-    return _bytes(request, xid)
+    return encoded(request, xid)
 
 
 def _delete_by_cookie(number: int, xid: int, mask: int = _ALL_BITS) -> bytes:
     message = parser.OFPFlowMod(
-        _PROTOCOL,
+        PROTOCOL,
         cookie=number,
         cookie_mask=mask,
         table_id=ofp.OFPTT_ALL,
@@ -147,7 +158,7 @@ def _delete_by_cookie(number: int, xid: int, mask: int = _ALL_BITS) -> bytes:
         out_group=ofp.OFPG_ANY,
         match=parser.OFPMatch(),
     )
-    return _bytes(message, xid)
+    return encoded(message, xid)
 
 
 def _flow_mod(flow: Flow, command: int, xid: int) -> bytes:
@@ -165,7 +176,7 @@ def _flow_mod(flow: Flow, command: int, xid: int) -> bytes:
         apply = parser.OFPInstructionActions(ofp.OFPIT_APPLY_ACTIONS, actions)
         instructions.insert(0, apply)
     message = parser.OFPFlowMod(
-        _PROTOCOL,
+        PROTOCOL,
         cookie=flow.cookie,
         table_id=flow.table,
         command=command,
@@ -175,7 +186,7 @@ def _flow_mod(flow: Flow, command: int, xid: int) -> bytes:
         match=parser.OFPMatch(**match),
         instructions=instructions,
     )
-    return _bytes(message, xid)
+    return encoded(message, xid)
 
 
 def _user(value: Value) -> int | str:
@@ -195,6 +206,8 @@ def _action(action: Action) -> Any:
             return parser.OFPActionOutput(port, ofp.OFPCML_NO_BUFFER)
         case FinTimeout(idle):
             return parser.NXActionFinTimeout(fin_idle_timeout=idle, fin_hard_timeout=0)
+        case Track(zone, table):
+            return parser.NXActionCT(0, "", zone, table, 0, [])
         case Learn():
             return _learn(action)
     raise TypeError(f"no action: {action}")
@@ -220,12 +233,6 @@ def _learn(learn: Learn) -> Any:
         priority=learn.priority,
         cookie=learn.cookie,
     )
-
-
-def _bytes(message: Any, xid: int) -> bytes:
-    message.set_xid(xid)
-    message.serialize()
-    return bytes(message.buf)
 
 
 # -- templates
@@ -274,11 +281,7 @@ def _packet_out_template() -> Callable[[int, bytes], bytes]:
     """A function from port and frame to the packet-out."""
 
     def by_ryu(port: int, frame: bytes) -> bytes:
-        actions = [parser.OFPActionOutput(port, ofp.OFPCML_NO_BUFFER)]
-        message = parser.OFPPacketOut(
-            _PROTOCOL, ofp.OFP_NO_BUFFER, ofp.OFPP_CONTROLLER, actions, frame
-        )
-        return _bytes(message, events.SESSION_TOKEN)
+        return packet_out([parser.OFPActionOutput(port, ofp.OFPCML_NO_BUFFER)], frame)
 
     whole = by_ryu(0, b"")
     # header: version, type, length, xid; then buffer, in_port, actions_len; then the one action,

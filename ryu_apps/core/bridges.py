@@ -3,7 +3,7 @@ should.
 
 Only cookies are compared. First what is missing is added, then what is superfluous deleted, then a
 barrier: there is no moment in which a packet finds less than it would have found before or after.
-Session flows are never touched.
+What a bridge has of sessions is never touched by it.
 """
 
 import math

@@ -7,6 +7,11 @@ ofproto/connmgr.c), a session ends only when two censuses in a row lack it.
 
 The primary has an entry for every session of the cluster, so its census tells of all units'. What
 is adopted so for another unit may be long over there: that unit is asked, too.
+
+In the switch's connection tracker a session of the primary's may still be marked as that unit's
+which had it before, if an app that is no more was to have it forgotten. It needs no entry. Nobody
+knows whether it has one, and a switch complains of each that it is to remove and hasn't: so it is
+given one, and that is removed.
 """
 
 from collections.abc import Iterable
@@ -58,6 +63,7 @@ class Surveys:
         self, cluster: Cluster, sessions: Sessions, journal: Journal, tokens: "count[int]"
     ) -> None:
         self._group = cluster.group
+        self._by_entries = cluster.session_table == "conntrack"
         self._units = frozenset(unit.id for unit in cluster.units)
         self._sessions = sessions
         self._journal = journal
@@ -102,6 +108,7 @@ class Surveys:
         if census is None or census.token != message.token:
             raise WireError("census_stale")
         added: list[tuple[int, bytes, bytes]] = []
+        unneeded: list[bytes] = []
         for orig, reply, unit in control.census(message):
             if unit not in self._units or unit != message.unit != primary:
                 raise WireError("census_stranger", f"unit {unit}")
@@ -109,9 +116,12 @@ class Surveys:
                 census.seen.add(orig)
             if self._sessions.adopt(unit, orig, reply):
                 census.adopted.add(unit)
-                if unit != primary:
+                if unit != primary or self._by_entries:
                     added.append((unit, orig, reply))
+                if unit == primary and self._by_entries:
+                    unneeded += (orig, reply)
         effects: list[Effect] = [events.Settle(primary, [], added, [])] if added else []
+        effects += [events.Settle(primary, unneeded, [], [])] if unneeded else []
         if not message.flags & control.LAST:
             return effects, []
         done, ended = self._done(message.unit, census, now)

@@ -23,6 +23,7 @@ from ryu_apps.core.journal import Journal
 from ryu_apps.core.methods import METHODS
 from ryu_apps.core.orders import Order, Orders
 from ryu_apps.core.redundancy import Redundancy
+from ryu_apps.core.renewal import Renewal
 from ryu_apps.core.sessions import Sessions
 from ryu_apps.core.succession import Succession
 
@@ -42,6 +43,7 @@ class Controller:
         self.succession = Succession(self.formation, self.sessions.live, self.journal)
         self.orders = Orders(self.formation, self.succession, self.journal)
         self._redundancy = Redundancy(self.members, self.journal)
+        self._renewal = Renewal(cluster, self.members, self.sessions)
         self._surveys = Surveys(cluster, self.sessions, self.journal, tokens)
         self._arp = RoutedArp(cluster)
         self._handlers: dict[type[Any], Callable[[Any, Member, float], list[Effect]]] = {
@@ -80,6 +82,7 @@ class Controller:
     def _tick(self, now: float) -> list[Effect]:
         effects = self.formation.tick(now) + self.succession.tick(now) + self.orders.tick(now)
         effects += self._surveys.tick(self.members, now) + self._redundancy.tick(now)
+        effects += self._renewal.tick(now)
         self.journal.counters["routed_arp_unanswered"] += self._arp.expire(now)
         return effects
 

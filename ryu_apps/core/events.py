@@ -123,7 +123,7 @@ class Install(NamedTuple):
 
 
 class Forget(NamedTuple):
-    """Delete the flows of all sessions of all units from a bridge."""
+    """Delete what a bridge has of sessions, of all units: flows, or entries of its tracker."""
 
     unit: int
 
@@ -143,8 +143,8 @@ class Ping(NamedTuple):
 
 
 class Settle(NamedTuple):
-    """In one write and in this order: delete session flows, add session flows, hand frames to the
-    agent.
+    """In one write and in this order: delete what there is of sessions, add what there is to be
+    (flows, or entries of the tracker), hand frames to the agent.
 
     `delete` holds tuples of 12 bytes, `add` (unit, orig, reply).
     """

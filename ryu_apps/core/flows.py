@@ -31,8 +31,8 @@ TCP = 6
 
 # What a match or a set-field carries: a number, 4 bytes of an IPv4 address, or 6 of a MAC address.
 Value = int | bytes
-# field name -> value, or (value, mask); names are the OXM names of OpenFlow 1.3 plus OVS's reg0…
-# and ip_frag.
+# field name -> value, or (value, mask); names are the OXM names of OpenFlow 1.3 plus OVS's reg0…,
+# ip_frag and ct_mark.
 Match = tuple[tuple[str, Value | tuple[Value, Value]], ...]
 
 
@@ -98,13 +98,23 @@ class Learn:
 
 
 @dataclass(frozen=True, slots=True)
+class Track:
+    """Look the packet up in the switch's connection tracker, and go on in a later table with what
+    it knows; always the last. Nothing is committed.
+    """
+
+    zone: int
+    table: int
+
+
+@dataclass(frozen=True, slots=True)
 class Goto:
     """Go on in a later table; always the last."""
 
     table: int
 
 
-Action = SetField | Move | Output | FinTimeout | Learn | Goto
+Action = SetField | Move | Output | FinTimeout | Learn | Track | Goto
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Formation:
         self.cluster = cluster
         self.boot = boot
         self.members = members = Members(cluster)
-        self.forgetting = Forgetting(members)
+        self.forgetting = Forgetting(cluster, members, sessions)
         self.takeover = Takeover(members, sessions, self.forgetting, boot)
         self.bridges = Bridges(cluster, members, sessions, self.takeover, journal, tokens=tokens)
         self.found = math.inf  # when the cluster was formed, or found

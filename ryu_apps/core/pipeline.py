@@ -2,7 +2,8 @@
 
     0 classify  where a packet came from and what it is
     1 arp       neighbours, and routed ARP (talk, slides "arpreq_proxy", "arpreply_proxy")
-    2 session   tuple -> the unit that the session was given to; written by decisions
+    2 session   tuple -> the unit that the session was given to; written by decisions: as flows,
+                or as marks in the switch's connection tracker (the cluster's `session_table`)
     3 unit      that unit -> the unit that serves its sessions now: one flow-mod re-homes them all
     4 forward   serving unit, interface -> MACs; back out of the port that the packet came in by
     5 egress    what leaves a kernel, out of the NIC
@@ -14,7 +15,10 @@ session, and the kernel puts them together.
 Registers: reg0 interface index, reg1 unit, reg2 serving unit. reg4 to reg6 mean nothing: addresses
 and ports are copied there because a field that was copied is never wildcarded in the datapath's
 cache, so that no cached flow of one session can swallow the packets of another. SYNs have a cached
-flow of their own for the same reason (`nic_syn`).
+flow of their own for the same reason (`nic_syn`). With marks nothing is copied: the tracker tells
+sessions apart, and what is cached says zone and mark, and no tuple. The mark is the unit's id. It
+is there for every packet whose tuple the tracker knows, valid or not (process_one() in OVS's
+lib/conntrack.c), and validity isn't asked for: see `ryu_apps.tracker`.
 
 The virtual MAC is in these rows and nowhere else: inwards it becomes the kernel port's physical
 MAC, outwards the other way round, in ARP bodies, too.
@@ -45,6 +49,7 @@ from ryu_apps.core.flows import (
     Move,
     Output,
     SetField,
+    Track,
     cookie,
     part_of,
 )
@@ -72,6 +77,7 @@ ANSWER_SECONDS = 5  # an auxiliary takes an answer to a routed ARP request this 
 
 ANY_TCP: Fields = {"eth_type": IPV4, "ip_proto": TCP}
 SYN: Fields = {**ANY_TCP, "tcp_flags": (0x002, 0x012)}  # SYN set, ACK not (RFC 9293, 3.1)
+WHOLE: Fields = {"ip_frag": 0}
 MULTICAST = (b"\x01" + bytes(5), b"\x01" + bytes(5))
 
 INWARDS = (Write("eth_dst", Its.PHYSICAL), To(Its.KERNEL))
@@ -110,7 +116,7 @@ def _row(  # noqa: PLR0917 - a line of a table: the columns are its order
 
 
 C, A, S, U, F, E, R = Table
-ALWAYS, PRIMARY, AUXILIARY, EITHER, YIELDING, SUCCEEDING, DIVERTING = When
+ALWAYS, PRIMARY, AUXILIARY, EITHER, YIELDING, SUCCEEDING, BY_FLOWS, BY_MARKS, DIVERTING = When
 ONCE, INTERFACES, UNITS, PEERS = Each
 FROM_NIC: Fields = {"in_port": Its.NIC}
 FROM_KERNEL: Fields = {"in_port": Its.KERNEL}
@@ -145,8 +151,12 @@ ROWS: tuple[Row, ...] = (
     _row("nic_arp", C, 60, EITHER, INTERFACES, FROM_NIC | IS_ARP, KNOW_INTERFACE, Goto(A)),
     _row("nic_syn", C, 50, PRIMARY, INTERFACES, FROM_NIC | TO_CLUSTER | SYN, *INWARDS),
     _row(
-        "nic_tcp", C, 40, PRIMARY, INTERFACES, FROM_NIC | TO_CLUSTER | ANY_TCP,
+        "nic_tcp", C, 40, BY_FLOWS, INTERFACES, FROM_NIC | TO_CLUSTER | ANY_TCP,
         KNOW_INTERFACE, *EXACTLY, Goto(S),
+    ),
+    _row(
+        "nic_tcp_tracked", C, 40, BY_MARKS, INTERFACES, FROM_NIC | TO_CLUSTER | ANY_TCP | WHOLE,
+        KNOW_INTERFACE, Track(ports.CT_ZONE, S),
     ),
     _row("nic_ip", C, 30, PRIMARY, INTERFACES, FROM_NIC | TO_CLUSTER | IP, *INWARDS),
     _row("nic_multicast", C, 30, PRIMARY, INTERFACES, FROM_NIC | IP | {"eth_dst": MULTICAST},
@@ -193,7 +203,8 @@ ROWS: tuple[Row, ...] = (
     _row("drop_routed_arp_stray", A, 20, EITHER, ONCE, FROM_HA),
     _row("drop_arp_unexpected", A, 0, ALWAYS, ONCE, {}),
     _row("drop_routed_arp_unasked", R, 0, ALWAYS, ONCE, {}),
-    # -- sessions (their own rows stand above these, see `session_flow`)
+    # -- sessions (flows of their own stand above these, see `session_flow`)
+    _row("marked", S, 50, BY_MARKS, UNITS, {"ct_mark": Its.UNIT}, Write(UNIT, Its.UNIT), Goto(U)),
     _row("own_session", S, 10, PRIMARY, INTERFACES, FROM_NIC, *INWARDS),
     _row("drop_session_unexpected", S, 0, ALWAYS, ONCE, {}),
     _row("served_by", U, 10, PRIMARY, UNITS, {UNIT: Its.UNIT},
@@ -238,6 +249,8 @@ def desired(
     one cookie would be taken for one: AssertionError.
     """
     whens = {ALWAYS} | _SITUATIONS[role]
+    if role is Role.PRIMARY:
+        whens.add(BY_MARKS if cluster.session_table == "conntrack" else BY_FLOWS)
     whens |= ({DIVERTING} if diverting else set()) | ({passing.when} if passing else set())
     other = passing.other if passing else 0
     found = [

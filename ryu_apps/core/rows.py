@@ -22,6 +22,8 @@ class When(Enum):
     EITHER = auto()  # the unit has a role
     YIELDING = auto()  # it was primary until now, and passes on what still comes
     SUCCEEDING = auto()  # it is about to be primary, or has just become it, in place of that one
+    BY_FLOWS = auto()  # the primary, where each session has flows of its own
+    BY_MARKS = auto()  # the primary, where sessions are marks in the switch's connection tracker
     DIVERTING = auto()  # the primary, with an agent and another unit to give sessions to
 
 

@@ -113,15 +113,24 @@ class Sessions:
         self.live[unit] -= 1
         return "ended"
 
-    def move(self, source: int, target: int) -> int:
-        """All sessions of a unit are another's from now on; how many they were."""
+    def get(self, orig: bytes) -> Session | None:
+        """The session of that tuple, if it is known."""
+        kept = self._sessions.get(orig)
+        return Session._make(_RECORD.unpack(kept)) if kept else None
+
+    def known(self) -> list[bytes]:
+        """The tuple of each session."""
+        return list(self._sessions)
+
+    def move(self, source: int, target: int) -> list[tuple[bytes, bytes]]:
+        """All sessions of a unit are another's from now on; orig and reply of each."""
         moved = [item for item in self._sessions.items() if item[1][_UNIT] == source]
         unit = bytes((target,))
         for orig, kept in moved:
             self._sessions[orig] = kept[:_UNIT] + unit + kept[_UNIT + 1 :]
         self.live[source] -= len(moved)
         self.live[target] += len(moved)
-        return len(moved)
+        return [(orig, kept[:_UNIT]) for orig, kept in moved]
 
     def adopt(self, unit: int, orig: bytes, reply: bytes) -> bool:
         """Take over a session that a census found, and that was decided at an unknown time; False

@@ -56,7 +56,11 @@ class Takeover:
         self._flowless = self.units & set(units) if flowless else self._flowless - set(units)
         self._forfeits |= {unit: next(self._tokens) for unit in units if unit != home.unit.id}
         self._forfeits.pop(home.unit.id, None)
-        return sum(self._sessions.move(unit, home.unit.id) for unit in units)
+        moved = {unit: self._sessions.move(unit, home.unit.id) for unit in units}
+        for unit, sessions in moved.items():
+            if not flowless:
+                self._forgetting.moved(unit, sessions)
+        return sum(map(len, moved.values()))
 
     def forfeit(self, unit: int) -> int:
         """What an agent is told of this: not 0 if its unit is to give up its sessions."""

@@ -14,10 +14,16 @@ from typing import Any, Self
 from agents.config import Cluster
 from agents.wire import control, ports
 from tests.switch.ovs import Switch, wait
-from tests.switch.units import UnitBridge, cluster_text
+from tests.switch.units import CLIENT, CLUSTER, SERVER, UnitBridge, cluster_text
 
 ROOT = Path(__file__).parents[2]
 START = 20.0  # seconds that Ryu may take to start on a busy machine
+
+
+def session(number: int) -> tuple[bytes, bytes]:
+    """orig and reply of a session that is translated to the cluster's address."""
+    port = (40000 + number).to_bytes(2, "big")
+    return CLIENT + SERVER + port + b"\0\x50", SERVER + CLUSTER + b"\0\x50" + port
 
 
 def free_port() -> int:
@@ -34,7 +40,7 @@ class App:
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.port, self.http = free_port(), free_port()
         self.config = folder / "cluster.yaml"
-        self.config.write_text(cluster_text(len(cluster.units)))
+        self.config.write_text(cluster_text(len(cluster.units), cluster.session_table))
         self.log = folder / "app.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -133,6 +139,14 @@ class Scene:
             return [message for message in tuple(self.heard[unit]) if message.kind == kind]
 
         return wait(of_kind, f"{control.KINDS[kind]} to unit {unit}")
+
+    def offer(self, *numbers: int, known: int = 0) -> dict[int, int]:
+        """The primary's agent offers sessions; offer id -> unit of the answer."""
+        self.heard[1].clear()
+        offers = [control.Offer(number, known, 1, 2, 0, *session(number)) for number in numbers]
+        self.put(1, *control.offer_frames(1, 1, offers))
+        messages = self.await_messages(1, control.DECIDED)
+        return dict(each for message in messages for each in control.decided(message))
 
     def _announce(self) -> None:
         """Play the agents: announce, read, and answer censuses with nothing."""

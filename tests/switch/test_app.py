@@ -18,9 +18,9 @@ from agents.wire import control, ports, routed_arp
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.pipeline import desired
 from tests.switch import frames
-from tests.switch.app import ROOT, App, Scene
+from tests.switch.app import ROOT, App, Scene, session
 from tests.switch.ovs import Switch, wait
-from tests.switch.units import CLIENT, CLUSTER, EXT, SERVER, SERVER_MAC, cluster_of
+from tests.switch.units import CLUSTER, EXT, SERVER, SERVER_MAC, cluster_of
 
 LAB = cluster_of(3)
 SESSION_FLOWS = "cookie=0x5359020000000000/0xffffff0000000000"
@@ -42,11 +42,6 @@ def all_up(scene: Scene) -> Iterator[None]:
     wait(lambda: not end_all(scene), "no session is left", 20)
 
 
-def session(number: int) -> tuple[bytes, bytes]:
-    port = (40000 + number).to_bytes(2, "big")
-    return CLIENT + SERVER + port + b"\0\x50", SERVER + CLUSTER + b"\0\x50" + port
-
-
 def sessions_of(scene: Scene) -> set[int]:
     """Client ports of the sessions that have flows."""
     lines = scene.units[1].bridge.flows(SESSION_FLOWS)
@@ -65,15 +60,6 @@ def end_all(scene: Scene) -> set[int]:
     return ports_left
 
 
-def offer(scene: Scene, *numbers: int, known: int = 0) -> dict[int, int]:
-    """Offer sessions; offer id -> unit of the answer."""
-    scene.heard[1].clear()
-    offers = [control.Offer(number, known, 1, 2, 0, *session(number)) for number in numbers]
-    scene.put(1, *control.offer_frames(1, 1, offers))
-    messages = scene.await_messages(1, control.DECIDED)
-    return dict(each for message in messages for each in control.decided(message))
-
-
 def durations(scene: Scene, unit: int, *match: str) -> dict[str, float]:
     """Age of each flow by cookie and match."""
     bridge = scene.units[unit].bridge
@@ -86,7 +72,7 @@ def durations(scene: Scene, unit: int, *match: str) -> dict[str, float]:
 
 
 def test_offers_are_decided_in_turn_and_have_flows(scene: Scene) -> None:
-    found = offer(scene, *range(9))
+    found = scene.offer(*range(9))
     assert sorted(found.values()) == [1, 1, 1, 2, 2, 2, 3, 3, 3]
     with_flows = {40000 + number for number, unit in found.items() if unit != 1}
     assert sessions_of(scene) == with_flows
@@ -113,7 +99,7 @@ def test_offers_that_come_at_once_are_decided_in_their_order(scene: Scene) -> No
 
 
 def test_an_end_takes_flows_and_entry(scene: Scene) -> None:
-    found = offer(scene, 20, known=2)
+    found = scene.offer(20, known=2)
     assert found == {20: 2}
     ended = control.Session(*session(20))
 
@@ -127,7 +113,7 @@ def test_an_end_takes_flows_and_entry(scene: Scene) -> None:
 
 
 def test_an_app_that_dies_and_comes_back_disturbs_nothing(scene: Scene) -> None:
-    offer(scene, 30, known=2)
+    scene.offer(30, known=2)
     before = {unit: durations(scene, unit) for unit in (1, 2, 3)}
     scene.app.stop()
     scene.app.start()
@@ -141,7 +127,7 @@ def test_an_app_that_dies_and_comes_back_disturbs_nothing(scene: Scene) -> None:
 
 
 def test_a_restarted_app_learns_of_sessions_by_census(scene: Scene) -> None:
-    offer(scene, 31, known=3)
+    scene.offer(31, known=3)
     scene.app.stop()
     scene.heard[1].clear()
     scene.app.start()
@@ -153,7 +139,7 @@ def test_a_restarted_app_learns_of_sessions_by_census(scene: Scene) -> None:
 
 
 def test_a_primary_that_loses_all_flows_gets_them_all_back(scene: Scene) -> None:
-    offer(scene, 40, known=2)
+    scene.offer(40, known=2)
     unit = scene.units[1]
     static = {name for name in durations(scene, 1) if "cookie=0x535901" in name}
     scene.switch.vsctl("del-controller", unit.name)
@@ -168,7 +154,7 @@ def test_an_auxiliary_whose_agent_is_silent_gets_no_sessions(scene: Scene) -> No
     scene.silent.add(3)
     try:
         wait(lambda: scene.app.unit(3)["state"] == "silent", "unit 3 is silent")
-        assert set(offer(scene, *range(50, 56)).values()) == {1, 2}
+        assert set(scene.offer(*range(50, 56)).values()) == {1, 2}
     finally:
         scene.silent.clear()
 
@@ -225,7 +211,7 @@ def test_garbage_is_counted_by_name_and_stops_nothing(scene: Scene) -> None:
         return all(now.get(reason, 0) == before.get(reason, 0) + 1 for reason in wanted)
 
     wait(counted, "each is counted")
-    assert offer(scene, 60, known=2) == {60: 2}
+    assert scene.offer(60, known=2) == {60: 2}
 
 
 def test_drops_of_the_switches_are_told(scene: Scene) -> None:

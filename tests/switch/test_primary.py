@@ -38,13 +38,15 @@ def session(number: int) -> tuple[bytes, bytes]:
     return CLIENT + SERVER + port + b"\0\x50", SERVER + CLUSTER + b"\0\x50" + port
 
 
-@pytest.fixture(scope="module")
-def unit(switch: Switch) -> UnitBridge:
-    made = UnitBridge(switch, LAB, 1)
+@pytest.fixture(scope="module", params=["flows", "conntrack"])
+def unit(switch: Switch, request: pytest.FixtureRequest) -> UnitBridge:
+    """The primary's bridge, with either session table."""
+    made = UnitBridge(switch, cluster_of(3, request.param), 1)
     made.become(Role.PRIMARY, 1, diverting=True)
     return made
 
 
+ONLY_FLOWS = pytest.mark.parametrize("unit", ["flows"], indirect=True)
 FRESH = count(1000)
 
 
@@ -62,7 +64,7 @@ def served_by(unit: UnitBridge) -> Iterator[tuple[bytes, bytes]]:
 
 
 def flow_named(unit: UnitBridge, name: str, *, diverting: bool = True) -> Flow:
-    flows = desired(LAB, unit.unit, Role.PRIMARY, 1, diverting=diverting)
+    flows = desired(unit.cluster, unit.unit, Role.PRIMARY, 1, diverting=diverting)
     return next(flow for flow in flows if flow.name == name)
 
 
@@ -115,6 +117,7 @@ def test_a_session_is_found_at_once_although_its_syn_was_seen_before(unit: UnitB
         assert unit.pass_through("nic1", ack) == {"nic1": [readdressed(ack, mac, VIRTUAL[INT])]}
 
 
+@ONLY_FLOWS
 def test_what_the_datapath_caches_of_one_session_fits_no_other(unit: UnitBridge) -> None:
     """Not even if the table has nothing that would tell them apart."""
     traced = unit.bridge.trace(
@@ -158,6 +161,7 @@ def test_a_tuple_used_again_finds_its_new_unit_in_moments(unit: UnitBridge) -> N
         wait(lambda: set(unit.pass_through("nic1", ack)) == {"kernel1"}, "it goes to the kernel")
 
 
+@ONLY_FLOWS
 def test_a_session_given_to_another_unit_has_the_new_one_only(unit: UnitBridge) -> None:
     orig, reply = session(52)
     unit.tell(events.Settle(1, [], [(2, orig, reply)], []))
@@ -171,8 +175,8 @@ def test_all_sessions_of_a_unit_move_by_one_flow_mod(unit: UnitBridge) -> None:
     numbers = range(60, 70)
     sessions = [session(number) for number in numbers]
     unit.tell(events.Settle(1, [], [(3, *each) for each in sessions], []))
-    home = {flow.name: flow for flow in desired(LAB, 1, Role.PRIMARY, 1)}
-    moved = set(desired(LAB, 1, Role.PRIMARY, 1, homes={3: 2})) - set(home.values())
+    home = {flow.name: flow for flow in desired(unit.cluster, 1, Role.PRIMARY, 1)}
+    moved = set(desired(unit.cluster, 1, Role.PRIMARY, 1, homes={3: 2})) - set(home.values())
     before = len(unit.bridge.flows())
     unit.tell(events.Install(1, tuple(moved), (), 98))
     assert len(unit.bridge.flows()) == before
@@ -191,7 +195,7 @@ def test_all_sessions_of_a_unit_move_by_one_flow_mod(unit: UnitBridge) -> None:
 def test_sessions_that_come_home_go_to_the_kernel(unit: UnitBridge) -> None:
     orig, reply = session(71)
     unit.tell(events.Settle(1, [], [(3, orig, reply)], []))
-    flows = desired(LAB, 1, Role.PRIMARY, 1, homes={3: 1})
+    flows = desired(unit.cluster, 1, Role.PRIMARY, 1, homes={3: 1})
     unit.tell(events.Install(1, flows, (), 98))
     ack = frames.tcp(CLIENT_MAC, VIRTUAL[INT], orig, ACK)
 
@@ -204,6 +208,7 @@ def test_sessions_that_come_home_go_to_the_kernel(unit: UnitBridge) -> None:
     unit.become(Role.PRIMARY, 1, diverting=True)
 
 
+@ONLY_FLOWS
 def test_sessions_of_one_unit_are_listed_by_cookie(unit: UnitBridge) -> None:
     orig, reply = session(72)
     unit.tell(events.Settle(1, [], [(3, orig, reply)], []))
@@ -447,7 +452,8 @@ def test_no_port_ever_sees_anothers_source(
                     unit.bridge.put(unit.port(port), frame)
     unit.pass_through("ha", b"\xff" * 12 + b"\x88\xb6" + bytes(46))
     captured = {
-        index: (unit.bridge.switch.dir / f"u1-nic{index}.pcap").read_bytes() for index in (1, 2)
+        index: (unit.bridge.switch.dir / f"{unit.name}-nic{index}.pcap").read_bytes()
+        for index in (1, 2)
     }
     for index, data in captured.items():
         at = 24

@@ -14,13 +14,14 @@ CLIENT, SERVER, CLUSTER = bytes((10, 1, 0, 10)), bytes((203, 0, 113, 10)), bytes
 INT, EXT = 1, 2
 
 
-def cluster_text(units: int) -> str:
+def cluster_text(units: int, session_table: str = "flows") -> str:
     """The file of a cluster of two interfaces and so many units."""
     listed = ", ".join(f"{{id: {unit}}}" for unit in range(1, units + 1))
     return f"""
 name: lab
 group: 1
 method: round-robin
+session_table: {session_table}
 interfaces:
   int: {{nic: nic-int, addresses: [10.1.0.1/24]}}
   ext: {{nic: nic-ext, addresses: [203.0.113.1/24]}}
@@ -30,9 +31,9 @@ controllers: ["tcp:127.0.0.1:6653"]
 """
 
 
-def cluster_of(units: int) -> Cluster:
+def cluster_of(units: int, session_table: str = "flows") -> Cluster:
     """That cluster."""
-    return parse(cluster_text(units))
+    return parse(cluster_text(units, session_table))
 
 
 class UnitBridge:
@@ -41,7 +42,7 @@ class UnitBridge:
     def __init__(self, switch: Switch, cluster: Cluster, unit: int) -> None:
         self.cluster = cluster
         self.unit = unit
-        self.name = f"u{unit}"
+        self.name = f"{'u' if cluster.session_table == 'flows' else 'c'}{unit}"
         numbers = {"ha-nic": ports.HA_NIC, "ha": ports.HA_KERNEL, "synod": ports.SYNOD}
         for interface in cluster.interfaces:
             numbers[f"nic{interface.index}"] = ports.nic_port(interface.index)
@@ -51,7 +52,7 @@ class UnitBridge:
             ports.datapath_id(cluster.group, unit),
             {self.port(what): number for what, number in numbers.items()},
         )
-        self._encoder = Encoder(each.id for each in cluster.units)
+        self._encoder = Encoder((each.id for each in cluster.units), cluster.session_table)
         self._installed: tuple[Flow, ...] = ()
         self.openflow: Controller | None = None
 

@@ -27,6 +27,7 @@ def cluster_of(
     weights: tuple[int, ...] = (),
     priorities: tuple[int, ...] = (),
     overrides: tuple[int, ...] = (),
+    session_table: str = "flows",
 ) -> Cluster:
     """A cluster of two interfaces."""
     listed = [
@@ -40,6 +41,7 @@ def cluster_of(
         name: lab
         group: 1
         method: {method}
+        session_table: {session_table}
         interfaces:
           int: {{nic: nic-int, addresses: [10.1.0.1/24]}}
           ext: {{nic: nic-ext, addresses: [203.0.113.1/24, 198.51.100.1/24]}}
@@ -79,7 +81,8 @@ class World:
         self.cluster = cluster or cluster_of()
         self.now = 1000.0
         self.bridges = {unit.id: FakeBridge() for unit in self.cluster.units}
-        self.flows: dict[bytes, int] = {}  # session flows of the primary: tuple -> unit
+        # What the primary's bridge has of sessions, flows or entries: tuple -> unit.
+        self.flows: dict[bytes, int] = {}
         self._connections = count(1)
         self.restart(boot)
 
@@ -211,7 +214,8 @@ class World:
                 self.flows.pop(tuple12, None)
             for unit, *both in effect.add:
                 self.flows.update(dict.fromkeys(both, unit))
-        if isinstance(effect, events.Forget):
+        primary = self.controller.members.primary_id
+        if isinstance(effect, events.Forget) and effect.unit == primary:
             self.flows = {}
         if isinstance(effect, events.ForgetParts):
             self.flows = {

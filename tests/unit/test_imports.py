@@ -15,6 +15,8 @@ PARTS = ("agents", "ryu_apps", "topologies")
 
 # The modules of the app that may import Ryu, or what Ryu brings with it.
 RYU_SHELL = {
+    "ryu_apps.messages",
+    "ryu_apps.tracker",
     "ryu_apps.load_balancer",
     "ryu_apps.openflow",
     "ryu_apps.receiving",

@@ -13,6 +13,7 @@ from ryu.ofproto import ofproto_v1_3 as ofp
 from ryu.ofproto import ofproto_v1_3_parser as parser
 from ryu.ofproto.ofproto_protocol import ProtocolDesc
 
+from ryu_apps import messages as messages_of
 from ryu_apps import openflow
 from ryu_apps.core import events
 from ryu_apps.core.cluster import Role
@@ -22,7 +23,7 @@ from ryu_apps.openflow import Encoder, TemplateError
 from tests.unit.core_world import cluster_of
 
 PROTOCOL = ProtocolDesc(ofp.OFP_VERSION)
-ENCODER = Encoder((1, 2, 64))
+ENCODER = Encoder((1, 2, 64), "flows")
 
 
 def messages(data: bytes) -> list[Any]:
@@ -175,15 +176,15 @@ def test_a_template_that_is_not_right_stops_the_app(
 ) -> None:
     monkeypatch.setattr(openflow, "session_flow", session_flow)
     with pytest.raises(TemplateError):
-        Encoder((1,))
+        Encoder((1,), "flows")
 
 
 def test_a_packet_out_that_is_not_right_stops_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = openflow._bytes
+    real = messages_of.encoded
 
     def changing(message: Any, xid: int) -> bytes:
         return real(message, xid + len(getattr(message, "data", None) or b""))
 
-    monkeypatch.setattr(openflow, "_bytes", changing)
+    monkeypatch.setattr(messages_of, "encoded", changing)
     with pytest.raises(TemplateError, match="packet-out"):
-        Encoder((1,))
+        Encoder((1,), "flows")
