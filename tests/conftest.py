@@ -13,13 +13,19 @@ _HERE = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds `--require-tier`."""
+    """Adds `--require-tier` and `--session-table`."""
     parser.addoption(
         "--require-tier",
         action="append",
         choices=TIERS,
         default=[],
         help="fail if no test of this tier was run (may be given more than once)",
+    )
+    parser.addoption(
+        "--session-table",
+        choices=("flows", "conntrack"),
+        default="flows",
+        help="where the lab's clusters keep sessions, unless a test says otherwise",
     )
 
 

@@ -18,6 +18,8 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 from scapy.utils import PcapReader
 
+from agents.wire.ports import CT_ZONE
+
 
 class Host(Protocol):
     """The part of a lab that looking needs."""
@@ -111,6 +113,13 @@ def session_flows(lab: Host, unit: int, bridge: str = "br-synod") -> list[str]:
         ],
     )
     return [line.strip() for line in listing.stdout.splitlines() if "cookie=" in line]
+
+
+def switch_sessions(lab: Host, unit: int, bridge: str = "br-synod") -> list[str]:
+    """What a unit's switch has of sessions, in either session table: each direction a line."""
+    argv = ["ovs-appctl", "dpctl/dump-conntrack", f"zone={CT_ZONE}"]
+    listing = lab.run(f"u{unit}", argv).stdout.splitlines()
+    return session_flows(lab, unit, bridge) + [line for line in listing if "mark=" in line]
 
 
 class Capture:

@@ -78,6 +78,7 @@ def keep(world: Any, folder: Path) -> None:
     dumps = {
         "flows": ["ovs-ofctl", "dump-flows", "br-synod"],
         "conntrack": ["conntrack", "-L", "-o", "labels"],
+        "switch-conntrack": ["ovs-appctl", "dpctl/dump-conntrack"],
         "nft": ["nft", "list", "ruleset"],
         "neighbours": ["ip", "neigh"],
     }
@@ -90,21 +91,29 @@ def keep(world: Any, folder: Path) -> None:
             (folder / f"u{unit}-{name}.txt").write_text(output)
 
 
+@pytest.fixture(scope="session")
+def session_table(request: pytest.FixtureRequest) -> str:
+    """Where clusters keep sessions: --session-table."""
+    return str(request.config.getoption("session_table"))
+
+
 @pytest.fixture(scope="module")
-def make_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+def make_world(
+    tmp_path_factory: pytest.TempPathFactory, session_table: str
+) -> Iterator[Callable[..., Any]]:
     """Builds labs that live as long as the module: `make_world(units=2, method=...)`."""
     with ExitStack() as stack:
 
         def make(units: int = 3, **how: Any) -> Any:
-            return _enter(stack, tmp_path_factory, units, how)
+            return _enter(stack, tmp_path_factory, units, {"session_table": session_table, **how})
 
         yield make
 
 
 @pytest.fixture(scope="session")
-def _three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def _three(tmp_path_factory: pytest.TempPathFactory, session_table: str) -> Iterator[Any]:
     with ExitStack() as stack:
-        yield _enter(stack, tmp_path_factory, 3, {})
+        yield _enter(stack, tmp_path_factory, 3, {"session_table": session_table})
 
 
 def _enter(stack: ExitStack, tmp: pytest.TempPathFactory, units: int, how: dict[str, Any]) -> Any:

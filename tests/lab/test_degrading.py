@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.lab.world import PORT, SERVER, Session, World
-from topologies.observe import session_flows
+from topologies.observe import switch_sessions
 
 pytestmark = pytest.mark.usefixtures("_nothing_left")
 
@@ -95,7 +95,7 @@ def test_running_sessions_go_on(world: World, what: str) -> None:
     sessions = one_on_each_unit(world)
     with away(world, what):
         assert_alive(world, sessions)
-        assert session_flows(world.lab, 1)
+        assert switch_sessions(world.lab, 1)
     assert_alive(world, sessions)
 
 
@@ -126,12 +126,13 @@ def test_what_ended_meanwhile_is_gone_afterwards(world: World, what: str) -> Non
         )
     world.until(lambda: world.live() == len(staying), world.situation, timeout=15)
     assert_alive(world, staying)
-    assert len(session_flows(world.lab, 1)) == 4
+    assert len(switch_sessions(world.lab, 1)) == 4
     for session in ending:
         # Copies on others stay if conntrackd was away with the agent: docs/adr/0016.
         assert not any(world.entry(session.endpoints, unit) for unit in {1, session.unit})
 
 
+@pytest.mark.both_tables
 def test_a_new_app_adopts_what_runs(world: World) -> None:
     sessions = one_on_each_unit(world)
     with away(world, "app"):

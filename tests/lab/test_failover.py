@@ -112,7 +112,10 @@ DEATHS: dict[str, Callable[[Faults, str], Any]] = {
 }
 
 
-@pytest.mark.parametrize("death", DEATHS)
+KILLED = pytest.param("killed", marks=pytest.mark.both_tables)
+
+
+@pytest.mark.parametrize("death", [KILLED, "without power", "its switch hangs"])
 def test_the_sessions_of_an_auxiliary_that_dies_go_on(
     world: World, faults: Faults, tmp_path: Path, death: str
 ) -> None:
@@ -179,7 +182,7 @@ def test_nobody_is_dead_who_cannot_reach_the_app(world: World, faults: Faults) -
     assert (world.counters()["unit_dead"], primary(world)) == (before, was)
 
 
-@pytest.mark.parametrize("death", ["killed", "without power"])
+@pytest.mark.parametrize("death", [KILLED, "without power"])
 def test_another_unit_takes_over_from_a_primary_that_dies(
     world: World, faults: Faults, tmp_path: Path, death: str
 ) -> None:
@@ -214,6 +217,7 @@ def test_a_drained_unit_gets_no_new_sessions_and_keeps_its_own(world: World) -> 
     one_on_each_unit(world)
 
 
+@pytest.mark.both_tables
 def test_at_the_deadline_what_is_left_of_a_drained_units_sessions_moves(
     world: World, tmp_path: Path
 ) -> None:

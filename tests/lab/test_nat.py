@@ -63,7 +63,14 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("name", KINDS)
+BOTH_TABLES = ("snat", "dnat and snat")  # with either session table
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(kind, marks=pytest.mark.both_tables) for kind in BOTH_TABLES]
+    + [kind for kind in KINDS if kind not in BOTH_TABLES],
+)
 def test_translation_is_the_primarys_on_every_unit(world: World, name: str) -> None:
     kind = KINDS[name]
     world.rules(kind.rules)

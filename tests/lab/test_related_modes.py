@@ -44,7 +44,13 @@ def transfer(world: World, way: str, mode: str, folder: Path, seed: int) -> Fami
     return family_of(world, known)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param(mode, marks=[pytest.mark.both_tables] if mode == "PORT" else [])
+        for mode in MODES
+    ],
+)
 @pytest.mark.parametrize("way", WAYS)
 def test_data_sessions_are_served_where_their_control_session_is(
     related_world: World, way: str, mode: str, tmp_path: Path

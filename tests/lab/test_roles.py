@@ -172,6 +172,7 @@ def promote(world: World, heir: int) -> subprocess.CompletedProcess[str]:
     return said
 
 
+@pytest.mark.both_tables
 def test_a_unit_is_promoted_and_nothing_is_lost(world: World, tmp_path: Path) -> None:
     was, (heir, _) = primary(world), auxiliaries(world)
     sessions = one_on_each_unit(world)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.lab.world import World
-from topologies.observe import session_flows
+from topologies.observe import switch_sessions
 
 RULES = """
 table ip user {
@@ -36,13 +36,13 @@ def test_selected_ports_are_balanced(labelled: World) -> None:
 
 def test_the_rest_is_the_primarys_and_the_app_never_hears_of_it(labelled: World) -> None:
     before = labelled.served()
-    flows = session_flows(labelled.lab, 1)
+    flows = switch_sessions(labelled.lab, 1)
     counters = labelled.counters()
     sessions = [labelled.connect(port=8080) for _ in range(6)]
     assert {session.unit for session in sessions} == {1}
     assert all("balance" not in session.entry.labels for session in sessions)
     assert labelled.served() == before
-    assert session_flows(labelled.lab, 1) == flows
+    assert switch_sessions(labelled.lab, 1) == flows
     for name in offers(labelled.counters()):
         assert labelled.counters()[name] == counters[name], name
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.lab.world import ADDRESSES, OUTSIDE, PORT, SERVER, World
-from topologies.observe import entries, session_flows
+from topologies.observe import entries, switch_sessions
 
 WAYS = {2: [("client", "server")], 3: [("client", "server"), ("client", "dmz"), ("dmz", "server")]}
 
@@ -26,7 +26,7 @@ def test_sessions_between_all_networks(
         known = {entry.original for entry in entries(world.lab, 1)}
         assert {session.endpoints for session in sessions} <= known
     world.forget_sessions()
-    assert not session_flows(world.lab, 1)
+    assert not switch_sessions(world.lab, 1)
     for source, target in WAYS[interfaces]:
         world.peer(target)
         outcomes = world.peer(source)("sessions", address=ADDRESSES[target], port=PORT, count=60)
@@ -40,4 +40,4 @@ def test_one_unit_is_a_plain_gateway(make_world: Callable[..., World]) -> None:
     world = make_world(1)
     assert set(world.client("sessions", address=SERVER, port=PORT, count=20)) == {"ok"}
     assert sum(world.served().values()) == 0
-    assert not session_flows(world.lab, 1)
+    assert not switch_sessions(world.lab, 1)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("_nothing_left")
 
 SLACK = 4.0  # seconds from the end of the serving unit's entry until the last trace is gone
 GARBAGE = 60.0  # seconds: GC_SCAN_INTERVAL_MAX
-EVERY_UNIT = pytest.mark.parametrize("unit", [1, 2, 3])
+EVERY_UNIT = pytest.mark.parametrize("unit", [1, pytest.param(2, marks=pytest.mark.both_tables), 3])
 
 
 def on_server(world: World, session: Session) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from topologies.answering import Answering, Ended, Refused
 from topologies.lab import Lab
-from topologies.observe import Capture, Endpoints, Entry, entries, session_flows
+from topologies.observe import Capture, Endpoints, Entry, entries, switch_sessions
 
 ROOT = Path(__file__).parents[2]
 CLIENT, SERVER, DMZ = "10.1.0.10", "203.0.113.10", "10.2.0.10"
@@ -248,8 +248,8 @@ class World:
         for unit in self.units:
             if held := self.sessions_of(unit):
                 found[f"conntrack of unit {unit}"] = held
-            if flows := session_flows(self.lab, unit):
-                found[f"flows of unit {unit}"] = flows
+            if sessions := switch_sessions(self.lab, unit):
+                found[f"the switch of unit {unit}"] = sessions
         if live := self.live():
             found["sessions in the app"] = live
         return found
