@@ -1,6 +1,7 @@
 """`tests.bench.failover` for a person: a row for each kind of failure, and what must be so."""
 
-from typing import Any
+from tests.bench import failover
+from tests.bench.benchmark import Benchmark, Figures, Rows
 
 NAMES = {
     "synod_auxiliary_killed": "Synod: an auxiliary killed",
@@ -24,15 +25,13 @@ AT_MOST = {
     "synod_promoted": 50,
 }
 
-Figures = dict[str, Any]
 
-
-def rows(figures: Figures) -> list[tuple[str, ...]]:
+def rows(figures: Figures) -> Rows:
     """Stall: of the transfer that had it worst, at each strike; the median of all strikes, the
     least, the worst. Before: the worst with nothing struck. New: the slowest new session of each.
     """
     heading = ("", "times", "stall", "least", "worst", "before", "lost", "refused", "new", "worst")
-    found: list[tuple[str, ...]] = [heading]
+    found: Rows = [heading]
     for name, text in NAMES.items():
         each = figures["series"][name]
         stall, slowest = each["stall_ms"], each["slowest_call_ms"]
@@ -82,3 +81,14 @@ def notes(figures: Figures) -> list[str]:
         f"{machine['cores']} cores ({machine['processor']}), load average before"
         f" {machine['load_average'][0]:g}; every gap is in {figures['raw']}",
     ]
+
+
+BENCHMARK = Benchmark(
+    "200 transfers and 100 new sessions a second, and something fails: ms",
+    failover.measure,
+    rows,
+    promises,
+    notes=notes,
+    quick=lambda: failover.measure(quick=True),
+    by_name=True,
+)

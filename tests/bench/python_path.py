@@ -17,6 +17,7 @@ from scapy.layers.l2 import Ether
 
 from agents.wire.control import ETHERTYPE
 from agents.wire.ports import nic_port
+from tests.bench.benchmark import Benchmark, Figures, Rows
 from topologies.lab import Lab
 from topologies.observe import Capture, is_syn
 
@@ -97,3 +98,30 @@ def _fetch(lab: Lab, path: str, count: int) -> None:
     done = lab.run("client", [*argv, "-w", "%{http_code}\\n", SERVER + path], timeout=90)
     if done.stdout.split() != ["200"] * count:
         raise AssertionError(f"not all answered: {done.stdout[-200:]} {done.stderr}")
+
+
+def _rows(figures: Figures) -> Rows:
+    keys = ("sessions", "packets", "syns_at_agents", "others_at_agents", "packet_ins")
+    names = {"download": "100 MB at once", "short": "short sessions"}
+    rows: Rows = [("", "sessions", "packets", "SYNs at agents", "others there", "packet-ins")]
+    for name, text in names.items():
+        rows.append((text, *(f"{figures[name][key]:,}" for key in keys)))
+    return rows
+
+
+def _promises(figures: Figures) -> dict[str, bool]:
+    """A SYN crosses an agent's port four times: in and out of the primary's, the auxiliary's."""
+    every = figures.values()
+    per_session = [each["packet_ins"] / each["sessions"] for each in every]
+    return {
+        "agents saw each SYN, in and out of two of them, and no other packet": all(
+            each["syns_at_agents"] == 4 * each["sessions"] and not each["others_at_agents"]
+            for each in every
+        ),
+        f"{per_session[-1]:.2f} packet-ins a short session, announcements included": (
+            per_session[-1] < 2
+        ),
+    }
+
+
+BENCHMARK = Benchmark("Packets that any program of ours sees", measure, _rows, _promises)

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.bench.benchmark import Benchmark, Figures, Rows, rates
 from topologies.lab import Lab
 
 AT_LEAST = 10_000  # sessions, in each
@@ -105,3 +106,25 @@ def measure(rounds: int = 5, seconds: int = 2) -> dict[str, Any]:
     figures = {"gateway": plain.figures(), "cluster": cluster.figures()}
     ratio = figures["cluster"]["per_second"] / figures["gateway"]["per_second"]
     return {"rounds": turn - 1, "seconds": seconds, **figures, "ratio": round(ratio, 3)}
+
+
+def _rows(figures: Figures) -> Rows:
+    names = {"gateway": "a plain gateway", "cluster": "the auxiliary of two"}
+    rows = rates(figures, names, "per_second")
+    more = [("sessions", "failed")]
+    more += [(f"{figures[name]['sessions']:,}", str(figures[name]["failed"])) for name in names]
+    return [(*row, *extra) for row, extra in zip(rows, more, strict=True)]
+
+
+BENCHMARK = Benchmark(
+    "Whole short sessions",
+    measure,
+    _rows,
+    lambda figures: {
+        f"at least 0.2 of the gateway: {figures['ratio']}": figures["ratio"] >= 0.2,
+        "none failed, of 10,000 and more in each": not any(
+            figures[name]["failed"] or figures[name]["sessions"] < AT_LEAST
+            for name in ("gateway", "cluster")
+        ),
+    },
+)
