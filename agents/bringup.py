@@ -80,6 +80,7 @@ def plan(cluster: Cluster, unit_id: int, config: str, host: Host) -> tuple[Step,
         *_bridge_steps(cluster, unit, host),
         *_tracker_steps(cluster, host),
         *_queue_steps(host),
+        _priority_step(host),
         *_port_steps(cluster, unit),
         _agent_step(config, unit_id, host),
     )
@@ -311,6 +312,15 @@ def _queue_steps(host: Host) -> tuple[Step, ...]:
         return ()
     argv = (host.python, "-m", "agents.queues")
     return (Command("the switch's queues hold a burst of frames from a NIC", argv),)
+
+
+def _priority_step(host: Host) -> Command:
+    priority = (host.python, "-m", "agents.priority")
+    return Command(
+        "the switch comes first, as what it was started with says",
+        (*priority, NICENESS),
+        undo=(*priority, "0"),
+    )
 
 
 def _agent_step(config: str, unit_id: int, host: Host) -> Command:

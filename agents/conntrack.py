@@ -178,18 +178,15 @@ def expected(ignore: int) -> Events[Expected]:
 
 
 class Dump:
-    """All entries of IPv4, in pieces: the kernel writes the next when one is read.
+    """All entries of IPv4, in pieces: the kernel writes the next when one is read
+    (netlink_recvmsg() in net/netlink/af_netlink.c).
 
-    So the loop goes on meanwhile, however many there are.
+    So the loop goes on meanwhile, however many there are, and reads the next when it has time.
     """
 
     def __init__(self) -> None:
         self._socket = _socket(_REQUESTS_BUFFER)
         self._socket.send(pack_dump(1))
-
-    def fileno(self) -> int:
-        """For poll()."""
-        return self._socket.fileno()
 
     def close(self) -> None:
         """Close the socket, at the end or before."""

@@ -21,7 +21,8 @@ class Seen:
     `links`: by name, as `ip -json address` has them; `tables`: the nftables tables, as (family,
     name); `running`: the daemons and the supervisor that run, by name; `setting`: a kernel setting,
     None if there is none; `anew`: the links that are others than when the steps were done last;
-    `short_queues`: the switch reads a NIC from a queue that is too short.
+    `short_queues`: the switch reads a NIC from a queue that is too short; `switch_waits`: it waits
+    for a core as others do.
     """
 
     links: Mapping[str, Any]
@@ -30,16 +31,19 @@ class Seen:
     setting: Callable[[str], str | None]
     anew: frozenset[str] = frozenset()
     short_queues: bool = False
+    switch_waits: bool = False
 
 
 def is_missing(step: Step, seen: Seen) -> bool:
-    """Whether a step is to be done again: of programs, the switch's queues, addresses, links that
-    are to be up, kernel settings and tables. A link that isn't there is waited for; what Open
-    vSwitch's database says is there as long as that is.
+    """Whether a step is to be done again: of programs, the switch's queues and session, addresses,
+    links that are to be up, kernel settings and tables. A link that isn't there is waited for; what
+    Open vSwitch's database says is there as long as that is.
     """
     match step:
         case Command(argv=(_, "-m", "agents.queues")):
             return seen.short_queues
+        case Command(argv=(_, "-m", "agents.priority", _)):
+            return seen.switch_waits
         case Command():
             return _has_no_effect(step, seen)
         case Sysctls(values=values):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents import machine, queues, supervise
+from agents import machine, priority, queues, supervise
 from agents.bringup import DATABASE, OVSDB_SOCKET, Host, plan
 from agents.bringup_steps import (
     BLOCK_BEGIN,
@@ -194,6 +194,7 @@ def _see(anew: frozenset[str] | None) -> Seen:
         _setting,
         anew or frozenset(),
         queues.short(),
+        priority.switch_waits(int(supervise.NICENESS)),
     )
 
 

@@ -21,9 +21,9 @@ from collections.abc import Iterator, Set
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from agents import switch
+
 QUEUE = 4 << 20  # bytes; the kernel doubles what is asked for (sock_setsockopt()), and so do we
-PID_FILE = Path("/var/run/openvswitch/ovs-vswitchd.pid")
-SWITCH = "ovs-vswitchd"
 
 _PIDFD_GETFD = 438  # the same on all architectures but alpha (include/uapi/asm-generic/unistd.h)
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h; beyond net.core.rmem_max, with CAP_NET_ADMIN
@@ -56,7 +56,7 @@ def lengthen() -> int:
     """
     with _sockets() as sockets:
         if not sockets:
-            raise OSError(f"{SWITCH} reads no NIC from a packet socket")
+            raise OSError(f"{switch.SWITCH} reads no NIC from a packet socket")
         found = [each for each in sockets if is_short(_length(each))]
         for each in found:
             each.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, QUEUE)
@@ -67,26 +67,21 @@ def _length(each: socket.socket) -> int:
     return each.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
-def _switch() -> tuple[int, str]:
-    """Its process, and what packet sockets there are where it runs. A file that is left over may
-    name another's process, or one that has ended and is not waited for: of that, the name is left,
-    and no network.
+def _listed(pid: int) -> str:
+    """What packet sockets there are where it runs: none of a process that has ended and is not
+    waited for, of which the name is left, and no network.
     """
     try:
-        pid = int(PID_FILE.read_text())
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
-        listed = Path(f"/proc/{pid}/net/packet").read_text()
-    except (FileNotFoundError, ProcessLookupError, ValueError):
-        pid, name, listed = 0, "", ""
-    if name != SWITCH:
-        raise ProcessLookupError(f"{PID_FILE} names no {SWITCH} that runs")
-    return pid, listed
+        return Path(f"/proc/{pid}/net/packet").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        raise ProcessLookupError(f"{switch.SWITCH} has ended") from None
 
 
 @contextmanager
 def _sockets() -> Iterator[list[socket.socket]]:
     """Copies of the switch's packet sockets."""
-    pid, listed = _switch()
+    pid = switch.process()
+    listed = _listed(pid)
     with ExitStack() as held:
         process = os.pidfd_open(pid)
         held.callback(os.close, process)

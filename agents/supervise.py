@@ -24,6 +24,7 @@ import threading
 import time
 from pathlib import Path
 
+from agents import priority
 from agents.config import Cluster, load
 from agents.wire.ports import HA_KERNEL_NAME, SYNOD_NAME
 
@@ -45,6 +46,8 @@ HEALTHY = 30.0  # seconds
 
 # As ovs-ctl(8) starts the switch: what says that a unit lives must not wait for what it carries.
 NICENESS = "-10"
+# What has time: session pickup's preparations, a walk through all entries among them.
+UNHURRIED = "10"
 
 # A program that is ended by this signal is to begin anew, and at once. (conntrackd has no handler
 # of it.)
@@ -239,12 +242,12 @@ def _run(name: str, config: str, unit_id: int, ports: Ports, stopping: threading
     (PR_SET_PDEATHSIG(2const)).
     """
     on = ports.settled
-    program = ["setpriv", "--pdeathsig", "TERM"]
-    if name == AGENT:  # conntrackd gets it at the end of its preparations, which have time
-        program += ["nice", "-n", NICENESS]
+    niceness = NICENESS if name == AGENT else UNHURRIED
+    program = ["setpriv", "--pdeathsig", "TERM", "nice", "-n", niceness]
     program += [sys.executable, "-m", *_PROGRAMS[name]]
     argv = [*program, "--config", config, "--id", str(unit_id)]
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True) as process:
+        priority.of_session(process.pid, int(niceness))
         write_pid(RUN / name, process.pid)
         while process.poll() is None:
             if stopping.wait(_WATCH) or ports.settled != on:

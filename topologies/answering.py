@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from agents import priority
 from topologies.lab import Lab
 
 
@@ -31,7 +32,9 @@ class Answering:
         module: str,
         *arguments: str,
         env: Mapping[str, str] | None = None,
+        niceness: int = 0,
     ) -> None:
+        """`niceness`, if not 0, is that of a session of its own (`agents.priority`)."""
         self._process: subprocess.Popen[str] = lab.popen(
             host,
             [sys.executable, "-m", module, *arguments],
@@ -39,7 +42,10 @@ class Answering:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=bool(niceness),
         )
+        if niceness:
+            priority.of_session(self._process.pid, niceness)
 
     def line(self) -> str:
         """The next line that it says; empty if it has ended."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from agents.supervise import NICENESS
 from topologies.answering import Answering, Ended, Refused
 from topologies.cluster import NETWORKS
 from topologies.lab import Lab, LabError
@@ -61,19 +62,23 @@ class Outcome:
 
 
 class Paced:
-    """A client and a server in a running lab."""
+    """A client and a server in a running lab. They are to wait for what they measure, not for a
+    core: they stand for machines of their own.
+    """
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
 
     def __enter__(self) -> Self:
         """Both are there. LabError if they don't come up."""
-        self._server = Answering(self._lab, "server", "topologies.paced_server", str(PORT))
+        first = int(NICENESS)
+        server = "topologies.paced_server"
+        self._server = Answering(self._lab, "server", server, str(PORT), niceness=first)
         if self._server.line() != "ready\n":
             raise LabError("the server of paced transfers doesn't start")
         address = _SERVER.host_address.partition("/")[0]
         client = "topologies.paced_client"
-        self._client = Answering(self._lab, "client", client, address, str(PORT))
+        self._client = Answering(self._lab, "client", client, address, str(PORT), niceness=first)
         return self
 
     def __exit__(

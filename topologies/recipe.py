@@ -120,9 +120,10 @@ def cluster_file(options: Options) -> str:
 
 
 def app_argv(config: Path) -> list[str]:
-    """The app, under a plain ryu-manager."""
+    """The app, under a plain ryu-manager; before others, and so its session (`agents.priority`)."""
+    first = f'echo {NICENESS} >/proc/self/autogroup; exec nice -n {NICENESS} "$@"'
     return [
-        *("nice", "-n", NICENESS, "env", f"SYNOD_CONFIG={config}"),
+        *("sh", "-c", first, "sh", "env", f"SYNOD_CONFIG={config}"),
         *(program("ryu-manager"), "--ofp-tcp-listen-port", str(OPENFLOW_PORT)),
         *("--wsapi-host", "127.0.0.1", "--wsapi-port", str(HTTP_PORT)),
         "ryu_apps.load_balancer",

@@ -56,6 +56,12 @@ def test_a_switch_that_was_started_anew_has_short_queues() -> None:
     assert step.argv[1:] == ("-m", "agents.queues")
 
 
+def test_a_switch_that_was_started_anew_waits_as_others_do() -> None:
+    (step,) = missing(replace(whole(), switch_waits=True))
+    assert isinstance(step, Command)
+    assert step.argv[1:] == ("-m", "agents.priority", "-10")
+
+
 def test_a_link_without_its_address_or_down() -> None:
     seen = whole()
     seen.links["int"]["addr_info"].clear()

@@ -170,6 +170,8 @@ def test_an_open_vswitch_that_runs_is_left_alone(cluster: Cluster) -> None:
     assert not [c for c in found if isinstance(c, Command) and c.argv[0] == "ovs-vswitchd"]
     (idle,) = commands(found, "other_config:max-idle=1000")
     assert idle.undo[-1] == "other_config:max-idle=5000"
+    (first,) = commands(found, "agents.priority")
+    assert (first.argv[-1], first.undo[-1]) == ("-10", "0")
 
 
 def test_what_was_unset_is_unset_again(cluster: Cluster) -> None:

@@ -1,0 +1,51 @@
+"""How soon a program gets a core: by its niceness within its session, and by that of the session.
+
+    python -m agents.priority N        gives the switch's session niceness N
+
+Linux gives sessions (setsid(2)) equal shares, however nice the processes in them are, as long as
+these are in no control group of their own for the processor (sched(7), "The autogroup feature"). A
+daemon that ovs-ctl(8) starts at -10 then waits for a core as long as any other. So what must come
+first has a session of its own, and that the same niceness. Where there are no such groups nothing
+is to be done, and nothing is. The niceness of the processes themselves is left as it is.
+"""
+
+import sys
+from pathlib import Path
+
+from agents import switch
+
+
+def of_session(pid: int, niceness: int) -> None:
+    """Makes the session of that process so nice, -20 to 19. OSError if there is no such process, or
+    it isn't allowed: less than 0 takes root.
+    """
+    if (file := _group(pid)).exists():
+        file.write_text(str(niceness))
+
+
+def switch_waits(niceness: int) -> bool:
+    """Whether the switch's session is nicer than that; False without a switch."""
+    try:
+        found = _group(switch.process()).read_text()
+    except OSError:  # no switch, or no such groups
+        return False
+    return int(found.split()[-1]) > niceness  # "/autogroup-42 nice 0"
+
+
+def _group(pid: int) -> Path:
+    return Path(f"/proc/{pid}/autogroup")
+
+
+def main(argv: list[str]) -> int:
+    """The command line."""
+    try:
+        of_session(switch.process(), int(argv[0]))
+    except OSError as problem:
+        root = " (it takes root)" if isinstance(problem, PermissionError) else ""
+        print(f"the switch waits for a core as others do: {problem}{root}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
