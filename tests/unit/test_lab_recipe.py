@@ -85,8 +85,9 @@ def test_the_way_by_hand_is_a_shell_script(interfaces: int) -> None:
 def test_the_app_runs_under_a_plain_ryu_manager() -> None:
     options = Options(name="x")
     argv = app_argv(options.directory / "cluster.yaml")
-    assert argv[4] == "SYNOD_CONFIG=/run/synod-lab/x/cluster.yaml"
-    assert argv[5].endswith("/ryu-manager")
+    env = argv.index("env")
+    assert argv[env + 1] == "SYNOD_CONFIG=/run/synod-lab/x/cluster.yaml"
+    assert argv[env + 2].endswith("/ryu-manager")
     assert argv[-1] == "ryu_apps.load_balancer"
     assert argv[argv.index("--wsapi-host") + 1] == "127.0.0.1"
 
