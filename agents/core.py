@@ -168,6 +168,8 @@ class Core:
         yield from self.primary.expire(now)
         if now >= self._announce_at:
             self._announce_at = now + INTERVAL
+            if self.primary.alone and self.desk.app_decides(now):
+                self.primary.alone, self._lost = False, True
             if self._lost and now >= self._resync_at and not self._counting():
                 self._resync, self._lost = self._resync + 1, False
                 self._resync_at = now + RESYNC_PAUSE

@@ -77,6 +77,7 @@ class Primary:
         self.pending: dict[int, Offered] = {}
         self._released: dict[int, Offered] = {}
         self._clearing: dict[int, Offered] = {}
+        self.alone = False  # while the app was away, sessions began of which it doesn't know
 
     def leaving(self, syn: Syn, out_interface: int, now: float) -> Steps:
         """A SYN left the kernel by that interface."""
@@ -93,6 +94,7 @@ class Primary:
             return (yield from self._release(syn.frame, entry, outcome))
         offered = Offered(syn.frame, entry, interface, out_interface, now)
         if not desk.app_decides(now):
+            self.alone = True
             return (yield from self._without_app(offered, Outcome.RELEASED_ALONE))
         if len(self.pending) + len(self._clearing) >= MAX_PENDING:
             return (yield from self._without_app(offered, Outcome.RELEASED_FULL))
@@ -138,6 +140,7 @@ class Primary:
             if not away and now - offered.time < DECISION_TIME:
                 break
             del self.pending[offer_id]
+            self.alone |= away
             self._remember(offer_id, offered._replace(time=now))
             yield self._without_app(offered, Outcome.RELEASED_UNDECIDED)
         while self._clearing:

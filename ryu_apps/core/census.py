@@ -1,9 +1,10 @@
 """Asking a unit which sessions it really has, when there is reason to doubt what is known.
 
-That is when app or agent is new, or the agent lost events. What the unit has and the app doesn't
-know is adopted; what the app knows and the unit lacks has ended. As a frame of a census may be lost
-on its way (the switch limits what it queues for a controller: `do_send_packet_ins` in OVS's
-ofproto/connmgr.c), a session ends only when two censuses in a row lack it.
+That is when app or agent is new, the agent lost events, or sessions began while it didn't hear the
+app. What the unit has and the app doesn't know is adopted; what the app knows and the unit lacks
+has ended. As a frame of a census may be lost on its way (the switch limits what it queues for a
+controller: `do_send_packet_ins` in OVS's ofproto/connmgr.c), a session ends only when two censuses
+in a row lack it.
 
 The primary has an entry for every session of the cluster, so its census tells of all units'. What
 is adopted so for another unit may be long over there: that unit is asked, too.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from agents.config import parse
 from agents.core import Core
-from agents.core_facts import Steps, facts_of
+from agents.core_facts import INTERVAL, Steps, facts_of
 from agents.core_primary import LASTING
 from agents.ctexpect import GetExpectation
 from agents.ctnetlink import (
@@ -248,3 +248,18 @@ def drive(steps: Steps, *script: tuple[Request, Result]) -> Outcome:
 def run(steps: Iterable[Steps]) -> list[Outcome]:
     """Run steps that ask for nothing."""
     return [drive(each) for each in steps]
+
+
+def announced(scene: Scene) -> control.Announce:
+    """The announcement that is due by now."""
+    run(scene.core.tick(scene.now))
+    frames, _ = scene.core.take(scene.now)
+    messages = [control.parse(frame) for frame in frames]
+    (told,) = [control.announce(m) for m in messages if m.kind == control.ANNOUNCE]
+    return told
+
+
+def resynced(scene: Scene) -> int:
+    """How often a census has been called for, by the next announcement."""
+    scene.now += INTERVAL
+    return announced(scene).resync

@@ -26,23 +26,16 @@ from tests.unit.agent_scene import (
     REPLY,
     SELECTIVE,
     Scene,
+    announced,
     drive,
     entry,
     labels,
+    resynced,
     run,
 )
 from tests.unit.wire_frames import syn
 
 ROOT = Path(__file__).parents[2]
-
-
-def announced(scene: Scene) -> control.Announce:
-    """The announcement that is due by now."""
-    run(scene.core.tick(scene.now))
-    frames, _ = scene.core.take(scene.now)
-    messages = [control.parse(frame) for frame in frames]
-    (told,) = [control.announce(m) for m in messages if m.kind == control.ANNOUNCE]
-    return told
 
 
 # -- announcements
@@ -422,11 +415,6 @@ def test_a_long_census_goes_out_bit_by_bit() -> None:
 
 
 # -- what is lost
-
-
-def resynced(scene: Scene) -> int:
-    scene.now += INTERVAL
-    return announced(scene).resync
 
 
 def test_lost_events_call_for_a_census_but_not_for_many() -> None:

@@ -24,6 +24,7 @@ from tests.unit.agent_scene import (
     entry,
     frozen,
     known_to_be,
+    resynced,
     run,
 )
 
@@ -66,6 +67,39 @@ def test_all_waiting_syns_go_out_when_the_app_falls_silent() -> None:
     assert scene.frames() == [scene.leaving()] * 3
     scene.told()
     scene.offer(FOUND)
+
+
+def test_sessions_that_began_without_the_app_call_for_a_census_when_it_is_back() -> None:
+    scene = Scene().told()
+    scene.now += SILENT + 0.01
+    (steps,) = scene.given(scene.leaving())
+    assert drive(steps, FOUND, (OWN, 0)) == Outcome.RELEASED_ALONE
+    assert scene.frames() == [scene.leaving()]
+    assert resynced(scene) == 0
+    scene.told()
+    assert resynced(scene) == 1
+    scene.told()
+    assert resynced(scene) == 1
+
+
+def test_so_does_one_that_waited_for_its_decision_as_the_app_went() -> None:
+    scene = Scene().told()
+    scene.offer(FOUND)
+    scene.now += SILENT + 0.01
+    (steps,) = scene.core.tick(scene.now)
+    assert drive(steps, (OWN, 0)) == Outcome.RELEASED_UNDECIDED
+    assert scene.frames() == [scene.leaving()]
+    scene.told()
+    assert resynced(scene) == 1
+
+
+def test_an_app_that_is_only_late_knows_its_sessions() -> None:
+    scene = Scene().told()
+    scene.offer(FOUND)
+    assert undecided(scene) == Outcome.RELEASED_UNDECIDED
+    assert scene.frames() == [scene.leaving()]
+    scene.told()
+    assert resynced(scene) == 0
 
 
 @pytest.mark.parametrize("role", ["auxiliary", "none"])
