@@ -1,12 +1,16 @@
 """`script/bench [NAME...] [--json]`: what Synod costs, beside what it is compared with, in one run.
 
-Each benchmark measures, in a module of its own; here it gets a name, a table for a person, and the
-promises that its figures must keep. The exit code is 1 if one doesn't.
+Each benchmark measures, in a module of its own; here it gets a name. One that fails keeps none of
+the others from being measured, and what was measured is in a file as soon as it is there
+(`tests.bench.results`). Plots and flame graphs are made elsewhere: `tests.bench.plots`, `flames`.
 """
 
 import argparse
 import json
 import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -19,8 +23,11 @@ from tests.bench import (
     short_sessions,
 )
 from tests.bench.benchmark import Benchmark, Figures
+from tests.bench.machine import sentences
+from tests.bench.results import Results
 
 WIDTH = 132  # where no terminal says how wide it is
+ARTIFACTS = Path("artifacts")
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
 
@@ -32,14 +39,19 @@ BENCHMARKS = {
     "expectations": expectations_report.BENCHMARK,
     "failover": failover_report.BENCHMARK,
 }
+_MORE = """\
+also:
+  script/bench --plots FILE.json [FOLDER]   draw what was measured, into docs/performance
+  script/bench --profile [FOLDER]           flame graphs of app, agent and ovs-vswitchd
+
+The exit code is 1 if figures break a promise, 2 if something could not be measured.
+"""
 
 
 def show(benchmark: Benchmark, figures: Figures, promises: dict[str, bool]) -> None:
     """A table, and the promises below it."""
     heading, *rows = benchmark.rows(figures)
-    table = Table(title=benchmark.title, title_justify="left", box=None, header_style="dim")
-    for number, text in enumerate(heading):
-        table.add_column(text, justify="right" if number else "left", no_wrap=not number)
+    table = _table(heading, title=benchmark.title, title_justify="left")
     for row in rows:
         table.add_row(*row)
     out.print(table)
@@ -50,30 +62,100 @@ def show(benchmark: Benchmark, figures: Figures, promises: dict[str, bool]) -> N
     out.print()
 
 
+def show_list() -> None:
+    """What there is to measure, and how long that takes."""
+    table = _table(("", "minutes", "what is measured"))
+    table.columns[2].justify, table.columns[2].no_wrap = "left", False
+    for name, each in BENCHMARKS.items():
+        asked = " Only when asked for by name." if each.by_name else ""
+        table.add_row(name, f"{each.minutes:g}", f"{each.about or each.title}{asked}")
+    Console(highlight=False, width=out.width).print(table)
+
+
+def run(names: list[str], quick: bool, results: Results, show: Callable[..., None]) -> None:
+    """Measures each of these; the results have what it gave, or why it gave nothing."""
+    for number, name in enumerate(names, 1):
+        benchmark = BENCHMARKS[name]
+        _tell(f"[{number}/{len(names)}] {name}: {_duration(benchmark, quick)}")
+        results.begin(name)
+        try:
+            figures = _measurement(benchmark, quick)()
+            took = results.measured(name, figures)
+            promises = benchmark.promises(figures)
+            results.judged(name, promises)
+            show(benchmark, figures, promises)
+            _tell(f"[{number}/{len(names)}] {name}: measured in {took:.0f} s")
+        except Exception as error:  # whatever it is, the others are still measured
+            results.failed(name, traceback.format_exc())
+            _tell(f"{name} could not be measured: {type(error).__name__}: {error}")
+            _tell(f"  How it came to that: {results.file}. Alone: script/bench {name}")
+
+
+def chosen(asked: list[str], benchmarks: Mapping[str, Benchmark]) -> list[str]:
+    """The names to measure: those that were asked for, or all but those that take long. ValueError
+    for names that nothing has.
+    """
+    if unknown := sorted(set(asked) - set(benchmarks)):
+        raise ValueError(
+            f"no such benchmark: {', '.join(unknown)}. There are {', '.join(benchmarks)};"
+            " script/bench --list says what each measures"
+        )
+    return asked or [name for name, each in benchmarks.items() if not each.by_name]
+
+
 def main() -> int:
     """Measures what was asked for; by default all but what takes long."""
-    parser = argparse.ArgumentParser(prog="script/bench", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="script/bench",
+        description=__doc__.splitlines()[0],
+        epilog=_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--quick", action="store_true", help="failover: fewer kills, a minute")
+    parser.add_argument("--list", action="store_true", help="what each measures, and how long")
     options = parser.parse_args()
-    if unknown := set(options.names) - set(BENCHMARKS):
-        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
-    report: dict[str, Figures] = {}
-    usual = [name for name, each in BENCHMARKS.items() if not each.by_name]
-    for name in options.names or usual:
-        benchmark = BENCHMARKS[name]
-        if not options.json:
-            print(f"{name} ...", file=sys.stderr, flush=True)
-        quick = options.quick and benchmark.quick
-        figures = quick() if quick else benchmark.measure()
-        promises = benchmark.promises(figures)
-        report[name] = {"figures": figures, "promises": promises}
-        if not options.json:
-            show(benchmark, figures, promises)
+    if options.list:
+        show_list()
+        return 0
+    try:
+        names = chosen(options.names, BENCHMARKS)
+    except ValueError as error:
+        parser.error(str(error))
+    results = Results(ARTIFACTS)
+    for line in sentences(results.machine):
+        (_tell if options.json else out.print)(line)
+    try:
+        run(names, options.quick, results, (lambda *_: None) if options.json else show)
+    except KeyboardInterrupt:
+        _tell(f"stopped; what had been measured by then is in {results.file}")
+        return 130
     if options.json:
-        print(json.dumps(report, indent=2))
-    return 0 if all(all(each["promises"].values()) for each in report.values()) else 1
+        print(json.dumps(results.document(), indent=2))
+    _tell(f"what each round gave: {results.file}")
+    return results.exit_code
+
+
+def _measurement(benchmark: Benchmark, quick: bool) -> Callable[[], Figures]:
+    return (quick and benchmark.quick) or benchmark.measure
+
+
+def _duration(benchmark: Benchmark, quick: bool) -> str:
+    if quick and benchmark.quick:
+        return "with fewer repetitions"
+    return f"takes {benchmark.minutes:g} minutes or so" if benchmark.minutes else "measuring"
+
+
+def _table(heading: tuple[str, ...], **options: str) -> Table:
+    table = Table(box=None, header_style="dim", **options)  # type: ignore[arg-type]
+    for number, text in enumerate(heading):
+        table.add_column(text, justify="right" if number else "left", no_wrap=not number)
+    return table
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ plain JSON, with what each round gave, so that whoever has the file can read the
 figure means something beside its peer of the same run only: machines differ, and so do hours.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,13 @@ class Benchmark:
     quick: Callable[[], Figures] | None = None  # the same with fewer repetitions
     notes: Callable[[Figures], list[str]] = lambda _figures: []
     by_name: bool = False  # only when asked for by name: it takes long
+    about: str = ""  # what is measured against what, in a sentence: script/bench --list
+    minutes: float = 0  # that it takes on two cores, about
+
+
+def progress(text: str) -> None:
+    """A word to whoever waits for it, on standard error."""
+    print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def rates(figures: Figures, names: dict[str, str], key: str) -> Rows:

@@ -319,12 +319,13 @@ def _blocks(messages: list[bytes], size: int = 64) -> list[bytes]:
     return [b"".join(messages[at : at + size]) for at in range(0, len(messages), size)]
 
 
-def _measured(samples: list[tuple[float, float]]) -> dict[str, float]:
+def _measured(samples: list[tuple[float, float]]) -> dict[str, Any]:
     return {
         "per_cpu_second": round(statistics.median(cpu for cpu, _ in samples)),
         "per_second": round(statistics.median(wall for _, wall in samples)),
         "lowest": round(min(cpu for cpu, _ in samples)),
         "highest": round(max(cpu for cpu, _ in samples)),
+        "each": [round(cpu) for cpu, _ in samples],
     }
 
 

@@ -23,4 +23,7 @@ BENCHMARK = Benchmark(
             figures["bytes_a_session"] <= 300
         ),
     },
+    about="Decisions a second of the app on one core, against a textbook Ryu app that parses SYNs"
+    " and writes the same flows; bytes that a live session takes in the app.",
+    minutes=1,
 )

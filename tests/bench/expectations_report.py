@@ -49,4 +49,7 @@ BENCHMARK = Benchmark(
     expectations.measure,
     _rows,
     _promises,
+    about="After an FTP announcement, when the primary expects the data connection: told by its"
+    " auxiliary, against conntrackd's and other ways.",
+    minutes=2,
 )

@@ -22,8 +22,9 @@ from statistics import median
 from typing import Any
 
 from tests.bench import calm
+from tests.bench.benchmark import progress
 from tests.bench.cluster import Cluster
-from tests.bench.machine import describe, keep
+from tests.bench.machine import describe, new_file, write
 from tests.bench.routers import FASTEST, USUAL, Pair, Routers
 from topologies.app_log import until_deaths_count
 from topologies.lab import Lab
@@ -83,10 +84,13 @@ def measure(quick: bool = False) -> dict[str, Any]:
         _cluster(series, kills)
         for name, interval in (("usual", USUAL), ("fastest", FASTEST)):
             _routers(series, kills, name, interval)
-        raw["alarms"] = calm.measure(QUICK_MINUTES if quick else MINUTES)
+        minutes = QUICK_MINUTES if quick else MINUTES
+        progress(f"nothing is struck, all cores are busy: {minutes} minutes")
+        raw["alarms"] = calm.measure(minutes)
     finally:  # what was measured before something went wrong is kept, too
         raw["rounds"] = {name: each.rounds for name, each in series.items()}
-        file = keep(raw, Path("artifacts"))
+        file = new_file(Path("artifacts"), "failover")
+        write(raw, file)
     return {
         "machine": machine,
         "raw": str(file),
@@ -124,7 +128,8 @@ def _routers(series: dict[str, Series], kills: int, name: str, interval: float) 
 
 def _strike(series: dict[str, Series], paced: Paced, strike: Strike, times: int) -> None:
     found = series.setdefault(strike.name, Series(strike.name))
-    for _ in range(times):
+    for number in range(times):
+        progress(f"{strike.name}: {number + 1} of {times}")
         found.rounds.append(_round(paced, strike))
         strike.undo()
 
@@ -171,11 +176,12 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(_POLL)
 
 
-def _spread(values: list[float]) -> dict[str, float]:
+def _spread(values: list[float]) -> dict[str, Any]:
     return {
         "median": round(median(values), 1),
         "least": round(min(values), 1),
         "worst": round(max(values), 1),
+        "each": [round(value, 1) for value in values],
     }
 
 

@@ -124,4 +124,12 @@ def _promises(figures: Figures) -> dict[str, bool]:
     }
 
 
-BENCHMARK = Benchmark("Packets that any program of ours sees", measure, _rows, _promises)
+BENCHMARK = Benchmark(
+    "Packets that any program of ours sees",
+    measure,
+    _rows,
+    _promises,
+    about="How many packets any program of Synod's sees, of a large download and of short sessions."
+    " Counted, not timed.",
+    minutes=0.5,
+)

@@ -29,7 +29,8 @@ def broken(found: dict[str, Any]) -> list[str]:
 
 def test_a_stall_is_what_is_late_of_the_transfer_that_had_it_worst() -> None:
     found = Series("one", [round_(), round_(gaps_ms=[40.0, 540.0]), round_()]).figures()
-    assert found["stall_ms"] == {"median": 100.0, "least": 100.0, "worst": 500.0}
+    spread = {"median": 100.0, "least": 100.0, "worst": 500.0, "each": [100.0, 500.0, 100.0]}
+    assert found["stall_ms"] == spread
     assert found["undisturbed_ms"]["worst"] == 5.0
     assert (found["strikes"], found["transfers"], found["calls"]) == (3, 8, 6)
 
