@@ -2,7 +2,7 @@
 
 Each benchmark measures, in a module of its own; here it gets a name. One that fails keeps none of
 the others from being measured, and what was measured is in a file as soon as it is there
-(`tests.bench.results`). Plots and flame graphs are made elsewhere: `tests.bench.plots`, `flames`.
+(`tests.bench.results`). Plots and flame graphs are made elsewhere: `tests.bench.drawing`, `flames`.
 """
 
 import argparse
@@ -41,7 +41,7 @@ BENCHMARKS = {
 }
 _MORE = """\
 also:
-  script/bench --plots FILE.json [FOLDER]   draw what was measured, into docs/performance
+  script/bench --plots FILE.json...         draw what was measured, into docs/performance
   script/bench --profile [FOLDER]           flame graphs of app, agent and ovs-vswitchd
 
 The exit code is 1 if figures break a promise, 2 if something could not be measured.

@@ -88,7 +88,7 @@ def write(document: dict[str, Any], file: Path) -> None:
 def version(text: str) -> str | None:
     """The first that is named there."""
     found = _VERSION.search(text)
-    return found[0] if found else None
+    return found[0].rstrip(".") if found else None
 
 
 def said(argv: list[str]) -> str:

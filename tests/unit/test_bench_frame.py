@@ -107,6 +107,7 @@ def test_a_tool_is_named_with_its_version_and_left_out_if_it_is_not_there() -> N
     assert version("wrk debian/4.1.0-3+b2 [epoll] Copyright (C) 2012") == "4.1.0-3+b2"
     assert version("nftables v1.0.6 (Lester Gooch #5)") == "1.0.6"
     assert version("nginx version: nginx/1.22.1") == "1.22.1"
+    assert version("Connection tracking daemon v1.4.7. Licensed under GPLv2.") == "1.4.7"
     assert version("") is None
     assert said(["there-is-no-such-program"]) == ""
 

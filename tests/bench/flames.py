@@ -1,0 +1,195 @@
+"""`script/bench --profile [FOLDER]`: what the three hot programs spend their time on.
+
+Flame graphs of the app, and of the primary's agent and ovs-vswitchd, under the load of
+`script/bench sessions` (all served by the auxiliary), with either session table. Each is looked at
+in a run of its own, since to look costs: Python programs by py-spy, which stops them at each look
+(what they wait in for something to do is left out), ovs-vswitchd by perf. How much of a core each
+uses is measured before, with nobody looking.
+
+ovs-vswitchd as distributions ship it has no names of functions. One with names that stands first in
+PATH is used instead: docs/performance.md says how to make it.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.bench import flame_graph
+from tests.bench.benchmark import progress
+from tests.bench.flame_graph import Stacks
+from tests.bench.machine import describe, new_file, sentences, write
+from tests.bench.short_sessions import run_wrk
+from topologies import faults, registry
+from topologies.lab import Lab
+
+FOLDER = Path("docs/performance")
+TABLES = ("flows", "conntrack")
+PROGRAMS = {
+    "app": ("controller", "app", "the app"),
+    "agent": ("u1", "agent", "the primary's agent"),
+    "vswitchd": ("u1", "vswitchd", "the primary's ovs-vswitchd"),
+}
+SECONDS = {"perf": 10.0, "py-spy": 20.0}  # of each look
+_STEADY = 2.0  # seconds of load before it
+_PY_SPY = Path(sys.executable).with_name("py-spy")
+_PER_SECOND = {"py-spy": 400, "perf": 499}
+# Where the Python programs are when there is nothing to do.
+_WAITING = {"Hub.do_poll (eventlet/hubs/epolls.py)", "Agent.wait (agents/agent.py)"}
+_NAMELESS = 0.2  # of the samples: more, and a graph says nothing
+
+
+def main() -> int:
+    """Draws them all, and keeps what they were drawn from."""
+    parser = argparse.ArgumentParser(prog="script/bench --profile", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
+    folder = parser.parse_args().folder
+    if lacking := [text for text, there in _needs().items() if not there]:
+        print("\n".join(lacking), file=sys.stderr)
+        return 2
+    folder.mkdir(parents=True, exist_ok=True)
+    machine = describe()
+    kept: dict[str, Any] = {"machine": machine, "cores_used": {}, "folded": {}}
+    print("\n".join(sentences(machine)))
+    file = new_file(Path("artifacts"), "flames")
+    for table in TABLES:
+        with Lab(2, method="weighted-round-robin", weights=(0, 1), session_table=table) as lab:
+            progress(f"{table}: how much of a core each uses")
+            kept["cores_used"][table] = used = cores_used(lab)
+            for name, (_, _, text) in PROGRAMS.items():
+                progress(f"{table}: {text}")
+                stacks = look(lab, name)
+                kept["folded"][f"{name}-{table}"] = flame_graph.folded(stacks)
+                write(kept, file)
+                busy = sum(used[name].values())
+                title = f"{text}, session table {table}: {busy:.0%} of a core"
+                drawn = folder / f"flame-{name}-{table}.svg"
+                drawn.write_text(flame_graph.svg(stacks, title[0].upper() + title[1:]))
+                _tell(drawn, stacks)
+    print(f"folded stacks of all: {file}")
+    return 0
+
+
+def cores_used(lab: Lab) -> dict[str, dict[str, float]]:
+    """How much of a core each program uses under the load, with nobody looking: in itself, and in
+    the kernel on its behalf.
+    """
+    pids = {name: process_id(lab, name) for name in PROGRAMS}
+    seconds = SECONDS["perf"]
+    with load(lab, seconds):
+        before = {name: _cpu(pid) for name, pid in pids.items()}
+        time.sleep(seconds)  # the passing of time is what is measured
+        after = {name: _cpu(pid) for name, pid in pids.items()}
+    return {
+        name: {
+            where: round((now - then) / seconds, 3)
+            for where, now, then in zip(
+                ("itself", "kernel"), after[name], before[name], strict=True
+            )
+        }
+        for name in PROGRAMS
+    }
+
+
+def look(lab: Lab, name: str) -> Stacks:
+    """Samples of a program under the load."""
+    pid = process_id(lab, name)
+    file = lab.directory / f"{name}.sampled"
+    return _by_perf(lab, pid, file) if name == "vswitchd" else _by_py_spy(lab, pid, file)
+
+
+def _by_perf(lab: Lab, pid: int, file: Path) -> Stacks:
+    seconds = SECONDS["perf"]
+    with load(lab, seconds):
+        _run(
+            *("perf", "record", "--quiet", "-F", str(_PER_SECOND["perf"]), "-o", str(file)),
+            *("--call-graph", "dwarf,16384", "-p", str(pid), "--", "sleep", f"{seconds:g}"),
+        )
+    fields = ("-F", "comm,ip,sym,dso", "--no-inline")
+    return flame_graph.of_perf(_run("perf", "script", "-i", str(file), *fields))
+
+
+def _by_py_spy(lab: Lab, pid: int, file: Path) -> Stacks:
+    seconds = SECONDS["py-spy"]
+    with load(lab, seconds):
+        _run(
+            *(str(_PY_SPY), "record", "--nolineno", "--format", "raw", "--output", str(file)),
+            *("--rate", str(_PER_SECOND["py-spy"]), "--duration", f"{seconds:.0f}"),
+            *("--pid", str(pid)),
+        )
+    stacks = flame_graph.of_py_spy(file.read_text())
+    busy = {stack: count for stack, count in stacks.items() if stack[-1] not in _WAITING}
+    return flame_graph.without_common_root(Stacks(busy))
+
+
+@contextmanager
+def load(lab: Lab, seconds: float) -> Iterator[None]:
+    """Under as many short sessions as get through, once that is steady; not a second too short."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run_wrk, lab, round(seconds + 2 * _STEADY))
+        time.sleep(_STEADY)
+        yield
+        if running.done():
+            raise AssertionError(f"the load ended before the look did: {running.result()}")
+
+
+def process_id(lab: Lab, name: str) -> int:
+    """Of a program of the lab's, as this machine numbers it."""
+    host, program, text = PROGRAMS[name]
+    line = faults.program_named(lab.options, host, program).line
+    state = registry.read(registry.RUN / lab.options.name)
+    assert state is not None
+    shell = state.hosts[host]
+    network = os.stat(f"/proc/{state.init}/root/proc/{shell}/ns/net")
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            there = os.path.samestat(os.stat(path / "ns/net"), network)
+            words = (path / "cmdline").read_text().replace("\0", " ")
+        except OSError:  # it has ended meanwhile
+            continue
+        if there and line.match(words):
+            return int(path.name)
+    raise AssertionError(f"{text} doesn't run: {line.pattern}")
+
+
+def _tell(drawn: Path, stacks: Stacks) -> None:
+    print(f"{drawn}: {stacks.total():,} samples")
+    if flame_graph.share(stacks, ["in ovs-vswitchd"]) > _NAMELESS:
+        print(
+            "  this ovs-vswitchd has no names of functions: put one that has first in PATH"
+            " (docs/performance.md, Where the time goes)"
+        )
+
+
+def _needs() -> dict[str, bool]:
+    return {
+        "perf is not here: 'apt-get install linux-perf' (Ubuntu: linux-tools-generic)": (
+            shutil.which("perf") is not None
+        ),
+        "py-spy is not here: run 'script/bench --profile', which installs it": _PY_SPY.exists(),
+    }
+
+
+def _cpu(pid: int) -> tuple[float, float]:
+    """Seconds that a process has spent on a CPU: in itself, in the kernel (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = os.sysconf("SC_CLK_TCK")
+    return int(fields[11]) / ticks, int(fields[12]) / ticks
+
+
+def _run(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise AssertionError(f"{' '.join(argv)}: {done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
