@@ -13,13 +13,13 @@ from xml.sax.saxutils import escape
 Stacks = Counter[tuple[str, ...]]
 
 WIDTH, ROW, HEAD = 1200, 17, 44  # px
-_LETTER = 6.3  # px, of one at 11 px in a font of one width
+_LETTER = 6.7  # px, of one at 11 px in a font of one width
 _LEAST = 0.0015  # of all samples: narrower frames are not drawn
 _FONT = "ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 # Hue and saturation by what a function is; the lightness tells neighbours apart.
-_COLOURS = {"python": (38, 88), "kernel": (8, 68), "native": (205, 52)}
+_COLOURS = {"python": (38, 88), "kernel": (8, 68), "native": (205, 52), "all": (0, 0)}
 _KINDS = {"python": "Python", "native": "C", "kernel": "kernel"}
-_KERNEL = " [k]"
+_KERNEL, _ALL = " [k]", "all"
 
 _FRAME = re.compile(r"\s+[0-9a-f]+ (.*) \((.*)\)$")
 # How every program comes to its main function, and every one into the kernel: says nothing.
@@ -87,7 +87,7 @@ def svg(stacks: Stacks, title: str) -> str:
         f' font-family="{_FONT}" font-size="11" fill="#1b1f24">',
         f'<rect width="{WIDTH}" height="{height}" rx="6" fill="#fff"/>',
         f'<text x="10" y="18" font-size="14" font-weight="bold">{escape(title)}</text>',
-        *_legend(),
+        *_legend({_kind(frame) for stack in stacks for frame in stack[1:] or stack}),
     ]
     for level, start, count, name in _boxes(stacks):
         if count >= _LEAST * total:
@@ -98,7 +98,7 @@ def svg(stacks: Stacks, title: str) -> str:
 
 def _boxes(stacks: Stacks) -> Iterable[tuple[int, int, int, str]]:
     """Level, first sample, number of samples, name: of each frame that is called by the same."""
-    yield 0, 0, stacks.total(), "all"
+    yield 0, 0, stacks.total(), _ALL
     waiting = [(1, 0, sorted(stacks.items()))]
     while waiting:
         level, start, items = waiting.pop()
@@ -128,6 +128,8 @@ def _box(left: float, width: float, y: int, name: str, told: str) -> str:
 
 
 def _kind(name: str) -> str:
+    if name == _ALL:
+        return "all"
     if name.endswith(_KERNEL):
         return "kernel"
     return "python" if re.search(r"\(\S+\.pyx?\)$", name) else "native"
@@ -138,9 +140,10 @@ def _colour(name: str) -> str:
     return f"hsl({hue},{saturation}%,{66 + zlib.crc32(name.encode()) % 16}%)"
 
 
-def _legend() -> list[str]:
+def _legend(kinds: set[str]) -> list[str]:
     out = []
-    for place, (kind, text) in enumerate(_KINDS.items()):
+    there = {kind: text for kind, text in _KINDS.items() if kind in kinds}
+    for place, (kind, text) in enumerate(there.items()):
         hue, saturation = _COLOURS[kind]
         x = 10 + 80 * place
         out.append(
@@ -148,7 +151,7 @@ def _legend() -> list[str]:
         )
         out.append(f'<text x="{x + 16}" y="37">{text}</text>')
     width = "the wider, the more of the time; upwards, what it calls"
-    return [*out, f'<text x="260" y="37" fill="#57606a">{width}</text>']
+    return [*out, f'<text x="{10 + 80 * len(there)}" y="37" fill="#57606a">{width}</text>']
 
 
 def _perf_frame(line: str) -> str:
@@ -161,4 +164,6 @@ def _perf_frame(line: str) -> str:
         return ""
     if where.startswith("[kernel") or where.endswith(".ko"):
         return name + _KERNEL
-    return f"in {where}" if name == "[unknown]" else name
+    if name == "[unknown]":  # not even where it is: a frame that perf guessed at
+        return "" if where == "[unknown]" else f"in {where}"
+    return name

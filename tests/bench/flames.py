@@ -11,23 +11,22 @@ PATH is used instead: docs/performance.md says how to make it.
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.bench import flame_graph
 from tests.bench.benchmark import progress
+from tests.bench.cores_used import during, process_id
 from tests.bench.flame_graph import Stacks
 from tests.bench.machine import describe, new_file, sentences, write
-from tests.bench.short_sessions import run_wrk
-from topologies import faults, registry
+from tests.bench.short_sessions import parse_wrk, run_wrk
 from topologies.lab import Lab
 
 FOLDER = Path("docs/performance")
@@ -43,6 +42,31 @@ _PY_SPY = Path(sys.executable).with_name("py-spy")
 _PER_SECOND = {"py-spy": 400, "perf": 499}
 # Where the Python programs are when there is nothing to do.
 _WAITING = {"Hub.do_poll (eventlet/hubs/epolls.py)", "Agent.wait (agents/agent.py)"}
+# What the samples are told apart by, in words; a sample may be of several.
+PARTS = {
+    "app": {
+        "read from the switches": ["Sieve._read (*"],
+        "take agents' frames in, decide, say what is to be done": ["Controller.handle (*"],
+        "of these, choose a unit and remember the session": ["Controller._decide (*"],
+        "make messages of it": ["Encoder.encode (*"],
+        "write to the switches": ["Datapath._send_loop (*", "Connection._write (*"],
+    },
+    "agent": {
+        "ask conntrack, and wait for its answers": ["Conntrack.transact (*"],
+        "hand over what is decided": ["Primary.decided (*"],
+        "offer what is to be decided": ["Primary.leaving (*"],
+        "hear conntrack's events": ["Events.read (*"],
+        "read and write frames": ["Frames.read (*", "Frames.write (*", "Agent._write (*"],
+    },
+    "vswitchd": {
+        "revalidate cached flows": ["revalidator"],
+        "carry packets by cached flows": ["dp_netdev_process_rxq_port"],
+        "work out what becomes of packets that no cached flow has": ["upcall_cb", "handler"],
+        "do what the app says": ["connmgr_run"],
+        "free what is not used any more": ["urcu"],
+        "in the kernel, of all these": ["* [k]"],
+    },
+}
 _NAMELESS = 0.2  # of the samples: more, and a graph says nothing
 
 
@@ -63,44 +87,38 @@ def main() -> int:
         with Lab(2, method="weighted-round-robin", weights=(0, 1), session_table=table) as lab:
             progress(f"{table}: how much of a core each uses")
             kept["cores_used"][table] = used = cores_used(lab)
+            _tell_cores(used)
             for name, (_, _, text) in PROGRAMS.items():
                 progress(f"{table}: {text}")
                 stacks = look(lab, name)
                 kept["folded"][f"{name}-{table}"] = flame_graph.folded(stacks)
                 write(kept, file)
-                busy = sum(used[name].values())
+                busy = sum(used["cores"][name].values())
                 title = f"{text}, session table {table}: {busy:.0%} of a core"
+                title += f" at {used['sessions_per_second']:,} sessions a second"
                 drawn = folder / f"flame-{name}-{table}.svg"
                 drawn.write_text(flame_graph.svg(stacks, title[0].upper() + title[1:]))
-                _tell(drawn, stacks)
+                _tell(drawn, name, stacks)
     print(f"folded stacks of all: {file}")
     return 0
 
 
-def cores_used(lab: Lab) -> dict[str, dict[str, float]]:
-    """How much of a core each program uses under the load, with nobody looking: in itself, and in
-    the kernel on its behalf.
+def cores_used(lab: Lab) -> dict[str, Any]:
+    """How much of a core each program and each host uses under the load, with nobody looking; and
+    what that load is.
     """
-    pids = {name: process_id(lab, name) for name in PROGRAMS}
-    seconds = SECONDS["perf"]
-    with load(lab, seconds):
-        before = {name: _cpu(pid) for name, pid in pids.items()}
-        time.sleep(seconds)  # the passing of time is what is measured
-        after = {name: _cpu(pid) for name, pid in pids.items()}
-    return {
-        name: {
-            where: round((now - then) / seconds, 3)
-            for where, now, then in zip(
-                ("itself", "kernel"), after[name], before[name], strict=True
-            )
-        }
-        for name in PROGRAMS
-    }
+    pids = {name: process_id(lab, host, program) for name, (host, program, _) in PROGRAMS.items()}
+    with load(lab, SECONDS["perf"]) as running:
+        used = during(lab, pids, SECONDS["perf"])
+    requests, took, failed = parse_wrk(running.result())
+    assert not failed, f"{failed} sessions failed"
+    return {"sessions_per_second": round(requests / took), "cores": used}
 
 
 def look(lab: Lab, name: str) -> Stacks:
     """Samples of a program under the load."""
-    pid = process_id(lab, name)
+    host, program, _ = PROGRAMS[name]
+    pid = process_id(lab, host, program)
     file = lab.directory / f"{name}.sampled"
     return _by_perf(lab, pid, file) if name == "vswitchd" else _by_py_spy(lab, pid, file)
 
@@ -130,37 +148,27 @@ def _by_py_spy(lab: Lab, pid: int, file: Path) -> Stacks:
 
 
 @contextmanager
-def load(lab: Lab, seconds: float) -> Iterator[None]:
+def load(lab: Lab, seconds: float) -> Iterator[Future[str]]:
     """Under as many short sessions as get through, once that is steady; not a second too short."""
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run_wrk, lab, round(seconds + 2 * _STEADY))
         time.sleep(_STEADY)
-        yield
+        yield running
         if running.done():
             raise AssertionError(f"the load ended before the look did: {running.result()}")
 
 
-def process_id(lab: Lab, name: str) -> int:
-    """Of a program of the lab's, as this machine numbers it."""
-    host, program, text = PROGRAMS[name]
-    line = faults.program_named(lab.options, host, program).line
-    state = registry.read(registry.RUN / lab.options.name)
-    assert state is not None
-    shell = state.hosts[host]
-    network = os.stat(f"/proc/{state.init}/root/proc/{shell}/ns/net")
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            there = os.path.samestat(os.stat(path / "ns/net"), network)
-            words = (path / "cmdline").read_text().replace("\0", " ")
-        except OSError:  # it has ended meanwhile
-            continue
-        if there and line.match(words):
-            return int(path.name)
-    raise AssertionError(f"{text} doesn't run: {line.pattern}")
+def _tell_cores(used: dict[str, Any]) -> None:
+    print(f"{used['sessions_per_second']:,} sessions a second; cores used, in the kernel of that:")
+    for name, cores in used["cores"].items():
+        if sum(cores.values()) >= 0.01:
+            print(f"  {sum(cores.values()):5.2f} {cores['kernel']:5.2f}  {name}")
 
 
-def _tell(drawn: Path, stacks: Stacks) -> None:
-    print(f"{drawn}: {stacks.total():,} samples")
+def _tell(drawn: Path, name: str, stacks: Stacks) -> None:
+    print(f"{drawn}: {stacks.total():,} samples, of which")
+    for text, frames in PARTS[name].items():
+        print(f"  {flame_graph.share(stacks, frames):4.0%}  {text}")
     if flame_graph.share(stacks, ["in ovs-vswitchd"]) > _NAMELESS:
         print(
             "  this ovs-vswitchd has no names of functions: put one that has first in PATH"
@@ -175,13 +183,6 @@ def _needs() -> dict[str, bool]:
         ),
         "py-spy is not here: run 'script/bench --profile', which installs it": _PY_SPY.exists(),
     }
-
-
-def _cpu(pid: int) -> tuple[float, float]:
-    """Seconds that a process has spent on a CPU: in itself, in the kernel (proc(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = os.sysconf("SC_CLK_TCK")
-    return int(fields[11]) / ticks, int(fields[12]) / ticks
 
 
 def _run(*argv: str) -> str:

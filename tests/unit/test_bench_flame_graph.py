@@ -1,8 +1,11 @@
 """Stacks that were sampled: read, counted, drawn."""
 
+import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import ryu
 
 from tests.bench.flame_graph import (
     Stacks,
@@ -13,7 +16,9 @@ from tests.bench.flame_graph import (
     svg,
     without_common_root,
 )
+from tests.bench.flames import PARTS
 
+ROOT = Path(__file__).parents[2]
 PERF = """\
 handler12
 \tffffffff81e65d87 process_backlog ([kernel.kallsyms])
@@ -29,6 +34,7 @@ handler3
 ovs-vswitchd
 \t          1a0000 [unknown] (/usr/lib/openvswitch-switch/ovs-vswitchd)
 \t           270c4 main (/usr/sbin/ovs-vswitchd)
+\t               7 [unknown] ([unknown])
 
 """
 STACKS = Stacks(
@@ -90,7 +96,8 @@ def test_the_graph_is_sound_and_as_wide_as_the_samples() -> None:
     assert told["recv (b.py): 60.0% of 100 samples"] == 708
     assert told["write<T> (a.py): 20.0% of 100 samples"] == 236
     assert "An <agent>" in [each.text for each in root.iter(f"{space}text")]
-    assert len({group[1].get("fill", "").split(",")[0] for group in root.iter(f"{space}g")}) == 3
+    hues = {group[1].get("fill", "").split(",")[0] for group in root.iter(f"{space}g")}
+    assert hues == {"hsl(0", "hsl(38", "hsl(8"}  # all, Python, the kernel
 
 
 def test_the_same_stacks_give_the_same_bytes() -> None:
@@ -100,3 +107,13 @@ def test_the_same_stacks_give_the_same_bytes() -> None:
 
 def test_what_is_too_narrow_to_see_is_not_drawn() -> None:
     assert "rare" not in svg(STACKS + Stacks({("rare",): 1}) + Stacks({("common",): 1000}), "one")
+
+
+@pytest.mark.parametrize("program", ["app", "agent"])
+def test_what_samples_are_told_apart_by_is_there(program: str) -> None:
+    folders = [ROOT / "agents", ROOT / "ryu_apps", Path(ryu.__file__).parent / "controller"]
+    sources = [file.read_text() for folder in folders for file in folder.rglob("*.py")]
+    for name in (each for frames in PARTS[program].values() for each in frames):
+        place, _, function = name.removesuffix(" (*").partition(".")
+        of_it = re.compile(rf"^class {place}\b(?:(?!^class ).)*?^    def {function}\(", re.M | re.S)
+        assert any(of_it.search(source) for source in sources), f"nothing is called {name}"
