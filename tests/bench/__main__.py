@@ -64,11 +64,11 @@ def show(benchmark: Benchmark, figures: Figures, promises: dict[str, bool]) -> N
 
 def show_list() -> None:
     """What there is to measure, and how long that takes."""
-    table = _table(("", "minutes", "what is measured"))
+    table = _table(("", "takes about", "what is measured"))
     table.columns[2].justify, table.columns[2].no_wrap = "left", False
     for name, each in BENCHMARKS.items():
         asked = " Only when asked for by name." if each.by_name else ""
-        table.add_row(name, f"{each.minutes:g}", f"{each.about or each.title}{asked}")
+        table.add_row(name, _long(each.minutes), f"{each.about or each.title}{asked}")
     Console(highlight=False, width=out.width).print(table)
 
 
@@ -144,7 +144,11 @@ def _measurement(benchmark: Benchmark, quick: bool) -> Callable[[], Figures]:
 def _duration(benchmark: Benchmark, quick: bool) -> str:
     if quick and benchmark.quick:
         return "with fewer repetitions"
-    return f"takes {benchmark.minutes:g} minutes or so" if benchmark.minutes else "measuring"
+    return f"takes about {_long(benchmark.minutes)}" if benchmark.minutes else "measuring"
+
+
+def _long(minutes: float) -> str:
+    return f"{minutes * 60:.0f} s" if minutes < 1 else f"{minutes:g} min"
 
 
 def _table(heading: tuple[str, ...], **options: str) -> Table:

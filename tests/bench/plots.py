@@ -13,7 +13,15 @@ from tests.bench.benchmark import Figures
 from tests.bench.failover_report import AT_MOST, NAMES
 
 # Told apart by light and dark too, whatever colours a reader sees.
-OURS, PEER, TARGET = "#0969da", "#59636e", "#cf222e"
+OURS, OTHER, PEER, TARGET = "#0969da", "#bf5700", "#59636e", "#cf222e"
+
+_DOTS: dict[str, Any] = {
+    "marker": "o",
+    "linestyle": "",
+    "markersize": 4.5,
+    "alpha": 0.45,
+    "markeredgewidth": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,7 @@ def compare(axes: Any, unit: str, rows: Sequence[Row], log: bool = False) -> Non
     """A line for each contender: a dot for each round, a bar at the median, and its number."""
     for place, row in enumerate(rows):
         colour, middle = OURS if row.ours else PEER, median(row.values)
-        dots = {"marker": "o", "linestyle": "", "markersize": 4.5, "alpha": 0.45}
-        axes.plot(row.values, [place] * len(row.values), color=colour, markeredgewidth=0, **dots)
+        axes.plot(row.values, [place] * len(row.values), color=colour, **_DOTS)
         axes.plot([middle], [place], color=colour, marker="|", markersize=17, markeredgewidth=2.5)
         if row.target:
             axes.plot([row.target], [place], color=TARGET, marker="<", markersize=7)
@@ -68,46 +75,142 @@ def compare(axes: Any, unit: str, rows: Sequence[Row], log: bool = False) -> Non
 
 
 def _decisions(figures: Figures, axes: Sequence[Any]) -> None:
+    batched = f"Synod's, {figures['offers_a_batch']} a packet-in"
     rows = [
         Row("a textbook Ryu app", figures["textbook"]["each"], ours=False),
         Row("Synod's, an offer a packet-in", figures["single"]["each"], ours=True),
-        Row(
-            f"Synod's, {figures['offers_a_batch']} a packet-in",
-            figures["batched"]["each"],
-            ours=True,
-        ),
+        Row(batched, figures["batched"]["each"], ours=True),
     ]
     compare(axes[0], "decisions a second", rows, log=True)
 
 
 def _sessions(figures: Figures, axes: Sequence[Any]) -> None:
-    names = {
-        "gateway": "a plain gateway",
-        "cluster": "the auxiliary of two",
-        "flows": "the auxiliary of two, flows",
-        "conntrack": "the auxiliary of two, conntrack",
-    }
-    there = [name for name in names if name in figures]
-    rows = [Row(names[name], figures[name]["each"], name != "gateway") for name in there]
+    compare(
+        axes[0],
+        "sessions a second",
+        [
+            Row("a plain gateway", _rates(figures["gateway"]), ours=False),
+            Row("the auxiliary of two, conntrack", _rates(figures["conntrack"]), ours=True),
+            Row("the auxiliary of two, flows", _rates(figures["flows"]), ours=True),
+        ],
+    )
+
+
+def _live(figures: Figures, axes: Sequence[Any]) -> None:
+    rows = []
+    for table in ("conntrack", "flows"):
+        for live in (figures["few"], figures["many"]):
+            rates = _rates(figures[table][f"beside_{live}"])
+            rows.append(Row(f"{table}, beside {live:,}", rates, ours=live > figures["few"]))
     compare(axes[0], "sessions a second", rows)
 
 
+def _first_packet(figures: Figures, axes: Sequence[Any]) -> None:
+    percents = range(1, 100)
+    for on, (name, text) in zip(axes, _LOADS.items(), strict=True):
+        rate = max(each["sessions_per_second"] for each in figures[name].values())
+        for who, found in figures[name].items():
+            on.plot(found["percents_us"], percents, color=_WHO[who], label=who)
+        on.set_xscale("log")
+        on.set_title(f"{text}: {rate:,} sessions a second", loc="left", fontsize=10)
+        on.set_ylabel("% of SYNs")
+        on.xaxis.set_major_formatter("{x:,.0f}")
+        on.legend(loc="lower right", frameon=False)
+    axes[-1].set_xlabel("us from the client's device to the server's at most, logarithmic")
+
+
+def _throughput(figures: Figures, axes: Sequence[Any]) -> None:
+    units = {"megabits_per_second": "Mbit/s of one session", "packets_per_second": "packets/s"}
+    names = {
+        "primary": "the primary serves",
+        "conntrack": "an auxiliary, conntrack",
+        "flows": "an auxiliary, flows",
+    }
+    for on, (kind, unit) in zip(axes, units.items(), strict=True):
+        rows = [
+            Row(text, figures[kind][name]["each"], ours=name != "primary")
+            for name, text in names.items()
+        ]
+        compare(on, unit, rows)
+
+
+def _scaling(figures: Figures, axes: Sequence[Any]) -> None:
+    """The thin line: as many times one unit's as there are units."""
+    kinds = {"sessions_per_second": "sessions a second", "megabits_per_second": "Mbit/s"}
+    rules = {"rules": ("costly rules", OURS, "-"), "none": ("hardly any rules", PEER, "--")}
+    for on, (kind, text) in zip(axes, kinds.items(), strict=True):
+        units = [int(number) for number in figures[kind]["rules"]]
+        for name, (what, colour, style) in rules.items():
+            found = {int(number): each["each"] for number, each in figures[kind][name].items()}
+            one = median(found[1])
+            for number, values in found.items():
+                dots = [value / one for value in values]
+                on.plot([number] * len(dots), dots, color=colour, **_DOTS)
+            middles = [median(values) / one for values in found.values()]
+            on.plot([*found], middles, color=colour, linestyle=style, label=what)
+        on.plot(units, units, color=PEER, linewidth=0.6)
+        on.set_xticks(units)
+        on.set_ylabel("times one unit's")
+        on.set_title(text, loc="left", fontsize=10)
+        on.legend(loc="upper left", frameon=False)
+    axes[-1].set_xlabel("units")
+
+
+def _flood(figures: Figures, axes: Sequence[Any]) -> None:
+    rows = []
+    for name, text in {"slow": "an app that decides 300 a second", "usual": "the usual"}.items():
+        for when, beside in {"quiet": "no flood", "flooded": "flood"}.items():
+            times = [each[when]["percentile_99_ms"] for each in figures[name]["rounds"]]
+            rows.append(Row(f"{text}, {beside}", times, ours=when == "flooded"))
+    compare(axes[0], "ms", rows)
+
+
 def _failover(figures: Figures, axes: Sequence[Any]) -> None:
-    series = figures["series"]
     rows = [
-        Row(text, [max(1.0, each) for each in series[name]["stall_ms"]["each"]], *_of(name))
+        Row(
+            text,
+            [max(1.0, stall) for stall in figures["series"][name]["stall_ms"]["each"]],
+            ours=name.startswith("synod"),
+            target=AT_MOST.get(name, 0),
+        )
         for name, text in NAMES.items()
     ]
     compare(axes[0], "ms", rows, log=True)
 
 
-def _of(name: str) -> tuple[bool, float]:
-    return name.startswith("synod"), AT_MOST.get(name, 0)
+def _rates(found: Figures) -> list[float]:
+    rates: list[float] = found["rounds_sessions_per_second"]
+    return rates
 
+
+_LOADS = {
+    "idle": "Nearly idle",
+    "half_conntrack": "At half of conntrack's highest rate",
+    "half_flows": "At half of flows' highest rate",
+}
+_WHO = {"gateway": PEER, "conntrack": OURS, "flows": OTHER}
 
 PLOTS: dict[str, Plot] = {
     "decisions": Plot("Decisions of the app on one core", _decisions),
     "sessions": Plot("Whole short sessions", _sessions),
+    "first-packet": Plot(
+        "How long the first packet takes through the cluster",
+        _first_packet,
+        panels=3,
+        legend="how many of a hundred SYNs are through by then, all rounds together",
+    ),
+    "live": Plot("Short sessions beside few that live, and beside many", _live),
+    "throughput": Plot("What established sessions carry", _throughput, panels=2),
+    "scaling": Plot(
+        "What more units add, each of them capped",
+        _scaling,
+        panels=2,
+        legend="a dot for each round, a line through the medians; thin: as many times as units",
+    ),
+    "flood": Plot(
+        "99 of 100 new sessions are answered by then, beside a SYN flood and without",
+        _flood,
+    ),
     "failover": Plot(
         "The longest that any session waits for bytes that are due",
         _failover,

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from tests.bench.__main__ import BENCHMARKS
 from tests.bench.failover_report import AT_MOST, NAMES
 from tests.bench.plots import OURS, PEER, PLOTS, TARGET, Row, compare
 
@@ -26,6 +25,10 @@ class Axes:
         return [list(a[0]) for what, a, o in self.told if what == "plot" and o["color"] == colour]
 
 
+def rates(value: float) -> dict[str, Any]:
+    return {"rounds_sessions_per_second": [value]}
+
+
 def drawn(name: str, figures: dict[str, Any]) -> Axes:
     axes = Axes()
     PLOTS[name].draw(figures, [axes])
@@ -43,10 +46,6 @@ def test_a_contender_is_all_its_rounds_its_median_and_what_it_should_reach() -> 
     assert axes.of("set_xlabel") == [("ms",)]
 
 
-def test_every_plot_is_of_a_benchmark() -> None:
-    assert [name for name in PLOTS if name not in BENCHMARKS] == []
-
-
 def test_decisions_are_beside_the_textbooks() -> None:
     each = {name: {"each": [value]} for value, name in enumerate(("textbook", "single", "batched"))}
     axes = drawn("decisions", {"offers_a_batch": 46, **each})
@@ -55,11 +54,57 @@ def test_decisions_are_beside_the_textbooks() -> None:
 
 
 def test_sessions_of_either_table_are_beside_the_gateways() -> None:
-    axes = drawn("sessions", {"gateway": {"each": [4]}, "cluster": {"each": [1]}})
+    axes = drawn("sessions", {"gateway": rates(4), "conntrack": rates(2), "flows": rates(1)})
     assert axes.drawn(PEER) == [[4], [4]]
-    both = {name: {"each": [value]} for name, value in (("flows", 1), ("conntrack", 2))}
-    axes = drawn("sessions", {"gateway": {"each": [4]}, **both})
-    assert axes.drawn(OURS) == [[1], [1], [2], [2]]
+    assert axes.drawn(OURS) == [[2], [2], [1], [1]]
+
+
+def test_rates_beside_many_are_beside_those_beside_few() -> None:
+    tables = {
+        table: {"beside_10": rates(place), "beside_99": rates(place + 10)}
+        for place, table in enumerate(("conntrack", "flows"))
+    }
+    axes = drawn("live", {"few": 10, "many": 99, **tables})
+    assert axes.drawn(PEER) == [[0], [0], [1], [1]]
+    assert axes.drawn(OURS) == [[10], [10], [11], [11]]
+
+
+def test_the_first_packet_is_a_curve_for_each_contender_at_each_rate() -> None:
+    found = {"sessions_per_second": 1234, "percents_us": list(range(99))}
+    loads = ("idle", "half_conntrack", "half_flows")
+    figures = {load: {"gateway": found, load.removeprefix("half_"): found} for load in loads}
+    figures["idle"] = {"gateway": found, "conntrack": found, "flows": found}
+    panels = [Axes(), Axes(), Axes()]
+    PLOTS["first-packet"].draw(figures, panels)
+    assert [len(each.of("plot")) for each in panels] == [3, 2, 2]
+    assert "1,234 sessions a second" in panels[0].of("set_title")[0][0]
+
+
+def test_throughput_is_a_panel_for_each_kind() -> None:
+    each = {name: {"each": [value]} for value, name in enumerate(("primary", "flows", "conntrack"))}
+    panels = [Axes(), Axes()]
+    PLOTS["throughput"].draw({"megabits_per_second": each, "packets_per_second": each}, panels)
+    assert [panel.drawn(PEER) for panel in panels] == [[[0], [0]]] * 2
+    assert [panel.drawn(OURS) for panel in panels] == [[[2], [2], [1], [1]]] * 2
+
+
+def test_scaling_is_how_many_times_one_units() -> None:
+    grown = {"1": {"each": [10, 12, 11]}, "2": {"each": [22, 33]}}
+    flat = {"1": {"each": [4]}, "2": {"each": [2]}}
+    kinds = ("sessions_per_second", "megabits_per_second")
+    panels = [Axes(), Axes()]
+    PLOTS["scaling"].draw({kind: {"rules": grown, "none": flat} for kind in kinds}, panels)
+    for panel in panels:
+        lines = [args[1] for args in panel.of("plot")]
+        assert lines[:3] == [[10 / 11, 12 / 11, 1], [2, 3], [1, 2.5]]
+        assert lines[3:] == [[1], [0.5], [1, 0.5], [1, 2]]
+
+
+def test_a_flood_is_beside_none() -> None:
+    rounds = [{"quiet": {"percentile_99_ms": 5}, "flooded": {"percentile_99_ms": 50}}]
+    axes = drawn("flood", {"slow": {"rounds": rounds}, "usual": {"rounds": rounds}})
+    assert axes.drawn(PEER) == [[5], [5]] * 2
+    assert axes.drawn(OURS) == [[50], [50]] * 2
 
 
 def test_every_kind_of_failure_has_all_its_stalls_and_its_promise() -> None:
@@ -72,5 +117,5 @@ def test_every_kind_of_failure_has_all_its_stalls_and_its_promise() -> None:
 
 
 def test_figures_that_are_not_there_are_named() -> None:
-    with pytest.raises(KeyError, match="each"):
+    with pytest.raises(KeyError, match="rounds_sessions_per_second"):
         drawn("sessions", {"gateway": {"per_second": 4300}})
