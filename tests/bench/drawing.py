@@ -114,7 +114,7 @@ def draw(name: str, result: dict[str, Any], machine: dict[str, Any], folder: Pat
     figure.suptitle(plot.title, x=_LEFT, y=1 - 0.1 / height, ha="left", weight="bold", size=11.5)
     figure.text(_LEFT, 1 - 0.36 / height, plot.legend, va="top", size=9, color=_DIM)
     figure.supxlabel(_origin(machine), x=_LEFT, ha="left", size=8, color=_DIM)
-    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - _HEAD / height))
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - _HEAD / height), w_pad=0.1)
     # No date and no version of the library: they would change with nothing else changed.
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return file

@@ -83,11 +83,15 @@ def main() -> int:
     kept: dict[str, Any] = {"machine": machine, "cores_used": {}, "folded": {}}
     print("\n".join(sentences(machine)))
     file = new_file(Path("artifacts"), "flames")
+    with Lab(1) as lab:
+        progress("a plain gateway: how much of a core each uses")
+        kept["cores_used"]["gateway"] = used = cores_used(lab)
+        _tell_cores("a plain gateway", used)
     for table in TABLES:
         with Lab(2, method="weighted-round-robin", weights=(0, 1), session_table=table) as lab:
             progress(f"{table}: how much of a core each uses")
             kept["cores_used"][table] = used = cores_used(lab)
-            _tell_cores(used)
+            _tell_cores(f"all by the auxiliary, {table}", used)
             for name, (_, _, text) in PROGRAMS.items():
                 progress(f"{table}: {text}")
                 stacks = look(lab, name)
@@ -158,11 +162,13 @@ def load(lab: Lab, seconds: float) -> Iterator[Future[str]]:
             raise AssertionError(f"the load ended before the look did: {running.result()}")
 
 
-def _tell_cores(used: dict[str, Any]) -> None:
-    print(f"{used['sessions_per_second']:,} sessions a second; cores used, in the kernel of that:")
+def _tell_cores(who: str, used: dict[str, Any]) -> None:
+    rate = used["sessions_per_second"]
+    print(f"{who}: {rate:,} sessions a second; cores, in the kernel of that, us a session")
     for name, cores in used["cores"].items():
-        if sum(cores.values()) >= 0.01:
-            print(f"  {sum(cores.values()):5.2f} {cores['kernel']:5.2f}  {name}")
+        all_ = sum(cores.values())
+        if all_ >= 0.01:
+            print(f"  {all_:5.2f} {cores['kernel']:5.2f} {all_ / rate * 1e6:6.0f}  {name}")
 
 
 def _tell(drawn: Path, name: str, stacks: Stacks) -> None:
