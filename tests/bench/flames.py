@@ -49,6 +49,7 @@ PARTS = {
         "take agents' frames in, decide, say what is to be done": ["Controller.handle (*"],
         "of these, choose a unit and remember the session": ["Controller._decide (*"],
         "make messages of it": ["Encoder.encode (*"],
+        "be woken, set and hear timers": ["BaseHub.run (*"],
         "write to the switches": ["Datapath._send_loop (*", "Connection._write (*"],
     },
     "agent": {
@@ -63,6 +64,8 @@ PARTS = {
         "carry packets by cached flows": ["dp_netdev_process_rxq_port"],
         "work out what becomes of packets that no cached flow has": ["upcall_cb", "handler"],
         "do what the app says": ["connmgr_run"],
+        # ofproto-dpif.c: run() walks all that may expire after each round of the revalidators.
+        "see which flows are over": ["run"],
         "free what is not used any more": ["urcu"],
         "in the kernel, of all these": ["* [k]"],
     },

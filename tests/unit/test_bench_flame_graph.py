@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import eventlet
 import pytest
 import ryu
 
@@ -111,7 +112,13 @@ def test_what_is_too_narrow_to_see_is_not_drawn() -> None:
 
 @pytest.mark.parametrize("program", ["app", "agent"])
 def test_what_samples_are_told_apart_by_is_there(program: str) -> None:
-    folders = [ROOT / "agents", ROOT / "ryu_apps", Path(ryu.__file__).parent / "controller"]
+    libraries = [Path(each.__file__).parent for each in (ryu, eventlet)]
+    folders = [
+        ROOT / "agents",
+        ROOT / "ryu_apps",
+        libraries[0] / "controller",
+        libraries[1] / "hubs",
+    ]
     sources = [file.read_text() for folder in folders for file in folder.rglob("*.py")]
     for name in (each for frames in PARTS[program].values() for each in frames):
         place, _, function = name.removesuffix(" (*").partition(".")
