@@ -64,8 +64,9 @@ PARTS = {
         "carry packets by cached flows": ["dp_netdev_process_rxq_port"],
         "work out what becomes of packets that no cached flow has": ["upcall_cb", "handler"],
         "do what the app says": ["connmgr_run"],
+        "go to sleep and wake up": ["poll_block"],
         # ofproto-dpif.c: run() walks all that may expire after each round of the revalidators.
-        "see which flows are over": ["run"],
+        "tell the app, and see which flows are over": ["run"],
         "free what is not used any more": ["urcu"],
         "in the kernel, of all these": ["* [k]"],
     },
