@@ -6,7 +6,6 @@ is a table in `tests.bench.plots`.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from tests.bench.failover import Series
+from tests.bench.benchmark import Figures
 from tests.bench.plots import PLOTS
+from tests.bench.results import Unreadable, figures_of, read
 
 FOLDER = Path("docs/performance")
 _WIDE, _HEAD, _ROW, _AROUND = 8.4, 0.62, 0.32, 0.75  # inches: all, title, a contender, an axis
@@ -46,10 +46,6 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-class Unreadable(Exception):
-    """Why a file, or a benchmark in it, can't be drawn, and what to do."""
-
-
 def main() -> int:
     """Draws what there is; 2 if something could not be drawn."""
     parser = argparse.ArgumentParser(prog="script/bench --plots", description=__doc__)
@@ -66,43 +62,25 @@ def main() -> int:
             print(error, file=sys.stderr)
             bad += 1
             continue
-        for name, result in measured.items():
+        if missing := sorted(set(measured) - set(PLOTS)):
+            print(f"{file}: no plot is made of {', '.join(missing)}", file=sys.stderr)
+        for name in (each for each in measured if each in PLOTS):
             try:
-                print(draw(name, result, machine, options.into))
+                print(draw(name, figures_of(name, measured), machine, options.into))
             except Unreadable as error:
                 print(f"{name}: {error}", file=sys.stderr)
                 bad += 1
     return 2 if bad else 0
 
 
-def read(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """The machine, and by benchmark what it gave, of those that have a plot."""
-    try:
-        document = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise Unreadable(f"{file}: {error}: give a file that script/bench has kept") from error
-    if "rounds" in document and "alarms" in document:
-        series = {name: Series(name, found) for name, found in document["rounds"].items() if found}
-        figures = {"series": {name: each.figures() for name, each in series.items()}}
-        return document["machine"], {"failover": {"figures": figures}}
-    if "benchmarks" not in document:
-        raise Unreadable(f"{file} has no benchmarks: give a file that script/bench has kept")
-    measured = document["benchmarks"]
-    if missing := sorted(set(measured) - set(PLOTS)):
-        print(f"{file}: no plot is made of {', '.join(missing)}", file=sys.stderr)
-    return document["machine"], {name: measured[name] for name in measured if name in PLOTS}
-
-
-def draw(name: str, result: dict[str, Any], machine: dict[str, Any], folder: Path) -> Path:
-    """One benchmark's plot. Unreadable if its figures aren't there."""
-    if "figures" not in result:
-        raise Unreadable(f"it could not be measured then. Again: script/bench {name}")
+def draw(name: str, figures: Figures, machine: dict[str, Any], folder: Path) -> Path:
+    """One benchmark's plot. Unreadable if it needs figures that aren't there."""
     file = folder / f"{name}.svg"
     plot = PLOTS[name]
     figure = Figure(layout="constrained")
     panels = list(figure.subplots(plot.panels, 1, squeeze=False)[:, 0])
     try:
-        plot.draw(result["figures"], panels)
+        plot.draw(figures, panels)
     except KeyError as error:
         raise Unreadable(
             f"no figure {error} in that file, which may be of another version."

@@ -2,14 +2,17 @@
 
     {"machine": {...}, "benchmarks": {"sessions": {"figures": {...}, "promises": {...}, ...}}}
 
-Of a benchmark that failed there is an `error` instead of figures. Nothing is judged here.
+Of a benchmark that failed there is an `error` instead of figures. Nothing is judged here. It reads
+such files, too, for those who draw.
 """
 
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 from tests.bench.benchmark import Figures
+from tests.bench.failover import Series
 from tests.bench.machine import describe, load_average, new_file, now, write
 
 
@@ -56,3 +59,32 @@ class Results:
     def _add(self, name: str, **what: Any) -> None:
         self.benchmarks[name].update(what)
         write(self.document(), self.file)
+
+
+class Unreadable(Exception):
+    """Why a file, or a benchmark in it, gives no figures, and what to do."""
+
+
+def read(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of a file that a run has kept: the machine, and what each benchmark gave. The file that
+    failover keeps of its rounds will do, too.
+    """
+    try:
+        document = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"{file}: {error}: give a file that script/bench has kept") from error
+    if "rounds" in document and "alarms" in document:
+        series = {name: Series(name, found) for name, found in document["rounds"].items() if found}
+        figures = {"series": {name: each.figures() for name, each in series.items()}}
+        return document["machine"], {"failover": {"figures": figures}}
+    if "benchmarks" not in document:
+        raise Unreadable(f"{file} has no benchmarks: give a file that script/bench has kept")
+    return document["machine"], document["benchmarks"]
+
+
+def figures_of(name: str, measured: dict[str, Any]) -> Figures:
+    """What a benchmark measured. Unreadable if it failed."""
+    if "figures" not in measured[name]:
+        raise Unreadable(f"it could not be measured then. Again: script/bench {name}")
+    figures: Figures = measured[name]["figures"]
+    return figures

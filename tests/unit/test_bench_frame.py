@@ -9,7 +9,7 @@ import pytest
 from tests.bench import __main__ as frame
 from tests.bench.benchmark import Benchmark
 from tests.bench.machine import describe, said, sentences, version
-from tests.bench.results import Results
+from tests.bench.results import Results, Unreadable, figures_of, read
 
 
 def benchmark(figures: dict[str, Any] | None = None, **options: Any) -> Benchmark:
@@ -117,3 +117,33 @@ def test_a_busy_machine_is_warned_of() -> None:
     assert any("wrk 4.1.0" in line for line in sentences(machine))
     assert not any("busy" in line for line in sentences(machine))
     assert any("busy" in line for line in sentences({**machine, "load_average": [1.5, 0, 0]}))
+
+
+def test_what_was_kept_is_read_again(monkeypatch: pytest.MonkeyPatch, results: Results) -> None:
+    run(monkeypatch, results, sound=benchmark({"rate": 2}), broken=benchmark())
+    machine, measured = read(results.file)
+    assert machine == results.machine
+    assert figures_of("sound", measured) == {"rate": 2}
+    with pytest.raises(Unreadable, match="Again: script/bench broken"):
+        figures_of("broken", measured)
+
+
+def test_a_failovers_rounds_are_figures_too(tmp_path: Path) -> None:
+    one = {"undisturbed_ms": 45.0, "gaps_ms": [60.0, 140.0], "lost": 0, "corrupt": 0}
+    rounds = {"synod_drained": [{**one, "calls_ms": [3.0], "refused": []}], "synod_promoted": []}
+    file = tmp_path / "failover.json"
+    file.write_text(json.dumps({"machine": {"cores": 2}, "rounds": rounds, "alarms": {}}))
+    machine, measured = read(file)
+    series = figures_of("failover", measured)["series"]
+    assert machine == {"cores": 2}
+    assert series["synod_drained"]["stall_ms"]["each"] == [100.0]
+    assert "synod_promoted" not in series  # it came to an end before
+
+
+@pytest.mark.parametrize("text", [None, "not JSON", '{"figures": 1}'])
+def test_what_is_no_such_file_is_said(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "some.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(Unreadable, match=r"some\.json.* give a file that script/bench has kept"):
+        read(file)
