@@ -96,6 +96,9 @@ def test_the_graph_is_sound_and_as_wide_as_the_samples() -> None:
     assert told["read (a.py): 80.0% of 100 samples"] == 944
     assert told["recv (b.py): 60.0% of 100 samples"] == 708
     assert told["write<T> (a.py): 20.0% of 100 samples"] == 236
+    left = {group[0].text: float(group[1].get("x", "0")) for group in root.iter(f"{space}g")}
+    assert left["read (a.py): 80.0% of 100 samples"] == 10
+    assert left["write<T> (a.py): 20.0% of 100 samples"] == 10 + 944
     assert "An <agent>" in [each.text for each in root.iter(f"{space}text")]
     hues = {group[1].get("fill", "").split(",")[0] for group in root.iter(f"{space}g")}
     assert hues == {"hsl(0", "hsl(38", "hsl(8"}  # all, Python, the kernel
