@@ -21,6 +21,7 @@ from tests.bench import (
     failover_report,
     python_path,
     short_sessions,
+    throughput,
 )
 from tests.bench.benchmark import Benchmark, Figures
 from tests.bench.machine import sentences
@@ -35,6 +36,7 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 BENCHMARKS = {
     "decisions": decisions_report.BENCHMARK,
     "sessions": short_sessions.BENCHMARK,
+    "throughput": throughput.BENCHMARK,
     "packets": python_path.BENCHMARK,
     "expectations": expectations_report.BENCHMARK,
     "failover": failover_report.BENCHMARK,
