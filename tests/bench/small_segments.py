@@ -138,4 +138,5 @@ def main(address: str, port: int, sessions: int, seconds: float, pid: int) -> No
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:4]), float(sys.argv[4]), int(sys.argv[5]))
+    _, address, port, sessions, seconds, pid = sys.argv
+    main(address, int(port), int(sessions), float(seconds), int(pid))

@@ -1,0 +1,161 @@
+"""Does another unit help? Clusters of one to four units, each of which has a fifth of a core.
+
+A unit's programs and its kernel's work on packets share that fifth (`capped` says what is capped).
+On each, the user's rules compare the first bytes of every packet that has any with thousands of
+values, one rule each: a list of signatures, and the work that a cluster is there to share. Beside
+it, the same without these rules: then there is hardly anything to share, and the primary, which
+sends on all packets of the others, has as much to do for a session as they.
+
+In turns, wrk opens sessions for a file of 32 kB, one each, and has 16 sessions download without an
+end. All units are chosen equally often. The session table is `conntrack`.
+"""
+
+import re
+import statistics
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from tests.bench.benchmark import Benchmark, Figures, Rows
+from tests.bench.capped import Cap
+from tests.bench.short_sessions import parse_wrk
+from topologies.cluster import NETWORKS
+from topologies.lab import Lab
+from topologies.recipe import DEFAULT_RULES
+
+SHARE = 0.2  # of a core
+UNITS = (1, 2, 3, 4)
+SIGNATURES = 10_000
+TOGETHER, DOWNLOADS = 64, 16  # sessions at a time
+SIZE = 32 << 10  # bytes
+LEAST = 0.8  # of what one unit does, for each that is added
+_KINDS = {
+    "sessions_per_second": "sessions a second",
+    "megabits_per_second": "16 sessions together, Mbit/s",
+}
+_RULES = {"rules": "with costly rules", "none": "without"}
+_SERVER = NETWORKS[1].host_address.partition("/")[0]
+_READ = re.compile(r", ([\d.]+)(KB|MB|GB) read")
+_SIZES = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}  # format_binary() in wrk's units.c
+
+
+def signatures() -> str:
+    """The user's rules: all packets that are longer than headers are compared with each value."""
+    # Behind 20 bytes of header and 12 of timestamps come the first data: bit 256.
+    rules = "\n".join(
+        f"        @th,256,64 0x{0xFEED000000000000 + each:016x} counter drop"
+        for each in range(SIGNATURES)
+    )
+    return f"""\
+table ip signatures {{
+    chain list {{
+{rules}
+    }}
+    chain forward {{
+        type filter hook forward priority filter; policy accept;
+        ip protocol tcp ip length > 80 jump list
+    }}
+}}
+"""
+
+
+def measure(rounds: int = 5, seconds: int = 2, units: Sequence[int] = UNITS) -> dict[str, Any]:
+    """Medians of so many rounds, for each number of units and either set of rules."""
+    found: dict[str, Any] = {kind: {name: {} for name in _RULES} for kind in _KINDS}
+    failed, used = 0, {}
+    for name in _RULES:
+        for number in units:
+            each, more, spent = _measured(number, name, rounds, seconds)
+            failed, used[f"{name}, {number}"] = failed + more, spent
+            for kind, values in each.items():
+                found[kind][name][str(number)] = _spread(values)
+    for kind in _KINDS:
+        for name in _RULES:
+            _compare(found[kind][name])
+    return {
+        "rounds": rounds,
+        "seconds": seconds,
+        "share_of_a_core": SHARE,
+        "signatures": SIGNATURES,
+        "cores_used": used,
+        "failed": failed,
+        **found,
+    }
+
+
+def _measured(
+    units: int, rules: str, rounds: int, seconds: int
+) -> tuple[dict[str, list[float]], int, list[float]]:
+    """What a cluster of so many does, in each round; failures; cores that each unit has used."""
+    text = DEFAULT_RULES + (signatures() if rules == "rules" else "")
+    values: dict[str, list[float]] = {kind: [] for kind in _KINDS}
+    failed, spent = 0, [0.0] * units
+    with ExitStack() as stack:
+        lab = stack.enter_context(Lab(units, session_table="conntrack", rules=text))
+        pages = lab.directory / "web" / "server" / "pages"
+        (pages / "32k").write_bytes(bytes(SIZE))
+        # A capped unit's queue is to hold some of a download, and not seconds of it.
+        lab.run("client", ["sysctl", "-q", "-w", "net.ipv4.tcp_rmem=4096 65536 65536"])
+        caps = [stack.enter_context(Cap(lab, f"u{number}", SHARE)) for number in lab.units]
+        lab.wait_whole()
+        for turn in range(rounds + 1):
+            before = [cap.used() for cap in caps]
+            short = _wrk(lab, seconds, TOGETHER, "32k", "-H", "Connection: close")
+            spent = [cap.used() - was for cap, was in zip(caps, before, strict=True)]
+            long = _wrk(lab, seconds, DOWNLOADS, "1M")
+            failed += short[2] + long[2]
+            if turn:  # the first warms up
+                values["sessions_per_second"].append(short[0])
+                values["megabits_per_second"].append(long[1])
+    return values, failed, [round(each / seconds, 3) for each in spent]
+
+
+def _wrk(lab: Lab, seconds: int, together: int, page: str, *more: str) -> tuple[float, float, int]:
+    """Requests a second, Mbit/s, failures."""
+    load = ["wrk", "-t1", f"-c{together}", f"-d{seconds}s", "--timeout", "10s", *more]
+    text = lab.run("client", [*load, f"http://{_SERVER}/{page}"]).stdout
+    requests, took, failed = parse_wrk(text)
+    size = _READ.search(text)
+    assert size, text
+    return requests / took, float(size[1]) * _SIZES[size[2]] * 8 / 1e6 / took, failed
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    return {
+        "median": round(statistics.median(values), 1),
+        "lowest": round(min(values), 1),
+        "highest": round(max(values), 1),
+        "each": [round(value, 1) for value in values],
+    }
+
+
+def _compare(found: dict[str, Any]) -> None:
+    """How much of one unit's figure each added unit adds."""
+    one = found["1"]["median"]
+    for number, figures in found.items():
+        if number != "1":
+            added = (figures["median"] / one - 1) / (int(number) - 1)
+            figures["per_added_unit"] = round(added, 3)
+
+
+def _rows(figures: Figures) -> Rows:
+    rows: Rows = [("", "median", "lowest", "highest", "each added unit adds")]
+    for kind, text in _KINDS.items():
+        for name, which in _RULES.items():
+            for number, found in figures[kind][name].items():
+                numbers = (f"{found[each]:,}" for each in ("median", "lowest", "highest"))
+                added = str(found.get("per_added_unit", ""))
+                rows.append((f"{text}, {which}: {number}", *numbers, added))
+    return rows
+
+
+def _promises(figures: Figures) -> dict[str, bool]:
+    promises = {"no session failed": not figures["failed"]}
+    for kind, text in _KINDS.items():
+        added = [each.get("per_added_unit", 1) for each in figures[kind]["rules"].values()]
+        said = f"{text}, with costly rules: each added unit adds at least {LEAST}: {min(added)}"
+        promises[said] = min(added) >= LEAST
+    return promises
+
+
+BENCHMARK = Benchmark("What more units add", measure, _rows, _promises)
