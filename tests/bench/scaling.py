@@ -48,12 +48,12 @@ def signatures() -> str:
     )
     return f"""\
 table ip signatures {{
-    chain list {{
+    chain inspect {{
 {rules}
     }}
     chain forward {{
         type filter hook forward priority filter; policy accept;
-        ip protocol tcp ip length > 80 jump list
+        ip protocol tcp ip length > 80 jump inspect
     }}
 }}
 """
