@@ -87,7 +87,7 @@ def _with(name: str, rounds: int) -> list[dict[str, Any]]:
         if name == "slow":
             stack.enter_context(slowed(lab))
         paced = stack.enter_context(Paced(lab))
-        return [_round(lab, paced) for _ in range(rounds)]
+        return [_round(lab, paced, 2000 + each) for each in range(rounds)]
 
 
 @contextmanager
@@ -113,15 +113,17 @@ def slowed(lab: Lab) -> Iterator[None]:
         app.wait()
 
 
-def _round(lab: Lab, paced: Paced) -> dict[str, Any]:
-    """Without the flood, with it, and until the app has caught up; times in ms and seconds."""
+def _round(lab: Lab, paced: Paced, sport: int) -> dict[str, Any]:
+    """Without the flood, with it, and until the app has caught up; times in ms and seconds. The
+    flood's source port is another in each round, so that all its sessions are new.
+    """
     paced.open(TRANSFERS)
     paced.call(CALLS)
     began = paced.mark()
     time.sleep(QUIET)  # the passing of time is what is measured, here and below
     quiet, at, backlog = paced.look(), paced.mark(), Backlog()
     agent, decided, memory = _agent(lab), _decided(lab), _resident(lab)
-    with _flood(lab) as flood:
+    with _flood(lab, sport) as flood:
         while time.monotonic() < at + FLOODED:
             time.sleep(_POLL)
             backlog.look(lab)
@@ -148,9 +150,9 @@ def _round(lab: Lab, paced: Paced) -> dict[str, Any]:
 
 
 @contextmanager
-def _flood(lab: Lab) -> Iterator[subprocess.Popen[str]]:
+def _flood(lab: Lab, sport: int) -> Iterator[subprocess.Popen[str]]:
     """It has begun."""
-    argv = [_SERVER, "80", str(FLOOD), _mac_of_client(lab), _virtual_mac(lab)]
+    argv = [_SERVER, "80", str(FLOOD), str(sport), _mac_of_client(lab), _virtual_mac(lab)]
     program = lab.popen(
         "client",
         ["python3", "-m", "tests.bench.syn_flood", *argv],

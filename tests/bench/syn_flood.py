@@ -1,7 +1,7 @@
 """Runs on a lab's client: SYNs at a steady pace, each from another address, that nobody goes on
 with.
 
-    python -m tests.bench.syn_flood ADDRESS PORT RATE SOURCE_MAC VIRTUAL_MAC
+    python -m tests.bench.syn_flood ADDRESS PORT RATE SOURCE_PORT SOURCE_MAC VIRTUAL_MAC
 
 Sources are of 198.18.0.0/15 (RFC 2544), which the lab's units must be told to be behind this host;
 it drops what is answered. It sends until its input ends, then prints how many SYNs it has sent, and
@@ -45,7 +45,7 @@ def syn(source: int, sport: int, destination: bytes, port: int) -> bytes:
     return head + _TCP.pack(*tcp, tcp_sum, 0) + _SYN_OPTIONS
 
 
-def main(address: str, port: int, rate: int, source: str, target: str) -> None:
+def main(address: str, port: int, rate: int, sport: int, source: str, target: str) -> None:
     """At that pace until the input ends."""
     ethernet = mac_bytes(target) + mac_bytes(source) + b"\x08\x00"
     destination = socket.inet_aton(address)
@@ -58,12 +58,12 @@ def main(address: str, port: int, rate: int, source: str, target: str) -> None:
             for number in range(sent, due):
                 # All addresses in turn, so that no tuple is used twice.
                 at = NETWORK + number % ADDRESSES
-                packet = syn(at, 1024 + number // ADDRESSES % 60000, destination, port)
+                packet = syn(at, sport + number // ADDRESSES, destination, port)
                 packets.send(ethernet + packet)
             sent = due
         print(json.dumps({"sent": sent, "seconds": time.monotonic() - began}))
 
 
 if __name__ == "__main__":
-    _, address, port, rate, source, target = sys.argv
-    main(address, int(port), int(rate), source, target)
+    _, address, port, rate, sport, source, target = sys.argv
+    main(address, int(port), int(rate), int(sport), source, target)
