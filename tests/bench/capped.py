@@ -10,6 +10,7 @@ switch and the next unit's packet socket run in whoever sends. Nor is what connt
 under a real-time policy, and quotas are the fair scheduler's.
 """
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -46,8 +47,9 @@ class Cap:
             (self._group / "cpu.cfs_quota_us").write_text(str(quota))
         try:
             for pid in self._processes():
-                if os.sched_getscheduler(pid) == os.SCHED_OTHER:
-                    (self._group / "cgroup.procs").write_text(str(pid))
+                with contextlib.suppress(ProcessLookupError):  # it has ended
+                    if os.sched_getscheduler(pid) == os.SCHED_OTHER:
+                        (self._group / "cgroup.procs").write_text(str(pid))
         except OSError:
             self.__exit__(None, None, None)
             raise

@@ -45,9 +45,8 @@ def syn(source: int, sport: int, destination: bytes, port: int) -> bytes:
     return head + _TCP.pack(*tcp, tcp_sum, 0) + _SYN_OPTIONS
 
 
-def main(address: str, port: int, rate: int, sport: int, source: str, target: str) -> None:
+def main(ethernet: bytes, address: str, port: int, rate: int, sport: int) -> None:
     """At that pace until the input ends."""
-    ethernet = mac_bytes(target) + mac_bytes(source) + b"\x08\x00"
     destination = socket.inet_aton(address)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as packets:
         packets.bind((DEVICE, 0))
@@ -66,4 +65,5 @@ def main(address: str, port: int, rate: int, sport: int, source: str, target: st
 
 if __name__ == "__main__":
     _, address, port, rate, sport, source, target = sys.argv
-    main(address, int(port), int(rate), int(sport), source, target)
+    header = mac_bytes(target) + mac_bytes(source) + b"\x08\x00"
+    main(header, address, int(port), int(rate), int(sport))
