@@ -19,7 +19,9 @@ from tests.bench import (
     decisions_report,
     expectations_report,
     failover_report,
+    flood,
     python_path,
+    scaling,
     short_sessions,
     throughput,
 )
@@ -39,6 +41,8 @@ BENCHMARKS = {
     "throughput": throughput.BENCHMARK,
     "packets": python_path.BENCHMARK,
     "expectations": expectations_report.BENCHMARK,
+    "scaling": scaling.BENCHMARK,
+    "flood": flood.BENCHMARK,
     "failover": failover_report.BENCHMARK,
 }
 _MORE = """\

@@ -277,5 +277,10 @@ def _notes(figures: Figures) -> list[str]:
 
 
 BENCHMARK = Benchmark(
-    "A SYN flood, ten times what the app decides", measure, _rows, _promises, notes=_notes
+    "A SYN flood, ten times what the app decides",
+    measure,
+    _rows,
+    _promises,
+    notes=_notes,
+    by_name=True,
 )

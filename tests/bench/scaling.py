@@ -71,7 +71,7 @@ def measure(rounds: int = 5, seconds: int = 2, units: Sequence[int] = UNITS) -> 
                 found[kind][name][str(number)] = _spread(values)
     for kind in _KINDS:
         for name in _RULES:
-            _compare(found[kind][name])
+            compare(found[kind][name])
     return {
         "rounds": rounds,
         "seconds": seconds,
@@ -129,7 +129,7 @@ def _spread(values: list[float]) -> dict[str, Any]:
     }
 
 
-def _compare(found: dict[str, Any]) -> None:
+def compare(found: dict[str, Any]) -> None:
     """How much of one unit's figure each added unit adds."""
     one = found["1"]["median"]
     for number, figures in found.items():
@@ -158,4 +158,4 @@ def _promises(figures: Figures) -> dict[str, bool]:
     return promises
 
 
-BENCHMARK = Benchmark("What more units add", measure, _rows, _promises)
+BENCHMARK = Benchmark("What more units add", measure, _rows, _promises, by_name=True)
