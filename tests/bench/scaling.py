@@ -25,8 +25,8 @@ from topologies.recipe import DEFAULT_RULES
 
 SHARE = 0.2  # of a core
 UNITS = (1, 2, 3, 4)
-SIGNATURES = 10_000
-TOGETHER, DOWNLOADS = 64, 16  # sessions at a time
+SIGNATURES = 3_000
+TOGETHER, DOWNLOADS = 32, 16  # sessions at a time
 SIZE = 32 << 10  # bytes
 LEAST = 0.8  # of what one unit does, for each that is added
 _KINDS = {
@@ -95,7 +95,7 @@ def _measured(
         pages = lab.directory / "web" / "server" / "pages"
         (pages / "32k").write_bytes(bytes(SIZE))
         # A capped unit's queue is to hold some of a download, and not seconds of it.
-        lab.run("client", ["sysctl", "-q", "-w", "net.ipv4.tcp_rmem=4096 65536 65536"])
+        lab.run("client", ["sysctl", "-q", "-w", "net.ipv4.tcp_rmem=4096 32768 32768"])
         caps = [stack.enter_context(Cap(lab, f"u{number}", SHARE)) for number in lab.units]
         lab.wait_whole()
         for turn in range(rounds + 1):
