@@ -35,7 +35,11 @@ from agents.wire.packet import Syn, append_data, as_client_sent, inverse, readdr
 from agents.wire.peer import Beginning, Expectation
 from agents.wire.syndata import SynData
 
-MAX_PENDING = 8192
+# Offers that may wait: at first and at most; and when one has waited in vain, from which on each
+# that is decided in time allows one more. An app that is asked for more than it can decide would
+# else be as far behind as all that it was ever asked, and each offer that it decides too late is
+# offered again (`_late`): with real sessions alone it might never catch up (measured).
+MAX_PENDING, MIN_PENDING = 8192, 64
 DECISION_TIME = 1.0  # seconds that an offer waits for its decision
 CLEAR_TIME = 0.2  # seconds that a SYN waits until another unit has forgotten its tuple
 MAX_RELEASED = 8192
@@ -75,6 +79,7 @@ class Primary:
         self._serving = serving
         self._next_id = facts.boot  # so that a decision for the agent before this one finds nothing
         self.pending: dict[int, Offered] = {}
+        self._most = MAX_PENDING  # that may be pending now
         self._released: dict[int, Offered] = {}
         self._clearing: dict[int, Offered] = {}
         self.alone = False  # while the app was away, sessions began of which it doesn't know
@@ -96,7 +101,7 @@ class Primary:
         if not desk.app_decides(now):
             self.alone = True
             return (yield from self._without_app(offered, Outcome.RELEASED_ALONE))
-        if len(self.pending) + len(self._clearing) >= MAX_PENDING:
+        if len(self.pending) + len(self._clearing) >= self._most:
             return (yield from self._without_app(offered, Outcome.RELEASED_FULL))
         if known and (yield from self._announced(entry)):
             return self._clear(offered, known)
@@ -108,6 +113,7 @@ class Primary:
         offered = self.pending.pop(offer_id, None)
         if offered is None:
             return (yield from self._late(offer_id, unit, now))
+        self._most = min(self._most + 1, MAX_PENDING)
         entry = offered.entry
         if unit in self._facts.peers:
             return (yield from self._hand_over(offered, unit, Outcome.HANDED_OVER))
@@ -141,6 +147,7 @@ class Primary:
                 break
             del self.pending[offer_id]
             self.alone |= away
+            self._most = min(self._most, MIN_PENDING)
             self._remember(offer_id, offered._replace(time=now))
             yield self._without_app(offered, Outcome.RELEASED_UNDECIDED)
         while self._clearing:

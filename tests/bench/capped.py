@@ -6,8 +6,7 @@ datapath is its userspace one, a frame comes into the unit's kernel by a write o
 a tap device, and all that the kernel does with it (connection tracking, rules, routing, up to the
 queue of the next tap) it does within that system call. So it counts as the switch's time, and the
 quota holds for it, too. What a unit's packets cost behind its cable is not its own: the lab's
-switch and the next unit's packet socket run in whoever sends. Nor is what conntrackd takes: it runs
-under a real-time policy, and quotas are the fair scheduler's.
+switch and the next unit's packet socket run in whoever sends.
 """
 
 import contextlib
@@ -48,8 +47,7 @@ class Cap:
         try:
             for pid in self._processes():
                 with contextlib.suppress(ProcessLookupError):  # it has ended
-                    if os.sched_getscheduler(pid) == os.SCHED_OTHER:
-                        (self._group / "cgroup.procs").write_text(str(pid))
+                    (self._group / "cgroup.procs").write_text(str(pid))
         except OSError:
             self.__exit__(None, None, None)
             raise

@@ -6,8 +6,11 @@ values, one rule each: a list of signatures, and the work that a cluster is ther
 it, the same without these rules: then there is hardly anything to share, and the primary, which
 sends on all packets of the others, has as much to do for a session as they.
 
-In turns, wrk opens sessions for a file of 32 kB, one each, and has 16 sessions download without an
-end. All units are chosen equally often. The session table is `conntrack`.
+In turns, wrk opens sessions for a file of 32 kB, one each, and has some sessions download without
+an end: so many of either at a time for each unit, so that more units don't just have less to do.
+The primary is chosen four times when another is five times, for it has the others' packets to send
+on.
+The session table is `conntrack`.
 """
 
 import re
@@ -25,13 +28,15 @@ from topologies.recipe import DEFAULT_RULES
 
 SHARE = 0.2  # of a core
 UNITS = (1, 2, 3, 4)
-SIGNATURES = 3_000
-TOGETHER, DOWNLOADS = 32, 16  # sessions at a time
+PRIMARY, OTHERS = 4, 5  # weights
+SIGNATURES = 5_000
+TOGETHER, DOWNLOADS = 24, 8  # sessions at a time, a unit
+SECONDS = {"rules": 3, "none": 2}  # of a turn
 SIZE = 32 << 10  # bytes
 LEAST = 0.8  # of what one unit does, for each that is added
 _KINDS = {
     "sessions_per_second": "sessions a second",
-    "megabits_per_second": "16 sessions together, Mbit/s",
+    "megabits_per_second": "downloads together, Mbit/s",
 }
 _RULES = {"rules": "with costly rules", "none": "without"}
 _SERVER = NETWORKS[1].host_address.partition("/")[0]
@@ -59,13 +64,13 @@ table ip signatures {{
 """
 
 
-def measure(rounds: int = 5, seconds: int = 2, units: Sequence[int] = UNITS) -> dict[str, Any]:
+def measure(rounds: int = 5, units: Sequence[int] = UNITS) -> dict[str, Any]:
     """Medians of so many rounds, for each number of units and either set of rules."""
     found: dict[str, Any] = {kind: {name: {} for name in _RULES} for kind in _KINDS}
     failed, used = 0, {}
     for name in _RULES:
         for number in units:
-            each, more, spent = _measured(number, name, rounds, seconds)
+            each, more, spent = _measured(number, name, rounds)
             failed, used[f"{name}, {number}"] = failed + more, spent
             for kind, values in each.items():
                 found[kind][name][str(number)] = _spread(values)
@@ -74,7 +79,8 @@ def measure(rounds: int = 5, seconds: int = 2, units: Sequence[int] = UNITS) -> 
             compare(found[kind][name])
     return {
         "rounds": rounds,
-        "seconds": seconds,
+        "seconds": SECONDS,
+        "weights": {"primary": PRIMARY, "others": OTHERS},
         "share_of_a_core": SHARE,
         "signatures": SIGNATURES,
         "cores_used": used,
@@ -84,14 +90,16 @@ def measure(rounds: int = 5, seconds: int = 2, units: Sequence[int] = UNITS) -> 
 
 
 def _measured(
-    units: int, rules: str, rounds: int, seconds: int
+    units: int, rules: str, rounds: int
 ) -> tuple[dict[str, list[float]], int, list[float]]:
     """What a cluster of so many does, in each round; failures; cores that each unit has used."""
     text = DEFAULT_RULES + (signatures() if rules == "rules" else "")
     values: dict[str, list[float]] = {kind: [] for kind in _KINDS}
-    failed, spent = 0, [0.0] * units
+    failed, spent, seconds = 0, [0.0] * units, SECONDS[rules]
+    how = {"method": "weighted-round-robin", "session_table": "conntrack", "rules": text}
+    weights = (PRIMARY, *[OTHERS] * (units - 1))
     with ExitStack() as stack:
-        lab = stack.enter_context(Lab(units, session_table="conntrack", rules=text))
+        lab = stack.enter_context(Lab(units, weights=weights, **how))  # type: ignore[arg-type]
         pages = lab.directory / "web" / "server" / "pages"
         (pages / "32k").write_bytes(bytes(SIZE))
         # A capped unit's queue is to hold some of a download, and not seconds of it.
@@ -100,9 +108,9 @@ def _measured(
         lab.wait_whole()
         for turn in range(rounds + 1):
             before = [cap.used() for cap in caps]
-            short = _wrk(lab, seconds, TOGETHER, "32k", "-H", "Connection: close")
+            short = _wrk(lab, seconds, TOGETHER * units, "32k", "-H", "Connection: close")
             spent = [cap.used() - was for cap, was in zip(caps, before, strict=True)]
-            long = _wrk(lab, seconds, DOWNLOADS, "1M")
+            long = _wrk(lab, seconds, DOWNLOADS * units, "1M")
             failed += short[2] + long[2]
             if turn:  # the first warms up
                 values["sessions_per_second"].append(short[0])

@@ -140,6 +140,25 @@ def test_offers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert scene.frames() == [scene.leaving()]
 
 
+def test_an_app_that_is_behind_is_asked_for_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_primary, "MAX_PENDING", 3)
+    monkeypatch.setattr(core_primary, "MIN_PENDING", 1)
+    scene = Scene().told()
+
+    def full() -> bool:
+        (steps,) = scene.given(scene.leaving())
+        return drive(steps, FOUND, (OWN, 0)) == Outcome.RELEASED_FULL
+
+    scene.offer(FOUND)
+    undecided(scene)
+    waiting = []
+    for allowed in (1, 2, 3, 3):
+        scene.frames()
+        waiting += [scene.offer(FOUND) for _ in range(allowed - len(waiting))]
+        assert full()
+        assert scene.decide(waiting.pop().offer_id, 1, (OWN, 0)) == Outcome.SERVED
+
+
 def test_the_agent_leaves_nothing_waiting() -> None:
     scene = Scene().told()
     scene.offer(FOUND)
