@@ -36,9 +36,8 @@ from agents.wire.peer import Beginning, Expectation
 from agents.wire.syndata import SynData
 
 # Offers that may wait: at first and at most; and when one has waited in vain, from which on each
-# that is decided in time allows one more. An app that is asked for more than it can decide would
-# else be as far behind as all that it was ever asked, and each offer that it decides too late is
-# offered again (`_late`): with real sessions alone it might never catch up (measured).
+# that is decided in time allows one more. Else an app that is asked for more than it can decide
+# might never catch up: what it decides too late it is told again (`_late`). See docs/adr/0020.
 MAX_PENDING, MIN_PENDING = 8192, 64
 DECISION_TIME = 1.0  # seconds that an offer waits for its decision
 CLEAR_TIME = 0.2  # seconds that a SYN waits until another unit has forgotten its tuple
