@@ -2,9 +2,9 @@
 
 From when the SYN leaves the client's device until it comes to the server's: two switches and their
 cables are in it, the same for all, and what the server makes of it isn't, nor is the way back. So
-what a cluster adds is the difference to the gateway's. Each kind of cluster is measured when nearly
-idle, and at half the highest rate that it carried in the same run (wrk's); the gateway at the same
-rate each time.
+what a cluster adds is the difference to the gateway's. Each kind of cluster has its turns with a
+gateway, both nearly idle, and both at half the highest rate that the cluster carried just before
+(wrk's).
 """
 
 import statistics
@@ -18,8 +18,9 @@ from tests.bench.syn_tap import Crossing
 from topologies.lab import Lab
 
 TABLES = ("conntrack", "flows")
-IDLE = 100.0  # sessions a second: one at a time
-WHEN = ("idle", *(f"half_{table}" for table in TABLES))
+WHEN = ("idle", "half")
+WHO = ("gateway", "cluster")
+IDLE = 100.0  # sessions a second: mostly one at a time
 MEDIAN, TAIL = 1000.0, 5000.0  # microseconds that may be added
 
 
@@ -76,37 +77,29 @@ class Measured:
 
 
 def measure(rounds: int = 5, seconds: float = 3) -> Figures:
-    """So many rounds, all taking turns."""
+    """So many rounds, one session table after the other."""
+    tables = {table: _beside_gateway(table, rounds, seconds) for table in TABLES}
+    return {"rounds": rounds, "seconds": seconds, **tables}
+
+
+def _beside_gateway(table: str, rounds: int, seconds: float) -> Figures:
     with ExitStack() as stack:
-        plain = stack.enter_context(Lab(1))
-        clusters = {
-            table: stack.enter_context(Lab(2, **cluster_options(table))) for table in TABLES
-        }
-        highest = {table: _highest(lab) for table, lab in clusters.items()}
-        gateway = stack.enter_context(closing(Measured(plain)))
-        planned: list[tuple[str, str, Measured, Times]] = [
-            ("idle", "gateway", gateway, Times(IDLE))
-        ]
-        for table, lab in clusters.items():
-            measured = stack.enter_context(closing(Measured(lab)))
-            half = highest[table] / 2
-            planned += [
-                ("idle", table, measured, Times(IDLE)),
-                (f"half_{table}", "gateway", gateway, Times(half)),
-                (f"half_{table}", table, measured, Times(half)),
-            ]
+        labs = dict(zip(WHO, (Lab(1), Lab(2, **cluster_options(table))), strict=True))
+        for lab in labs.values():
+            stack.enter_context(lab)
+        highest = _highest(labs["cluster"])
+        measured = {who: stack.enter_context(closing(Measured(lab))) for who, lab in labs.items()}
+        rates = dict(zip(WHEN, (IDLE, highest / 2), strict=True))
+        times = {when: {who: Times(rate) for who in WHO} for when, rate in rates.items()}
         for _ in range(rounds):
-            for _, _, measured, times in planned:
-                measured.round(times, seconds)
-        for lab in clusters.values():
-            check_handed_over(lab, 1)
-    figures: Figures = {
-        "rounds": rounds,
-        "seconds": seconds,
-        "highest_sessions_per_second": highest,
-    }
-    for when, who, _, times in planned:
-        figures.setdefault(when, {})[who] = times.figures()
+            for found in times.values():
+                for who, each in found.items():
+                    measured[who].round(each, seconds)
+        check_handed_over(labs["cluster"], 1)
+    figures: Figures = {"highest_sessions_per_second": highest}
+    for when, found in times.items():
+        figures[when] = {who: each.figures() for who, each in found.items()}
+        figures[when] |= _added(figures[when])
     return figures
 
 
@@ -117,39 +110,38 @@ def _highest(lab: Lab) -> int:
     return int(contender.figures()["sessions_per_second"])
 
 
-def added(figures: Figures, when: str, table: str) -> tuple[float, float]:
-    """Microseconds more than the gateway: median, and 99th percentile."""
-    ours, peer = figures[when][table], figures[when]["gateway"]
-    return ours["median_us"] - peer["median_us"], ours["p99_us"] - peer["p99_us"]
+def _added(found: Figures) -> dict[str, float]:
+    """Microseconds more than the gateway: of the medians, and of the 99th percentiles."""
+    ours, peer = found["cluster"], found["gateway"]
+    return {f"added_{name}": round(ours[name] - peer[name], 1) for name in ("median_us", "p99_us")}
 
 
 def _rows(figures: Figures) -> Rows:
-    rows: Rows = [
-        ("us from the client's device to the server's", "a second", "median", "99%", "failed")
-    ]
-    names = {"gateway": "a plain gateway", "conntrack": "conntrack", "flows": "flows"}
-    for when in WHEN:
-        text = "nearly idle" if when == "idle" else "at half the rate"
-        for who, found in figures[when].items():
-            numbers = [f"{found[name]:,.0f}" for name in ("sessions_per_second", "median_us")]
-            tail = [f"{found['p99_us']:,.0f}", str(found["failed"])]
-            rows.append((f"{names[who]}, {text}", *numbers, *tail))
+    rows: Rows = [("us to the server's device", "sessions/s", "median", "99 %", "failed")]
+    for table in TABLES:
+        for when in WHEN:
+            for who in WHO:
+                found = figures[table][when][who]
+                text = "a plain gateway" if who == "gateway" else table
+                text += ", nearly idle" if when == "idle" else ", at half the rate"
+                numbers = [found[key] for key in ("sessions_per_second", "median_us", "p99_us")]
+                rows.append((text, *(f"{each:,.0f}" for each in numbers), str(found["failed"])))
     return rows
 
 
 def _promises(figures: Figures) -> dict[str, bool]:
     kept = {}
     for table in TABLES:
-        median, _ = added(figures, "idle", table)
-        text = f"{table}, nearly idle: at most 1 ms more in the median: {median:,.0f} us"
-        kept[text] = median <= MEDIAN
-        median, tail = added(figures, f"half_{table}", table)
-        text = f"{table}, at half the rate: at most 1 ms more in the median: {median:,.0f} us"
-        kept[text] = median <= MEDIAN
-        text = f"{table}, at half the rate: at most 5 ms more at 99 %: {tail:,.0f} us"
-        kept[text] = tail <= TAIL
-    times = [each for when in WHEN for each in figures[when].values()]
-    kept["none failed"] = not any(each["failed"] for each in times)
+        for when, text in (("idle", "nearly idle"), ("half", "at half the rate")):
+            median = figures[table][when]["added_median_us"]
+            kept[f"{table}, {text}: at most 1 ms more in the median: {median:,.0f} us"] = (
+                median <= MEDIAN
+            )
+        tail = figures[table]["half"]["added_p99_us"]
+        kept[f"{table}, at half the rate: at most 5 ms more at 99 %: {tail:,.0f} us"] = tail <= TAIL
+    kept["none failed"] = not any(
+        figures[table][when][who]["failed"] for table in TABLES for when in WHEN for who in WHO
+    )
     return kept
 
 

@@ -23,15 +23,12 @@ def sessions(conntrack: float = 0.5, flows: float = 0.25, failed: int = 0) -> di
     return {**rates, "conntrack_ratio": conntrack, "flows_ratio": flows}
 
 
-def first(ours: tuple[float, float] = (1_100.0, 5_100.0), failed: int = 0) -> dict[str, Any]:
-    peer, flows = times(100.0, 100.0), times(200.0, 200.0, failed)
-    half = {"half_conntrack": {"gateway": peer, "conntrack": times(*ours)}}
-    return {
-        "rounds": 5,
-        "idle": {"gateway": peer, "conntrack": times(200.0, 9_000.0), "flows": flows},
-        **half,
-        "half_flows": {"gateway": peer, "flows": flows},
-    }
+def first(median: float = 1_000.0, tail: float = 5_000.0, failed: int = 0) -> dict[str, Any]:
+    both = {"gateway": times(100.0, 100.0), "cluster": times(200.0, 200.0, failed)}
+    few = {**both, "added_median_us": 1_000.0, "added_p99_us": 90_000.0}
+    marks = {**both, "added_median_us": median, "added_p99_us": tail}
+    flows = {"idle": few, "half": {**few, "added_p99_us": 0.0}}
+    return {"rounds": 5, "conntrack": {"idle": few, "half": marks}, "flows": flows}
 
 
 def live(ratio: float = 0.9, lost: int = 0) -> dict[str, Any]:
@@ -57,7 +54,7 @@ def grown(app: int = 300, lost: int = 0) -> dict[str, Any]:
         (
             first_packet.BENCHMARK,
             first(),
-            [first((1_101.0, 5_000.0)), first((1_000.0, 5_101.0)), first(failed=1)],
+            [first(median=1_001.0), first(tail=5_001.0), first(failed=1)],
         ),
         (live_sessions.BENCHMARK, live(), [live(ratio=0.899), live(lost=1)]),
         (memory.BENCHMARK, grown(), [grown(app=301), grown(lost=1)]),
