@@ -37,64 +37,15 @@ from ryu_apps.core.orders import Order, Refusal
 from ryu_apps.core.status import status
 from ryu_apps.openflow import Encoder
 from ryu_apps.receiving import Take, sift
+from ryu_apps.sending import Connection
 
 LOG = logging.getLogger("synod")
 
 TICK = 0.05  # seconds
-BEHIND = 1 << 20  # bytes, beside the 16 blocks that Ryu queues (Datapath.send_q)
 BREATH = 0.002  # seconds until a switch that is behind is looked at again
-MOST_UNSENT = 64 << 20  # bytes for one switch; one that is so far behind is disconnected
 
 cfg.CONF.set_default("wsapi_host", "127.0.0.1")
 sift()
-
-
-class Connection:
-    """One OpenFlow connection of a unit's bridge, and a greenlet that writes to it what has come
-    together.
-
-    Whoever has something to send never waits, so that a unit that reads slowly holds up nobody
-    else.
-    """
-
-    def __init__(self, unit: int, number: int, datapath: Any) -> None:
-        self.unit = unit
-        self.number = number
-        self.cookies: set[int] = set()  # of an answer in several parts
-        self._datapath = datapath
-        self._queue = hub.Queue()
-        self._unsent = 0
-        self._writer = hub.spawn(self._write)
-
-    def send(self, data: bytes) -> None:
-        """Queue whole messages."""
-        self._unsent += len(data)
-        if self._unsent > MOST_UNSENT:
-            LOG.error("event=switch_too_slow unit=%d", self.unit)
-            hub.spawn(self._datapath.close)  # not here: it waits until there is room for its event
-            return
-        self._queue.put(data)
-
-    @property
-    def behind(self) -> bool:
-        """Whether the switch takes in less than it is sent: then nothing more that may have to be
-        answered is read from it, and it keeps back, and soon drops, what it hasn't sent.
-        """
-        return self._unsent > BEHIND
-
-    def close(self) -> None:
-        """Nothing more will be sent."""
-        hub.kill(self._writer)
-        self._unsent = 0
-
-    def _write(self) -> None:
-        while True:
-            parts = [self._queue.get()]
-            while not self._queue.empty():
-                parts.append(self._queue.get())
-            block = b"".join(parts)
-            self._datapath.send(block)
-            self._unsent -= len(block)
 
 
 class LoadBalancer(RyuApp):

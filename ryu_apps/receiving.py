@@ -54,6 +54,7 @@ class Sieve:
         self._data = b""  # what was read; handed on up to `_at`
         self._at = 0
         self._ordinary = b""  # what is Ryu's, of what was handed on last
+        self._sending = False
 
     def __getattr__(self, name: str) -> Any:
         """Whatever else a socket does."""
@@ -63,6 +64,26 @@ class Sieve:
         """Ryu has done with it (`Datapath._close_write`): nothing more is read."""
         self._shut = True
         self._socket.shutdown(how)
+
+    def sendall(self, data: bytes) -> None:
+        """Ryu's way to write: waits until all of it is taken."""
+        self._sending = True
+        try:
+            self._socket.sendall(data)
+        finally:
+            self._sending = False
+
+    def send_at_once(self, data: bytes) -> bytes:
+        """Writes what is taken without waiting; what is left. All of it, while Ryu is writing, and
+        if the connection is none that takes parts (TLS), or has ended.
+        """
+        plain = getattr(self._socket, "fd", None)  # of eventlet's GreenSocket: one that never waits
+        if self._sending or plain is None:
+            return data
+        try:
+            return data[plain.send(data) :]
+        except OSError:
+            return data
 
     def recv(self, most: int) -> bytes:
         """Of what is Ryu's, as soon as there is any, at most so many bytes; none at the end."""

@@ -105,8 +105,8 @@ def _beside_gateway(table: str, rounds: int, seconds: float) -> Figures:
 
 def _highest(lab: Lab) -> int:
     contender = Contender(lab)
-    for turn in range(4):  # the first warms up
-        contender.turn(2, counts=turn > 0)
+    for turn in range(2):  # the first warms up
+        contender.turn(3, counts=turn > 0)
     return int(contender.figures()["sessions_per_second"])
 
 

@@ -16,6 +16,7 @@ import time
 from topologies.lab import Lab
 
 PATIENCE = 10.0  # seconds
+PORT = 8000
 _REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 
 
@@ -76,7 +77,7 @@ class Load:
 
 def steady(lab: Lab, rate: float, seconds: float) -> dict[str, float]:
     """Through a lab, from its client to its server."""
-    argv = [sys.executable, "-m", "tests.bench.steady_load", "203.0.113.10", "80"]
+    argv = [sys.executable, "-m", "tests.bench.steady_load", "203.0.113.10", str(PORT)]
     found: dict[str, float] = json.loads(
         lab.run("client", [*argv, str(rate), str(seconds)], timeout=seconds + 30).stdout
     )

@@ -20,6 +20,7 @@ RYU_SHELL = {
     "ryu_apps.load_balancer",
     "ryu_apps.openflow",
     "ryu_apps.receiving",
+    "ryu_apps.sending",
     "ryu_apps.api",
 }
 RYU_AND_ITS_OWN = ("ryu", "eventlet", "webob")
