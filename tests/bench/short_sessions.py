@@ -25,7 +25,8 @@ _NAMES = {
     "flows": "the auxiliary of two, flows",
 }
 # The server listens on all of these, and turns take them by turns: of each, the client has some
-# 28,000 ports, and one that is used again within two minutes is another case, and costs more.
+# 28,000 ports, and one that is used again within two minutes is another case: it meets what its
+# last session has left.
 PORTS = (80, 443, 8000)
 
 _REQUESTS = re.compile(r"(\d+) requests in ([\d.]+)(ms|s|m),")
