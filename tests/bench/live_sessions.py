@@ -81,4 +81,7 @@ BENCHMARK = Benchmark(
     _promises,
     notes=lambda figures: [f"with flows it is {figures['flows']['ratio']} of beside 1,000"],
     by_name=True,
+    about="Whole short sessions a second beside 100,000 idle TCP connections, with either session"
+    " table, against the same beside 1,000.",
+    minutes=2.5,
 )

@@ -69,4 +69,13 @@ def _promises(figures: Figures) -> dict[str, bool]:
     }
 
 
-BENCHMARK = Benchmark("Memory of a live session", measure, _rows, _promises, by_name=True)
+BENCHMARK = Benchmark(
+    "Memory of a live session",
+    measure,
+    _rows,
+    _promises,
+    by_name=True,
+    about="Bytes that a live session takes in each program, by the difference of 1,000 and 100,000"
+    " idle TCP connections.",
+    minutes=2,
+)

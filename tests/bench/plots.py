@@ -6,6 +6,7 @@ that draws (`tests.bench.drawing`). A benchmark that isn't in the table has no p
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import median
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.bench.benchmark import Figures
 from tests.bench.failover_report import AT_MOST, NAMES
 
 # Told apart by light and dark too, whatever colours a reader sees.
-OURS, OTHER, PEER, TARGET = "#0969da", "#bf5700", "#59636e", "#cf222e"
+OURS, PEER, TARGET = "#0969da", "#59636e", "#cf222e"
 
 _DOTS: dict[str, Any] = {
     "marker": "o",
@@ -107,12 +108,13 @@ def _live(figures: Figures, axes: Sequence[Any]) -> None:
 
 def _first_packet(figures: Figures, axes: Sequence[Any]) -> None:
     percents = range(1, 100)
-    for on, (name, text) in zip(axes, _LOADS.items(), strict=True):
-        rate = max(each["sessions_per_second"] for each in figures[name].values())
-        for who, found in figures[name].items():
-            on.plot(found["percents_us"], percents, color=_WHO[who], label=who)
+    for on, (table, when) in zip(axes, product(("conntrack", "flows"), _LOADS), strict=True):
+        found = figures[table][when]
+        for who, colour in (("gateway", PEER), ("cluster", OURS)):
+            on.plot(found[who]["percents_us"], percents, color=colour, label=who)
+        rate = f"{found['cluster']['sessions_per_second']:,} sessions a second"
         on.set_xscale("log")
-        on.set_title(f"{text}: {rate:,} sessions a second", loc="left", fontsize=10)
+        on.set_title(f"{table}, {_LOADS[when]}: {rate}", loc="left", fontsize=10)
         on.set_ylabel("% of SYNs")
         on.xaxis.set_major_formatter("{x:,.0f}")
         on.legend(loc="lower right", frameon=False)
@@ -183,12 +185,7 @@ def _rates(found: Figures) -> list[float]:
     return rates
 
 
-_LOADS = {
-    "idle": "Nearly idle",
-    "half_conntrack": "At half of conntrack's highest rate",
-    "half_flows": "At half of flows' highest rate",
-}
-_WHO = {"gateway": PEER, "conntrack": OURS, "flows": OTHER}
+_LOADS = {"idle": "nearly idle", "half": "at half its highest rate"}
 
 PLOTS: dict[str, Plot] = {
     "decisions": Plot("Decisions of the app on one core", _decisions),
@@ -196,7 +193,7 @@ PLOTS: dict[str, Plot] = {
     "first-packet": Plot(
         "How long the first packet takes through the cluster",
         _first_packet,
-        panels=3,
+        panels=4,
         legend="how many of a hundred SYNs are through by then, all rounds together",
     ),
     "live": Plot("Short sessions beside few that live, and beside many", _live),

@@ -70,14 +70,24 @@ def test_rates_beside_many_are_beside_those_beside_few() -> None:
 
 
 def test_the_first_packet_is_a_curve_for_each_contender_at_each_rate() -> None:
-    found = {"sessions_per_second": 1234, "percents_us": list(range(99))}
-    loads = ("idle", "half_conntrack", "half_flows")
-    figures = {load: {"gateway": found, load.removeprefix("half_"): found} for load in loads}
-    figures["idle"] = {"gateway": found, "conntrack": found, "flows": found}
-    panels = [Axes(), Axes(), Axes()]
+    def times(rate: int, who: int) -> dict[str, Any]:
+        return {"sessions_per_second": rate, "percents_us": [who] * 99}
+
+    def both(rate: int) -> dict[str, Any]:
+        return {"gateway": times(rate, 7), "cluster": times(rate, 8), "added_median_us": 1}
+
+    figures = {
+        "conntrack": {"idle": both(10), "half": both(1234)},
+        "flows": {"idle": both(10), "half": both(567)},
+    }
+    panels = [Axes() for _ in range(PLOTS["first-packet"].panels)]
     PLOTS["first-packet"].draw(figures, panels)
-    assert [len(each.of("plot")) for each in panels] == [3, 2, 2]
-    assert "1,234 sessions a second" in panels[0].of("set_title")[0][0]
+    for each in panels:
+        assert each.drawn(PEER) == [[7] * 99]
+        assert each.drawn(OURS) == [[8] * 99]
+    titles = [each.of("set_title")[0][0] for each in panels]
+    assert titles[1] == "conntrack, at half its highest rate: 1,234 sessions a second"
+    assert [title.split()[-4] for title in titles] == ["10", "1,234", "10", "567"]
 
 
 def test_throughput_is_a_panel_for_each_kind() -> None:
