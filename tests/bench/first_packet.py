@@ -151,7 +151,7 @@ BENCHMARK = Benchmark(
     _rows,
     _promises,
     by_name=True,
-    about="Microseconds from a SYN's leaving the client to its coming to the server, nearly idle and"
-    " at half the highest rate, with either session table, against a plain gateway.",
+    about="Microseconds from a SYN's leaving the client to its coming to the server, nearly idle"
+    " and at half the highest rate, with either session table, against a plain gateway.",
     minutes=3.5,
 )
