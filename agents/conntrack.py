@@ -188,6 +188,10 @@ class Dump:
         self._socket = _socket(_REQUESTS_BUFFER)
         self._socket.send(pack_dump(1))
 
+    def fileno(self) -> int:
+        """For poll()."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """Close the socket, at the end or before."""
         self._socket.close()
