@@ -67,21 +67,11 @@ def _length(each: socket.socket) -> int:
     return each.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
-def _listed(pid: int) -> str:
-    """What packet sockets there are where it runs: none of a process that has ended and is not
-    waited for, of which the name is left, and no network.
-    """
-    try:
-        return Path(f"/proc/{pid}/net/packet").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        raise ProcessLookupError(f"{switch.SWITCH} has ended") from None
-
-
 @contextmanager
 def _sockets() -> Iterator[list[socket.socket]]:
     """Copies of the switch's packet sockets."""
     pid = switch.process()
-    listed = _listed(pid)
+    listed = Path(f"/proc/{pid}/net/packet").read_text()
     with ExitStack() as held:
         process = os.pidfd_open(pid)
         held.callback(os.close, process)

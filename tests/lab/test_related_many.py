@@ -24,7 +24,7 @@ table ip user {
     }
 }
 """
-TOGETHER, AT_LEAST = 96, 50  # curls that run, control sessions that must be open at once
+TOGETHER, AT_LEAST = 96, 25  # curls that run, control sessions that must be open at once
 MANY, ONE_BY_ONE = 1_000, 80
 SLOWEST = 0.5  # seconds in the median, one at a time: some hundred times what a gateway takes
 

@@ -114,7 +114,7 @@ def test_one_that_has_ended_runs_no_more(
     with subprocess.Popen(["true"]) as ended:
         os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
         switch.write_text(f"{ended.pid}\n")
-        fails(capsys, "true has ended")
+        fails(capsys, "ovs-vswitchd.pid names no true that runs")
 
 
 @pytest.mark.usefixtures("switch")
