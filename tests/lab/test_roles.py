@@ -214,7 +214,9 @@ def cut_off(faults: Faults, host: str) -> None:
 
 
 def without_agent(faults: Faults, host: str) -> None:
+    """Nor does it come back sooner than the unit is missed."""
     faults.cut(host, "mgmt")
+    faults.stop(host, "supervisor")
     faults.crash(host, "agent")
 
 
@@ -240,6 +242,8 @@ def test_a_primary_that_was_cut_off_and_replaced_falls_silent(
     ISOLATIONS[isolation](faults, host)
     world.until(lambda: primary(world) == heir, world.situation)
     world.primary = heir
+    if isolation == "from the app, its agent has ended":
+        faults.continue_(host, "supervisor")
     if isolation == "from all":
         for cable in ("int", "ext"):
             faults.heal(host, cable)
