@@ -131,7 +131,10 @@ class Core:
         """A piece of the dump that was asked for; `established`: the kernel's timeout (seconds)."""
         self._census.extend(self.serving.count(entries, last, now))
         yield from self.adopting.entries(entries, last, established, now)
+        forfeited = self.forfeiting.done
         yield from self.forfeiting.entries(entries, last)
+        # A census may have told of what was about to be given up.
+        self._lost |= self.forfeiting.done != forfeited
         if last and (self.adopting.done or self.forfeiting.done):
             self._announce_at = now
 
