@@ -26,7 +26,7 @@ from tests.bench.benchmark import progress
 from tests.bench.cores_used import during, process_id
 from tests.bench.flame_graph import Stacks
 from tests.bench.machine import describe, new_file, sentences, write
-from tests.bench.short_sessions import parse_wrk, run_wrk
+from tests.bench.short_sessions import PORTS, parse_wrk, run_wrk
 from topologies.lab import Lab
 
 FOLDER = Path("docs/performance")
@@ -159,7 +159,7 @@ def _by_py_spy(lab: Lab, pid: int, file: Path) -> Stacks:
 def load(lab: Lab, seconds: float) -> Iterator[Future[str]]:
     """Under as many short sessions as get through, once that is steady; not a second too short."""
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(run_wrk, lab, round(seconds + 2 * _STEADY))
+        running = pool.submit(run_wrk, lab, round(seconds + 2 * _STEADY), PORTS[0])
         time.sleep(_STEADY)
         yield running
         if running.done():
