@@ -158,10 +158,10 @@ class Agent:
         others = (gone.entry for gone in ended.events if gone.by != pickup)
         core.destroyed(others, ended.lost, now)
         core.expected(announced.events, announced.lost or announced.waiting, now)
-        walks = self._dump is not None and now >= self._dump_due
-        dumped = self._read_dump(now) if walks else ()
+        dump = self._dump if now >= self._dump_due else None
+        dumped = self._read_dump(dump, now) if dump else ()
         self._advance(itertools.chain(dumped, core.frames(frames, now), core.tick(now)))
-        if walks:
+        if dump:
             done = time.monotonic()
             self._dump_due = done + _REST * (done - now)
         self._fence()
@@ -197,10 +197,9 @@ class Agent:
             LOG.warning("fenced=%s refused=%s", fenced, refused)
         self._fenced = fenced
 
-    def _read_dump(self, now: float) -> Iterable[Steps]:
-        assert self._dump
+    def _read_dump(self, dump: Dump, now: float) -> Iterable[Steps]:
         try:
-            entries, last = self._dump.read()
+            entries, last = dump.read()
         except OSError as problem:
             LOG.warning("dump failed: %s", problem)
             self.core.undumped()

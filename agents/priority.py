@@ -38,13 +38,10 @@ def _group(pid: int) -> Path:
 
 def main(argv: list[str]) -> int:
     """The command line."""
-    try:
-        of_session(switch.process(), int(argv[0]))
-    except OSError as problem:
-        root = " (it takes root)" if isinstance(problem, PermissionError) else ""
-        print(f"the switch waits for a core as others do: {problem}{root}", file=sys.stderr)
-        return 1
-    return 0
+    return switch.attempt(
+        lambda: of_session(switch.process(), int(argv[0])),
+        "the switch waits for a core as others do",
+    )
 
 
 if __name__ == "__main__":

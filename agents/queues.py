@@ -102,13 +102,7 @@ def _copy(process: int, descriptor: int) -> socket.socket:
 
 def main() -> int:
     """The command line."""
-    try:
-        lengthen()
-    except OSError as problem:
-        root = " (it takes root)" if isinstance(problem, PermissionError) else ""
-        print(f"the switch's queues stay short: {problem}{root}", file=sys.stderr)
-        return 1
-    return 0
+    return switch.attempt(lengthen, "the switch's queues stay short")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,9 @@
-"""Open vSwitch's daemon as a process of this host: which one it is. Nothing here touches it."""
+"""Open vSwitch's daemon as a process of this host: which one it is, and what a command line says
+that does something to it from outside. Nothing here touches it.
+"""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 PID_FILE = Path("/var/run/openvswitch/ovs-vswitchd.pid")
@@ -19,3 +23,16 @@ def process() -> int:
     if before.partition("(")[2] != SWITCH or after.split()[0] in "ZX":
         raise ProcessLookupError(f"{PID_FILE} names no {SWITCH} that runs")
     return pid
+
+
+def attempt(act: Callable[[], object], otherwise: str) -> int:
+    """The exit code of a command line that does this: 1 if it can't be done (OSError); standard
+    error has been told by then what is so instead, and why.
+    """
+    try:
+        act()
+    except OSError as problem:
+        root = " (it takes root)" if isinstance(problem, PermissionError) else ""
+        print(f"{otherwise}: {problem}{root}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,13 +1,11 @@
 """The niceness of a process's session: of one that was made for it, and of the switch's."""
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 
-from agents import priority
-from agents import switch as daemon
+from agents import priority, switch
 
 
 @pytest.fixture
@@ -19,33 +17,24 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-@pytest.fixture
-def switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process is the switch."""
-    note = tmp_path / "ovs-vswitchd.pid"
-    note.write_text(f"{os.getpid()}\n")
-    monkeypatch.setattr(daemon, "PID_FILE", note)
-    monkeypatch.setattr(daemon, "SWITCH", Path("/proc/self/comm").read_text().strip())
-
-
 def test_where_the_kernel_has_it() -> None:
     assert priority._group(42) == Path("/proc/42/autogroup")
 
 
-@pytest.mark.usefixtures("switch")
+@pytest.mark.usefixtures("this_is_the_switch")
 def test_the_switchs_session_is_made_as_nice_as_is_said(group: Path) -> None:
     assert priority.main(["-10"]) == 0
     assert group.read_text() == "-10"
 
 
-@pytest.mark.usefixtures("switch")
+@pytest.mark.usefixtures("this_is_the_switch")
 @pytest.mark.parametrize(("found", "waits"), [(0, True), (-9, True), (-10, False), (-11, False)])
 def test_the_switch_waits_if_its_session_is_nicer(group: Path, found: int, waits: bool) -> None:
     group.write_text(f"/autogroup-25 nice {found}\n")
     assert priority.switch_waits(-10) is waits
 
 
-@pytest.mark.usefixtures("switch")
+@pytest.mark.usefixtures("this_is_the_switch")
 def test_a_kernel_without_such_groups_has_nothing_to_set(group: Path) -> None:
     group.unlink()
     assert priority.main(["-10"]) == 0
@@ -57,13 +46,13 @@ def test_a_kernel_without_such_groups_has_nothing_to_set(group: Path) -> None:
 def test_without_a_switch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(daemon, "PID_FILE", tmp_path / "none.pid")
+    monkeypatch.setattr(switch, "PID_FILE", tmp_path / "none.pid")
     assert priority.main(["-10"]) == 1
     assert "none.pid names no ovs-vswitchd that runs" in capsys.readouterr().err
     assert not priority.switch_waits(-10)
 
 
-@pytest.mark.usefixtures("switch")
+@pytest.mark.usefixtures("this_is_the_switch")
 def test_where_it_is_not_allowed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,16 +40,12 @@ def length(each: socket.socket) -> int:
 
 
 @pytest.fixture
-def switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This process is the switch, by the file that is returned."""
-    note = tmp_path / "ovs-vswitchd.pid"
-    note.write_text(f"{os.getpid()}\n")
-    monkeypatch.setattr(daemon, "PID_FILE", note)
-    monkeypatch.setattr(daemon, "SWITCH", Path("/proc/self/comm").read_text().strip())
+def switch(this_is_the_switch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This process is the switch, by the file that is returned; long queues are 32 KiB there."""
     monkeypatch.setattr(queues, "QUEUE", LONG // 2)
     monkeypatch.setattr(queues, "_SO_RCVBUFFORCE", socket.SO_RCVBUF)
     monkeypatch.setattr(queues, "packet_sockets", lambda _listed: set())
-    return note
+    return this_is_the_switch
 
 
 @pytest.fixture
