@@ -74,7 +74,7 @@ OF_A_UNIT = (
     Program("agent", re.compile(r".* -m agents\.cli agent "), "its supervisor; else " + REBOOT),
     Program(
         "conntrackd",
-        re.compile(r"conntrackd -C |.* -m agents\.replication "),
+        re.compile(r"(setpriv .* )?conntrackd -C |.* -m agents\.replication "),
         "its supervisor; else " + REBOOT,
     ),
     Program(
