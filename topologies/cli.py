@@ -174,11 +174,7 @@ def _by_hand(lab: Lab) -> str:
 
 
 def _server(lab: Lab) -> str:
-    return next(
-        each.host_address.partition("/")[0]
-        for each in lab.options.networks
-        if each.host == "server"
-    )
+    return next(each.address for each in lab.options.networks if each.host == "server")
 
 
 def main() -> None:

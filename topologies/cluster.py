@@ -34,6 +34,11 @@ class Network:
     cluster_address: str
 
     @property
+    def address(self) -> str:
+        """The host's address without its prefix length."""
+        return self.host_address.partition("/")[0]
+
+    @property
     def gateway(self) -> str:
         """The cluster's address without its prefix length."""
         return self.cluster_address.partition("/")[0]

@@ -76,9 +76,10 @@ class Paced:
         self._server = Answering(self._lab, "server", server, str(PORT), niceness=first)
         if self._server.line() != "ready\n":
             raise LabError("the server of paced transfers doesn't start")
-        address = _SERVER.host_address.partition("/")[0]
         client = "topologies.paced_client"
-        self._client = Answering(self._lab, "client", client, address, str(PORT), niceness=first)
+        self._client = Answering(
+            self._lab, "client", client, _SERVER.address, str(PORT), niceness=first
+        )
         return self
 
     def __exit__(

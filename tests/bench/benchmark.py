@@ -5,6 +5,7 @@ plain JSON, with what each round gave, so that whoever has the file can read the
 figure means something beside its peer of the same run only: machines differ, and so do hours.
 """
 
+import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,16 @@ class Benchmark:
 def progress(text: str) -> None:
     """A word to whoever waits for it, on standard error."""
     print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def spread(values: list[float], digits: int | None = None) -> Figures:
+    """Median, lowest, highest and each, with so many decimals; None: as whole numbers."""
+    return {
+        "median": round(statistics.median(values), digits),
+        "lowest": round(min(values), digits),
+        "highest": round(max(values), digits),
+        "each": [round(value, digits) for value in values],
+    }
 
 
 def rates(figures: Figures, names: dict[str, str], key: str) -> Rows:

@@ -10,12 +10,11 @@ switch and the next unit's packet socket run in whoever sends.
 """
 
 import contextlib
-import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from tests.bench.cores_used import processes
 from topologies.lab import Lab
 
 PERIOD = 10_000  # us: at the usual 100 ms a unit would stand still for 80 of them
@@ -23,68 +22,48 @@ _ONE = Path("/sys/fs/cgroup/cpu")
 _TWO = Path("/sys/fs/cgroup")
 
 
-class Cap:
-    """The processes of a host, and those that they start, as long as the block lasts."""
-
-    def __init__(self, lab: Lab, host: str, share: float) -> None:
-        """`share` of one core."""
-        self._lab, self._host, self._share = lab, host, share
-        self._unified = (_TWO / "cgroup.controllers").exists()
-        root = _TWO if self._unified else _ONE
-        self._group = root / f"{lab.options.name}-{host}"
-
-    def __enter__(self) -> Self:
-        """OSError if this machine gives no CPU quotas."""
-        quota = round(self._share * PERIOD)
-        if self._unified:
-            (_TWO / "cgroup.subtree_control").write_text("+cpu")
-        self._group.mkdir()
-        if self._unified:
-            (self._group / "cpu.max").write_text(f"{quota} {PERIOD}")
+@contextlib.contextmanager
+def capped(lab: Lab, host: str, share: float) -> Iterator[Path]:
+    """The host's processes, and those that they start, have that share of one core as long as the
+    block lasts; who is still there then has no quota any more. Their control group. OSError if this
+    machine gives no CPU quotas.
+    """
+    unified = (_TWO / "cgroup.controllers").exists()
+    root = _TWO if unified else _ONE
+    group = root / f"{lab.options.name}-{host}"
+    if unified:
+        (root / "cgroup.subtree_control").write_text("+cpu")
+    group.mkdir()
+    try:
+        quota = round(share * PERIOD)
+        if unified:
+            (group / "cpu.max").write_text(f"{quota} {PERIOD}")
         else:
-            (self._group / "cpu.cfs_period_us").write_text(str(PERIOD))
-            (self._group / "cpu.cfs_quota_us").write_text(str(quota))
-        try:
-            for pid in self._processes():
+            (group / "cpu.cfs_period_us").write_text(str(PERIOD))
+            (group / "cpu.cfs_quota_us").write_text(str(quota))
+        for pid, where in processes(lab).items():
+            if where == host:
                 with contextlib.suppress(ProcessLookupError):  # it has ended
-                    (self._group / "cgroup.procs").write_text(str(pid))
-        except OSError:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        """Who is still there has no quota any more."""
-        members = self._group / "cgroup.procs"
-        while pids := members.read_text().split():
-            for pid in pids:
+                    (group / "cgroup.procs").write_text(str(pid))
+        yield group
+    finally:
+        while members := _members(group):
+            for member in members:
                 try:
-                    (self._group.parent / "cgroup.procs").write_text(pid)
+                    (root / "cgroup.procs").write_text(member)
                 except ProcessLookupError:
                     time.sleep(0.01)  # it ends
-        self._group.rmdir()
+        group.rmdir()
 
-    def used(self) -> float:
-        """Seconds that its processes have spent on a CPU."""
-        total = 0
-        for pid in (self._group / "cgroup.procs").read_text().split():
-            for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-                total += int(task.read_text().split()[0])
-        return total / 1e9
 
-    def _processes(self) -> list[int]:
-        """Those in the host's network namespace."""
-        said = self._lab.run(self._host, ["readlink", "/proc/self/ns/net"]).stdout.strip()
-        found = []
-        for each in Path("/proc").glob("[0-9]*"):
-            try:
-                if os.readlink(each / "ns/net") == said:
-                    found.append(int(each.name))
-            except OSError:
-                continue  # it has ended
-        return found
+def cpu_seconds(group: Path) -> float:
+    """Seconds that its processes have spent on a CPU."""
+    total = 0
+    for pid in _members(group):
+        for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            total += int(task.read_text().split()[0])
+    return total / 1e9
+
+
+def _members(group: Path) -> list[str]:
+    return (group / "cgroup.procs").read_text().split()

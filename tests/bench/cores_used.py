@@ -46,20 +46,20 @@ def during(lab: Lab, pids: dict[str, int], seconds: float) -> dict[str, dict[str
     host, all that run at its beginning and its end.
     """
     hosts = processes(lab)
-    before = {pid: _spent(pid) for pid in hosts}
+    before = {pid: spent(pid) for pid in hosts}
     time.sleep(seconds)  # the passing of time is what is measured
     used = {name: {"itself": 0.0, "kernel": 0.0} for name in (*pids, *hosts.values())}
     names = {pid: [host] for pid, host in hosts.items()}
     for name, pid in pids.items():
         names[pid].append(name)
     for pid, then in before.items():
-        for where, spent in _spent(pid).items():
+        for where, now in spent(pid).items():
             for name in names[pid]:
-                used[name][where] += max(0.0, spent - then[where]) / seconds
+                used[name][where] += max(0.0, now - then[where]) / seconds
     return {name: {where: round(n, 3) for where, n in all_.items()} for name, all_ in used.items()}
 
 
-def _spent(pid: int) -> dict[str, float]:
+def spent(pid: int) -> dict[str, float]:
     """Seconds on a CPU: in itself, in the kernel (proc(5)); none if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -12,12 +12,11 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 from tests.bench.benchmark import Benchmark, Figures, Rows
-from tests.bench.short_sessions import Contender, check_handed_over, cluster_options
+from tests.bench.short_sessions import TABLES, Contender, check_handed_over, cluster_options
 from tests.bench.steady_load import steady
 from tests.bench.syn_tap import Crossing
 from topologies.lab import Lab
 
-TABLES = ("conntrack", "flows")
 WHEN = ("idle", "half")
 WHO = ("gateway", "cluster")
 IDLE = 100.0  # sessions a second: mostly one at a time

@@ -26,11 +26,10 @@ from tests.bench.benchmark import progress
 from tests.bench.cores_used import during, process_id
 from tests.bench.flame_graph import Stacks
 from tests.bench.machine import describe, new_file, sentences, write
-from tests.bench.short_sessions import PORTS, parse_wrk, run_wrk
+from tests.bench.short_sessions import PORTS, TABLES, cluster_options, parse_wrk, run_wrk
 from topologies.lab import Lab
 
 FOLDER = Path("docs/performance")
-TABLES = ("flows", "conntrack")
 PROGRAMS = {
     "app": ("controller", "app", "the app"),
     "agent": ("u1", "agent", "the primary's agent"),
@@ -92,7 +91,7 @@ def main() -> int:
         kept["cores_used"]["gateway"] = used = cores_used(lab)
         _tell_cores("a plain gateway", used)
     for table in TABLES:
-        with Lab(2, method="weighted-round-robin", weights=(0, 1), session_table=table) as lab:
+        with Lab(2, **cluster_options(table)) as lab:
             progress(f"{table}: how much of a core each uses")
             kept["cores_used"][table] = used = cores_used(lab)
             _tell_cores(f"all by the auxiliary, {table}", used)

@@ -16,7 +16,6 @@ import os
 import statistics
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Any
 
 from agents.core_primary import MAX_PENDING
 from tests.bench.benchmark import Benchmark, Figures, Rows
+from tests.bench.short_sessions import primary_agent, served
 from topologies.cluster import NETWORKS
 from topologies.lab import Lab
 from topologies.paced import Call, Paced
@@ -38,8 +38,8 @@ QUIET, FLOODED = 3.0, 6.0  # seconds
 LONGEST_STALL = 200  # ms; less than after what TCP sends again, at the earliest (TCP_RTO_MIN)
 MOST_UNREAD = 1 << 20  # bytes: as much as the offers are that an agent lets wait
 APPS = {"slow": "an app that decides 300 a second", "usual": "the app as it is"}
-_SERVER = NETWORKS[1].host_address.partition("/")[0]
-_CLIENT = NETWORKS[0].host_address.partition("/")[0]
+_SERVER = NETWORKS[1].address
+_CLIENT = NETWORKS[0].address
 _SPOOFED = "198.18.0.0/15"
 _ANSWERED = ("served", "handed_over", "released_undecided", "decided_stranger")
 _POLL = 0.5  # seconds
@@ -57,7 +57,7 @@ class Backlog:
 
     def look(self, lab: Lab) -> bool:
         """Once; whether nothing waits to speak of."""
-        agent = _agent(lab)
+        agent = primary_agent(lab)
         waiting = max(0, agent["offered"] - sum(agent[name] for name in _ANSWERED))
         asked = ["ss", "-tnH", f"sport = :{OPENFLOW_PORT}"]
         lines = lab.run("controller", asked).stdout.splitlines()
@@ -122,16 +122,16 @@ def _round(lab: Lab, paced: Paced, sport: int) -> dict[str, Any]:
     began = paced.mark()
     time.sleep(QUIET)  # the passing of time is what is measured, here and below
     quiet, at, backlog = paced.look(), paced.mark(), Backlog()
-    agent, decided, memory = _agent(lab), _decided(lab), _resident(lab)
+    agent, decided, memory = primary_agent(lab), served(lab), _resident(lab)
     with _flood(lab, sport) as flood:
         while time.monotonic() < at + FLOODED:
             time.sleep(_POLL)
             backlog.look(lab)
         said = json.loads(flood.communicate("\n")[0])
     flooded, over = paced.look(), time.monotonic()
-    decided = _decided(lab) - decided
+    decided = served(lab) - decided
     lab.wait(lambda _: backlog.look(lab))
-    caught_up, grown = time.monotonic(), _agent(lab) - agent
+    caught_up, grown = time.monotonic(), primary_agent(lab) - agent
     outcome = paced.finish()
     return {
         "sent_per_second": round(said["sent"] / said["seconds"]),
@@ -167,16 +167,6 @@ def _flood(lab: Lab, sport: int) -> Iterator[subprocess.Popen[str]]:
     finally:
         program.terminate()
         program.wait()
-
-
-def _agent(lab: Lab) -> Counter[str]:
-    """Counters of the primary's agent, as it has last announced them."""
-    units = lab.status()["units"]
-    return Counter(next(unit["agent"] for unit in units if unit["role"] == "primary"))
-
-
-def _decided(lab: Lab) -> int:
-    return sum(unit["sessions"]["served"] for unit in lab.status()["units"])
 
 
 def _resident(lab: Lab) -> int:

@@ -55,7 +55,7 @@ class Idle:
 @contextmanager
 def idle_sessions(lab: Lab) -> Iterator[Idle]:
     """None at first."""
-    address = NETWORKS[1].host_address.partition("/")[0]
+    address = NETWORKS[1].address
     with ExitStack() as stack:
         clients = []
         for port in range(FIRST_PORT, FIRST_PORT + PAIRS):

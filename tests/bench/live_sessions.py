@@ -11,11 +11,10 @@ from typing import Any
 
 from tests.bench.benchmark import Benchmark, Figures, Rows
 from tests.bench.idle_sessions import Idle, idle_sessions
-from tests.bench.short_sessions import Contender, check_handed_over, cluster_options
+from tests.bench.short_sessions import TABLES, Contender, check_handed_over, cluster_options
 from topologies.lab import Lab
 
 FEW, MANY = 1_000, 100_000
-TABLES = ("conntrack", "flows")
 LEAST = 0.9  # of what it is beside few, with `conntrack`
 
 

@@ -8,11 +8,10 @@ what one session takes, with all that a program keeps free for itself meanwhile.
 from tests.bench.benchmark import Benchmark, Figures, Rows
 from tests.bench.footprint import whole
 from tests.bench.idle_sessions import idle_sessions
-from tests.bench.short_sessions import check_handed_over, cluster_options
+from tests.bench.live_sessions import FEW, MANY
+from tests.bench.short_sessions import TABLES, check_handed_over, cluster_options
 from topologies.lab import Lab
 
-FEW, MANY = 1_000, 100_000
-TABLES = ("conntrack", "flows")
 MOST = 300  # bytes a session in the app, with `conntrack`
 _PROGRAMS = {
     "controller.app": "the app",

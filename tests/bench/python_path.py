@@ -18,6 +18,7 @@ from scapy.layers.l2 import Ether
 from agents.wire.control import ETHERTYPE
 from agents.wire.ports import nic_port
 from tests.bench.benchmark import Benchmark, Figures, Rows
+from tests.bench.short_sessions import cluster_options
 from topologies.lab import Lab
 from topologies.observe import Capture, is_syn
 
@@ -28,7 +29,7 @@ SESSIONS = 1000
 
 def measure() -> dict[str, Any]:
     """Packets of both, and how many of them any program of ours saw."""
-    with Lab(len(UNITS), method="weighted-round-robin", weights=(0, 1)) as lab:
+    with Lab(len(UNITS), **cluster_options("flows")) as lab:
         _fetch(lab, "/", 1)  # now the neighbours are known
         return {
             "download": _during(lab, lambda: _fetch(lab, "/100M", 1), 1),

@@ -14,13 +14,12 @@ The session table is `conntrack`.
 """
 
 import re
-import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from tests.bench.benchmark import Benchmark, Figures, Rows
-from tests.bench.capped import Cap
+from tests.bench.benchmark import Benchmark, Figures, Rows, spread
+from tests.bench.capped import capped, cpu_seconds
 from tests.bench.short_sessions import parse_wrk
 from topologies.cluster import NETWORKS
 from topologies.lab import Lab
@@ -39,7 +38,7 @@ _KINDS = {
     "megabits_per_second": "downloads together, Mbit/s",
 }
 _RULES = {"rules": "with costly rules", "none": "without"}
-_SERVER = NETWORKS[1].host_address.partition("/")[0]
+_SERVER = NETWORKS[1].address
 _READ = re.compile(r", ([\d.]+)(KB|MB|GB) read")
 _SIZES = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}  # format_binary() in wrk's units.c
 
@@ -73,7 +72,7 @@ def measure(rounds: int = 5, units: Sequence[int] = UNITS) -> dict[str, Any]:
             each, more, spent = _measured(number, name, rounds)
             failed, used[f"{name}, {number}"] = failed + more, spent
             for kind, values in each.items():
-                found[kind][name][str(number)] = _spread(values)
+                found[kind][name][str(number)] = spread(values, 1)
     for kind in _KINDS:
         for name in _RULES:
             compare(found[kind][name])
@@ -104,12 +103,12 @@ def _measured(
         (pages / "32k").write_bytes(bytes(SIZE))
         # A capped unit's queue is to hold some of a download, and not seconds of it.
         lab.run("client", ["sysctl", "-q", "-w", "net.ipv4.tcp_rmem=4096 32768 32768"])
-        caps = [stack.enter_context(Cap(lab, f"u{number}", SHARE)) for number in lab.units]
+        groups = [stack.enter_context(capped(lab, f"u{number}", SHARE)) for number in lab.units]
         lab.wait_whole()
         for turn in range(rounds + 1):
-            before = [cap.used() for cap in caps]
+            before = [cpu_seconds(group) for group in groups]
             short = _wrk(lab, seconds, TOGETHER * units, "32k", "-H", "Connection: close")
-            spent = [cap.used() - was for cap, was in zip(caps, before, strict=True)]
+            spent = [cpu_seconds(group) - was for group, was in zip(groups, before, strict=True)]
             long = _wrk(lab, seconds, DOWNLOADS * units, "1M")
             failed += short[2] + long[2]
             if turn:  # the first warms up
@@ -126,15 +125,6 @@ def _wrk(lab: Lab, seconds: int, together: int, page: str, *more: str) -> tuple[
     size = _READ.search(text)
     assert size, text
     return requests / took, float(size[1]) * _SIZES[size[2]] * 8 / 1e6 / took, failed
-
-
-def _spread(values: list[float]) -> dict[str, Any]:
-    return {
-        "median": round(statistics.median(values), 1),
-        "lowest": round(min(values), 1),
-        "highest": round(max(values), 1),
-        "each": [round(value, 1) for value in values],
-    }
 
 
 def compare(found: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ request each, from nginx. No session may fail in any, of at least so many.
 
 import re
 import statistics
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ AT_LEAST = 10_000  # sessions, in each
 # With few at a time it would be the app's round trip that is measured, not what can be carried.
 TOGETHER = 128
 PROMISED = {"conntrack": 0.5, "flows": 0.25}  # of the gateway's, by session table
+TABLES = tuple(PROMISED)
 _NAMES = {
     "gateway": "a plain gateway",
     "conntrack": "the auxiliary of two, conntrack",
@@ -97,9 +99,15 @@ def served(lab: Lab) -> int:
 
 def handed_over(lab: Lab) -> tuple[int, int]:
     """SYNs that the primary's agent handed over, and that it let go out itself."""
-    agent = next(unit["agent"] for unit in lab.status()["units"] if unit["role"] == "primary")
+    agent = primary_agent(lab)
     own = sum(number for name, number in agent.items() if name.startswith(("released", "served")))
-    return agent.get("handed_over", 0), own
+    return agent["handed_over"], own
+
+
+def primary_agent(lab: Lab) -> Counter[str]:
+    """Counters of the primary's agent, as it has last announced them."""
+    units = lab.status()["units"]
+    return Counter(next(unit["agent"] for unit in units if unit["role"] == "primary"))
 
 
 def cluster_options(session_table: str) -> dict[str, Any]:
@@ -122,7 +130,7 @@ def measure(rounds: int = 5, seconds: int = 2) -> Figures:
         plain = Contender(stack.enter_context(Lab(1)))
         clusters = {
             table: Contender(stack.enter_context(Lab(2, **cluster_options(table))))
-            for table in PROMISED
+            for table in TABLES
         }
         everybody = (plain, *clusters.values())
         turn = 0

@@ -9,17 +9,16 @@ cross the primary's once and the auxiliary's twice.
 """
 
 import json
-import statistics
 import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.bench.benchmark import Benchmark, Figures, Rows
+from tests.bench.benchmark import Benchmark, Figures, Rows, spread
 from topologies.cluster import NETWORKS
 from topologies.lab import Lab
 
-SERVER = NETWORKS[1].host_address.partition("/")[0]
+SERVER = NETWORKS[1].address
 SESSIONS = 64  # whose segments are sent
 LEAST = 0.45  # of what the primary carries alone
 CONTENDERS = {
@@ -109,21 +108,12 @@ def measure(rounds: int = 5, seconds: int = 3) -> dict[str, Any]:
             contender.check()
     figures: dict[str, Any] = {"rounds": rounds, "seconds": seconds, "sessions": SESSIONS}
     for kind in _KINDS:
-        figures[kind] = {name: _spread(each.found[kind]) for name, each in contenders.items()}
+        figures[kind] = {name: spread(each.found[kind]) for name, each in contenders.items()}
         alone = figures[kind]["primary"]["median"]
         for found in figures[kind].values():
             found["ratio"] = round(found["median"] / alone, 3)
     figures["packets_lost"] = {name: each.lost for name, each in contenders.items()}
     return figures
-
-
-def _spread(values: list[float]) -> dict[str, Any]:
-    return {
-        "median": round(statistics.median(values)),
-        "lowest": round(min(values)),
-        "highest": round(max(values)),
-        "each": [round(value) for value in values],
-    }
 
 
 def _rows(figures: Figures) -> Rows:
