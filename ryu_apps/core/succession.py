@@ -148,7 +148,7 @@ class Succession:
                 return formation.changed(member, Change.LOST, now)
             ask = self._bridges.ask(member, now)
             return [ask, *formation.changed(member, Change.CONNECTED, now)]
-        if alive or now - formation.found < GRACE:
+        if alive or (member.announce is None and now - formation.found < GRACE):
             return []
         effects = formation.changed(member, Change.DIED, now)
         if member is self._members.primary:

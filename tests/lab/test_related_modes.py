@@ -66,7 +66,7 @@ def test_data_sessions_are_served_where_their_control_session_is(
 
 LFTP = """
 set cmd:fail-exit true; set net:max-retries 1; set net:timeout 20; set net:connection-limit 1
-set ftp:passive-mode {passive}
+set ftp:passive-mode {passive}; set ftp:port-range {ports}
 open ftp://203.0.113.10
 mirror {name} {there}
 mirror --reverse --no-perms {there} incoming/{name}
@@ -89,7 +89,9 @@ def test_a_mirror_of_many_files_in_one_control_session(
             for number in range(1, 13)
         }
         known = families(world)
-        script = LFTP.format(passive=passive, name=name, there=there)
+        local = own_ports(500)  # two families can't have the same data session
+        ports = f"{local[0]}-{local[-1]}"
+        script = LFTP.format(passive=passive, ports=ports, name=name, there=there)
         world.lab.run("client", ["lftp", "-c", script], env={"HOME": str(tmp_path)})
         for folder in (there, incoming / name):
             assert {path.name: digest(path) for path in folder.iterdir()} == wanted

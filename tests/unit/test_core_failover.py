@@ -138,7 +138,7 @@ def test_a_witness_that_is_silent_itself_is_none() -> None:
     assert world.states()[2] == world.states()[3] == ("dead", "auxiliary")
 
 
-def test_nobody_is_missed_while_the_cluster_has_just_been_found() -> None:
+def test_nobody_is_missed_who_was_not_heard_while_the_cluster_has_just_been_found() -> None:
     world = World()
     world.connect(1)
     world.announce(1, role="primary", primary=1, term=4)
@@ -148,6 +148,16 @@ def test_nobody_is_missed_while_the_cluster_has_just_been_found() -> None:
         world.announce(1)
         world.tick()
     assert world.states()[2] == ("dead", "auxiliary")
+
+
+def test_who_was_heard_is_missed_at_once_in_a_cluster_that_has_just_been_formed() -> None:
+    world = World()
+    world.form()
+    hearing(world)
+    world.lose(3)
+    hearing(world, 3)
+    world.tick(UNANSWERED)
+    assert world.states()[3] == ("dead", "auxiliary")
 
 
 def test_a_late_tick_kills_nobody() -> None:
