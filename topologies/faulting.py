@@ -29,6 +29,7 @@ from topologies.processes import Process, on_host
 
 _POLL = 0.02  # seconds
 _PATIENCE = 10.0  # seconds that the kernel may take to end, stop or continue a process
+_COMING = 2.0  # seconds that a program may be missing which is started again by itself
 _ORDERLY = 2.0  # seconds that vswitchd has to end by itself
 _JOURNAL = "run/synod/unit.json"
 
@@ -174,7 +175,7 @@ class Faults:
         return damage.broken(self._options, self.look())
 
     def look(self) -> Seen:
-        """What there is to see of faults."""
+        """What there is to see of faults. A program that is just being started again is none."""
         ports = self._links(SWITCHES)
         listed = self._json(SWITCHES, "nft", "--json", "list", "tables")["nftables"]
         tables = {each["table"]["name"] for each in listed if "table" in each}
@@ -193,7 +194,7 @@ class Faults:
                 if host != CONTROLLER and cable.address and not nic["addr_info"]:
                     dark.add(host)
         return Seen(
-            programs={host: self._states(host) for host in faults.hosts(self._options)},
+            programs={host: self._settled(host) for host in faults.hosts(self._options)},
             cuts=cuts,
             dark=frozenset(dark),
             units=frozenset(
@@ -202,6 +203,11 @@ class Faults:
                 if (self._root(host) / _JOURNAL).exists()
             ),
         )
+
+    def _settled(self, host: str) -> dict[str, str]:
+        """`_states`, once nothing is being started."""
+        _until(lambda: not faults.coming(host, self._states(host)), _COMING)
+        return self._states(host)
 
     def _states(self, host: str) -> dict[str, str]:
         """The programs that run on a host, and their states."""

@@ -6,7 +6,7 @@ Pure: `topologies.faulting` runs them. What is broken now: `topologies.damage`.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agents.bringup import Host, plan
@@ -60,22 +60,31 @@ class Cable:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program of a host, known by its command line. `again`: what starts it when it is dead."""
+    """A program of a host, known by its command line. `again`: what starts it when it is dead;
+    `keeper`: the program that does so by itself, if one of these does.
+    """
 
     name: str
     line: re.Pattern[str]
     again: str
+    keeper: str = ""
 
 
 REBOOT, _SWITCH = "restart {host}", "restart-switch {host}"
 OF_A_UNIT = (
     Program("vswitchd", re.compile(r"(nice -n \S+ )?(\S*/)?ovs-vswitchd "), _SWITCH),
     Program("ovsdb-server", re.compile(r"(\S*/)?ovsdb-server "), _SWITCH),
-    Program("agent", re.compile(r".* -m agents\.cli agent "), "its supervisor; else " + REBOOT),
+    Program(
+        "agent",
+        re.compile(r".* -m agents\.cli agent "),
+        "its supervisor; else " + REBOOT,
+        keeper="supervisor",
+    ),
     Program(
         "conntrackd",
         re.compile(r"(setpriv .* )?conntrackd -C |.* -m agents\.replication "),
         "its supervisor; else " + REBOOT,
+        keeper="supervisor",
     ),
     Program(
         "supervisor", re.compile(r".* -m agents\.supervise run "), "its deputy; else " + REBOOT
@@ -108,6 +117,17 @@ def unit_named(options: Options, name: str) -> int:
 def programs(host: str) -> tuple[Program, ...]:
     """The programs of a host that can be broken."""
     return (APP,) if host == CONTROLLER else OF_A_UNIT
+
+
+def coming(host: str, states: Mapping[str, str]) -> list[str]:
+    """The programs of a host that don't run, and that another which runs is just to start again.
+    `states`: of those that run (letters of proc(5)).
+    """
+    return [
+        program.name
+        for program in programs(host)
+        if program.name not in states and states.get(program.keeper, "T") != "T"
+    ]
 
 
 def program_named(options: Options, host: str, name: str) -> Program:

@@ -16,8 +16,7 @@ from ryu_apps.core.cluster import Member
 from ryu_apps.core.events import Effect, Ping
 
 PING = 0.05  # seconds between two
-# Seconds after the app has found its cluster in which no unit is missed that it hasn't heard yet: all
-# reconnect.
+# Seconds after the app has found its cluster: a unit that it hasn't heard yet may still reconnect.
 GRACE = 5.0
 UNANSWERED = 0.3  # a bridge that has answered nothing for so long is no witness of its unit
 

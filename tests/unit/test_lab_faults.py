@@ -85,6 +85,22 @@ class TestNames:
         known = [*faults.programs("u1"), *faults.programs("controller")]
         assert [each.name for each in known if each.line.match(line)] == ([name] if name else [])
 
+    @pytest.mark.parametrize(
+        ("states", "coming"),
+        [
+            ({"supervisor": "S", "agent": "S", "conntrackd": "S"}, []),
+            ({"supervisor": "S", "agent": "T"}, ["conntrackd"]),
+            ({"supervisor": "T", "conntrackd": "S"}, []),
+            ({"conntrackd": "S"}, []),
+            ({}, []),
+        ],
+    )
+    def test_a_program_is_coming_while_who_starts_it_runs(
+        self, states: dict[str, str], coming: list[str]
+    ) -> None:
+        assert faults.coming("u1", states) == coming
+        assert faults.coming("controller", states) == []
+
 
 class TestCommands:
     def test_a_cable_is_pulled_at_the_switch(self) -> None:
