@@ -2,7 +2,8 @@
 
 Nothing here decides. Requests are synchronous: the kernel carries them out inside `send()`
 (netlink_unicast_kernel() in net/netlink/af_netlink.c), so their answers wait by the time it
-returns, and many go in one call. Needs CAP_NET_ADMIN; acts on the network namespace of the process.
+returns: many go in one call, and come in one. Needs CAP_NET_ADMIN; acts on the network namespace of
+the process.
 """
 
 import errno
@@ -10,18 +11,11 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from agents.ctexpect import Expected, GetExpectation, parse_event
-from agents.ctnetlink import (
-    Entry,
-    Get,
-    Request,
-    Result,
-    pack,
-    pack_dump,
-    parse_answer,
-    parse_entry,
-)
-from agents.nfnetlink import NLMSG_DONE, NLMSG_ERROR, Message, messages, parse_error
+from agents.ctexpect import Expected, parse_event
+from agents.ctmessages import pack_all, pack_dump, parse_answer, parse_entry
+from agents.ctnetlink import ASKS, Entry, Request, Result
+from agents.datagrams import Datagrams
+from agents.nfnetlink import NLMSG_DONE, NLMSG_ERROR, Message, first_of, messages, parse_error
 
 # An answer takes up to 8 KiB of a socket's receive buffer, whatever its length.
 MAX_REQUESTS = 128
@@ -29,13 +23,16 @@ _REQUESTS_BUFFER = 4 << 20
 _EVENTS_BUFFER = 16 << 20
 _MAX_EVENTS = 4096
 _DATAGRAM = 1 << 16
+# The longest answer has an entry with all that there is to tell of it, and takes some 500 bytes; an
+# error has the request in it. An entry cut short can't be read (EPROTO).
+_ANSWER = 2048
+_EVENTS_AT_ONCE = 64
 
 _NETLINK_NETFILTER = 12
 _SO_RCVBUFFORCE = 33
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 # NFNLGRP_CONNTRACK_DESTROY, …_EXP_NEW, …_EXP_DESTROY
 _DESTROYED, _EXPECTATION_MADE, _EXPECTATION_GONE = 3, 4, 6
-_ASKS = (Get, GetExpectation)
 
 
 class Gone(NamedTuple):
@@ -53,6 +50,7 @@ class Conntrack:
 
     def __init__(self) -> None:
         self._socket = _socket(_REQUESTS_BUFFER)
+        self._answers = Datagrams(self._socket, MAX_REQUESTS, _ANSWER)
         self._seq = 0
         self.pid: int = self._socket.getsockname()[0]
 
@@ -75,29 +73,22 @@ class Conntrack:
         last = len(requests) - 1
         first = self._seq
         self._seq = first + len(requests) & 0x7FFFFFFF
-        # Only the last asks for an acknowledgement; of the others one hears entries and errors.
-        self._socket.send(
-            b"".join([pack(ask, first + at, at == last) for at, ask in enumerate(requests)])
-        )
-        results: list[Result] = [errno.ENOBUFS if type(ask) in _ASKS else 0 for ask in requests]
-        while True:
-            try:
-                data = self._socket.recv(_DATAGRAM)
-            except BlockingIOError:
-                # Not even the acknowledgement came.
-                return [result or errno.ENOBUFS for result in results]
-            for message in messages(data):
-                at = message.seq - first
+        self._socket.send(pack_all(requests, first))
+        results: list[Result] = [errno.ENOBUFS if type(ask) in ASKS else 0 for ask in requests]
+        while answers := self._answers.receive(MAX_REQUESTS):
+            for data in answers:
+                kind, seq = first_of(data)
+                at = seq - first
                 if not 0 <= at <= last:
                     continue  # the answer to a batch given up before
-                if message.kind == NLMSG_ERROR:
-                    code = parse_error(data, message)
-                    if code:
-                        results[at] = code
-                    if at == last:
-                        return results
-                else:
-                    results[at] = parse_answer(requests[at], data, message) or errno.EPROTO
+                if kind != NLMSG_ERROR:
+                    results[at] = parse_answer(requests[at], data) or errno.EPROTO
+                elif code := parse_error(data, Message(kind, seq, 0, 0, len(data))):
+                    results[at] = code
+                if at == last:
+                    return results
+        # Not even the last was answered.
+        return [result or errno.ENOBUFS for result in results]
 
 
 class Told(NamedTuple, Generic[T]):
@@ -125,6 +116,7 @@ class Events(Generic[T]):
         self._socket = _socket(_EVENTS_BUFFER)
         for group in groups:
             self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        self._datagrams = Datagrams(self._socket, _EVENTS_AT_ONCE, _ANSWER)
 
     def fileno(self) -> int:
         """For poll()."""
@@ -138,22 +130,24 @@ class Events(Generic[T]):
         """What happened since the last call, up to a bound; does not wait."""
         events: list[T] = []
         lost = False
-        for _ in range(_MAX_EVENTS):
+        for _ in range(_MAX_EVENTS // _EVENTS_AT_ONCE):
             try:
-                data = self._socket.recv(_DATAGRAM)
-            except BlockingIOError:
-                return Told(events, lost, waiting=False)
+                read = self._datagrams.receive(_EVENTS_AT_ONCE)
             except OSError as problem:
                 if problem.errno != errno.ENOBUFS:
                     raise
                 lost = True
                 continue
-            for message in messages(data):
-                # Of a change on request it is the port of who asked (ctnetlink_conntrack_event()).
-                if message.pid != self._ignore:
-                    event = self._parse(data, message)
-                    if event:
-                        events.append(event)
+            for data in read:
+                for message in messages(data):
+                    # Of a change on request it is the port of who asked
+                    # (ctnetlink_conntrack_event()).
+                    if message.pid != self._ignore:
+                        event = self._parse(data, message)
+                        if event:
+                            events.append(event)
+            if len(read) < _EVENTS_AT_ONCE:
+                return Told(events, lost, waiting=False)
         return Told(events, lost, waiting=True)
 
 

@@ -5,9 +5,12 @@ Nothing here looks into a frame. Needs CAP_NET_RAW; acts on the network namespac
 
 import errno
 import fcntl
+import os
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
+
+from agents.datagrams import Datagrams
 
 _ETH_P_ALL = 3
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
@@ -15,6 +18,7 @@ _SO_RCVBUFFORCE, _SO_SNDBUFFORCE = 33, 32
 _SIOCGIFMTU = 0x8921
 _BUFFER = 8 << 20
 _ETHERNET = 14
+_AT_ONCE = 64  # frames of one system call
 
 # A frame that the port doesn't take now, or never will: the sender of its SYN sends it again.
 _NOT_TAKEN = (errno.EAGAIN, errno.ENOBUFS, errno.EMSGSIZE, errno.EINVAL)
@@ -36,7 +40,7 @@ class Frames:
     """The socket on one device, OSError if there is none. What the host itself sends isn't read."""
 
     def __init__(self, device: str) -> None:
-        self._size = mtu_of(device) + _ETHERNET
+        size = mtu_of(device) + _ETHERNET
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER)
@@ -44,6 +48,8 @@ class Frames:
         # With protocol 0 nothing was received until here.
         self._socket.bind((device, _ETH_P_ALL))
         self._socket.setblocking(False)
+        self._incoming = Datagrams(self._socket, _AT_ONCE, size)
+        self._outgoing = Datagrams(self._socket, _AT_ONCE, size)
 
     def fileno(self) -> int:
         """For poll()."""
@@ -54,28 +60,26 @@ class Frames:
         self._socket.close()
 
     def read(self, most: int) -> list[bytes]:
-        """Up to so many frames that wait, in order; one longer than the MTU is cut short.
+        """Up to so many frames that wait (64 at most), in order; one longer than the MTU is cut
+        short.
 
         OSError (ENETDOWN) once the device is down or gone.
         """
-        frames: list[bytes] = []
-        receive, size = self._socket.recv, self._size
-        try:
-            for _ in range(most):
-                frames.append(receive(size))
-        except BlockingIOError:
-            pass
-        return frames
+        return self._incoming.receive(most)
 
-    def write(self, frames: Iterable[bytes]) -> list[bytes]:
+    def write(self, frames: Sequence[bytes]) -> list[bytes]:
         """Send frames, in order. Returns those that weren't taken: too long, too short, no room."""
-        refused: list[bytes] = []
-        send = self._socket.send
-        for frame in frames:
-            try:
-                send(frame)
-            except OSError as problem:
-                if problem.errno not in _NOT_TAKEN:
-                    raise
-                refused.append(frame)
+        size = self._outgoing.size
+        refused = [frame for frame in frames if len(frame) > size]
+        if refused:
+            frames = [frame for frame in frames if len(frame) <= size]
+        at = 0
+        while at < len(frames):
+            taken, code = self._outgoing.send(frames[at : at + _AT_ONCE])
+            at += taken
+            if code:
+                if code not in _NOT_TAKEN:
+                    raise OSError(code, os.strerror(code))
+                refused.append(frames[at])
+                at += 1
         return refused

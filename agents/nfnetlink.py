@@ -14,11 +14,14 @@ from typing import NamedTuple
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 REQUEST, ACK, DUMP, EXCL, CREATE = 0x001, 0x004, 0x300, 0x200, 0x400
 
-_NFGEN = bytes((2, 0, 0, 0))  # AF_INET, NFNETLINK_V0, no resource
+NFGEN = bytes((2, 0, 0, 0))  # AF_INET, NFNETLINK_V0, no resource
 _HEAD = struct.Struct("=IHHII4s")  # nlmsghdr, nfgenmsg
+_MESSAGE = struct.Struct("=IHHII")  # nlmsghdr: length, kind, flags, seq, pid
+_ATTRIBUTE = struct.Struct("=HH")  # nlattr: length, kind
 _NESTED = 0x8000
 _KIND = 0x3FFF
 
+HEAD = _HEAD.format  # with `NFGEN` as its last part
 HEAD_SIZE = _HEAD.size  # bytes of a message before its attributes
 
 
@@ -34,19 +37,25 @@ class Message(NamedTuple):
 
 def message(kind: int, flags: int, seq: int, body: bytes) -> bytes:
     """One message about IPv4: its header, and the attributes packed before."""
-    return _HEAD.pack(_HEAD.size + len(body), kind, flags, seq, 0, _NFGEN) + body
+    return _HEAD.pack(_HEAD.size + len(body), kind, flags, seq, 0, NFGEN) + body
 
 
 def messages(data: bytes) -> Iterator[Message]:
     """The messages of one datagram. What is cut short at its end is left out."""
     start, size = 0, len(data)
     while size - start >= 16:
-        length, kind, _, seq, pid = struct.unpack_from("=IHHII", data, start)
+        length, kind, _, seq, pid = _MESSAGE.unpack_from(data, start)
         end = start + length
         if length < 16 or end > size:
             return
         yield Message(kind, seq, pid, start, end)
         start += length + 3 & ~3
+
+
+def first_of(data: bytes) -> tuple[int, int]:
+    """Kind and sequence number of a datagram's first message. (Of answers each has one only.)"""
+    _, kind, _, seq, _ = _MESSAGE.unpack_from(data)
+    return kind, seq
 
 
 def parse_error(data: bytes, found: Message) -> int:
@@ -59,7 +68,7 @@ def parse_error(data: bytes, found: Message) -> int:
 
 def header(kind: int, length: int, nested: bool = False) -> bytes:
     """A netlink attribute's first four bytes; `length` is that of its value."""
-    return struct.pack("=HH", 4 + length, kind | (_NESTED if nested else 0))
+    return _ATTRIBUTE.pack(4 + length, kind | (_NESTED if nested else 0))
 
 
 def attribute(kind: int, value: bytes, nested: bool = False) -> bytes:
@@ -75,7 +84,7 @@ def attributes(data: bytes) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     at = 0
     while len(data) - at >= 4:
-        length, kind = struct.unpack_from("=HH", data, at)
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
         if length < 4 or at + length > len(data):
             break
         found[kind & _KIND] = data[at + 4 : at + length]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import ctexpect, ctnetlink
+from agents import ctexpect, ctmessages
 from agents.ctexpect import Expect, Expected, GetExpectation, Unexpect
 from agents.ctnetlink import Adjustment, Create, Entry, Get, Readjust
 from agents.nfnetlink import (
@@ -99,7 +99,7 @@ def test_any_bytes_are_read(data: bytes) -> None:
         assert 0 <= found.start < found.end <= len(data)
         parse_error(data, found)
         ctexpect.parse_event(data, found)
-        ctnetlink.parse_entry(data, found.start, found.end)
+        ctmessages.parse_entry(data, found.start, found.end)
     ctexpect.parse_expectation(data, 0, len(data))
     assert len(attributes(data)) <= len(data) // 4
 
@@ -151,7 +151,7 @@ def test_an_expectation_in_bytes() -> None:
 def test_asked_for_and_removed_by_its_tuple(
     request_: type[GetExpectation | Unexpect], kind: int, t: bytes, protocol: int, ack: bool
 ) -> None:
-    data = ctnetlink.pack(request_(t, protocol), 9, ack)
+    data = ctmessages.pack(request_(t, protocol), 9, ack)
     (found,) = messages(data)
     assert (found.kind, found.seq) == (kind, 9)
     assert struct.unpack_from("=H", data, 6) == (5 if ack else 1,)
@@ -168,11 +168,9 @@ def test_events_tell_what_was_made_and_what_goes(kind: int, made: bool) -> None:
 
 def test_an_answer_is_read_as_what_was_asked_for() -> None:
     data = packed(FULL)
-    (found,) = messages(data)
-    assert ctnetlink.parse_answer(GetExpectation(FULL.tuple12), data, found) == FULL
-    entry = ctnetlink.pack(Create(Entry(MASTER, inverse(MASTER), helper="ftp")), 5)
-    (found,) = messages(entry)
-    read = ctnetlink.parse_answer(Get(MASTER), entry, found)
+    assert ctmessages.parse_answer(GetExpectation(FULL.tuple12), data) == FULL
+    entry = ctmessages.pack(Create(Entry(MASTER, inverse(MASTER), helper="ftp")), 5)
+    read = ctmessages.parse_answer(Get(MASTER), entry)
     assert isinstance(read, Entry)
     assert (read.orig, read.reply, read.helper) == (MASTER, inverse(MASTER), "ftp")
 
@@ -224,11 +222,11 @@ ADJUSTED = Adjustment(0xFFFFFFF0, -3, 2)
 
 @pytest.mark.parametrize(("reply", "kind"), [(False, 15), (True, 16)])
 def test_what_was_added_is_read_as_it_is_written(reply: bool, kind: int) -> None:
-    data = ctnetlink.pack(Readjust(MASTER, reply, ADJUSTED), 1)
+    data = ctmessages.pack(Readjust(MASTER, reply, ADJUSTED), 1)
     nested = bytes.fromhex("0800 0100 fffffff0  0800 0200 fffffffd  0800 0300 00000002")
     assert data.endswith(struct.pack("=HH", 28, 0x8000 | kind) + nested)
-    entry = ctnetlink.pack(Create(Entry(MASTER, inverse(MASTER))), 1) + data[-28:]
-    found = ctnetlink.parse_entry(entry, 0, len(entry))
+    entry = ctmessages.pack(Create(Entry(MASTER, inverse(MASTER))), 1) + data[-28:]
+    found = ctmessages.parse_entry(entry, 0, len(entry))
     assert found is not None
     assert (found.adjusted, found.adjusted_reply) == (
         (None, ADJUSTED) if reply else (ADJUSTED, None)
@@ -237,7 +235,7 @@ def test_what_was_added_is_read_as_it_is_written(reply: bool, kind: int) -> None
 
 def test_what_cannot_be_read_of_it_is_none() -> None:
     short = attribute(15, attribute(1, bytes(4)) + attribute(2, bytes(3)), True)
-    entry = ctnetlink.pack(Create(Entry(MASTER, inverse(MASTER))), 1) + short
-    found = ctnetlink.parse_entry(entry, 0, len(entry))
+    entry = ctmessages.pack(Create(Entry(MASTER, inverse(MASTER))), 1) + short
+    found = ctmessages.parse_entry(entry, 0, len(entry))
     assert found is not None
     assert found.adjusted is None

@@ -1,0 +1,310 @@
+"""The ctnetlink messages that carry entries and what is asked for of them. No sockets.
+
+They are declared in include/uapi/linux/netfilter/nfnetlink_conntrack.h and done by
+net/netfilter/nf_conntrack_netlink.c, which is where the facts below are from. An entry that isn't
+of TCP over IPv4 in the default zone is read as None. One message comes and goes with every SYN: so
+they are packed from templates, in the order in which the kernel writes them, and what an entry
+usually begins with is read at once.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from agents import ctexpect
+from agents.ctexpect import Expect, ExpectationRequest, GetExpectation, Unexpect
+from agents.ctnetlink import (
+    ASKS,
+    CONFIRMED,
+    LIBERAL,
+    NO_LABELS,
+    SYN_SENT,
+    Adjustment,
+    Create,
+    Delete,
+    Entry,
+    Get,
+    Readjust,
+    Request,
+    Update,
+)
+from agents.nfnetlink import (
+    ACK,
+    CREATE,
+    DUMP,
+    EXCL,
+    HEAD,
+    HEAD_SIZE,
+    NFGEN,
+    REQUEST,
+    attribute,
+    attributes,
+    header,
+    message,
+)
+from agents.wire.packet import inverse
+from agents.wire.peer import Expectation
+
+_NEW, _GET, _DELETE = 0x0100, 0x0101, 0x0102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_…
+_KIND = 0x3FFF
+
+_STATUS, _PROTOINFO, _HELP, _NAT_SRC, _TIMEOUT, _MARK = 3, 4, 5, 6, 7, 8
+_NAT_DST, _MASTER, _ZONE, _LABELS, _LABELS_MASK = 13, 14, 18, 22, 23
+_SEQ_ADJ_ORIG, _SEQ_ADJ_REPLY = 15, 16
+
+
+_TUPLE = struct.Struct("12s4s4s4s16s2s6s2s2x")
+_ABOUT = struct.Struct(HEAD + _TUPLE.format)  # a message that begins with a tuple, or has no more
+_IP_HEAD = header(1, 16, True) + header(1, 4)  # CTA_TUPLE_IP, CTA_IP_V4_SRC
+_DST_HEAD = header(2, 4)  # CTA_IP_V4_DST
+# CTA_TUPLE_PROTO, CTA_PROTO_NUM, CTA_PROTO_SRC_PORT
+_TCP_HEAD = header(2, 24, True) + attribute(1, b"\x06") + header(2, 2)
+_DPORT_HEAD = b"\0\0" + header(3, 2)  # CTA_PROTO_DST_PORT
+_ORIG_HEAD = header(1, 48, True) + _IP_HEAD
+_REPLY_HEAD = header(2, 48, True) + _IP_HEAD
+_MASTER_HEAD = header(_MASTER, 48, True) + _IP_HEAD
+_NAT = struct.Struct("8s4s4s4s8s2s6s2s2x")
+_NAT_VALUES = (header(2, 4), header(3, 16, True) + header(1, 2), b"\0\0" + header(2, 2))
+_SRC_HEAD = header(_NAT_SRC, 36, True) + header(1, 4)
+_DST_NAT_HEAD = header(_NAT_DST, 36, True) + header(1, 4)
+
+_NUMBERS = struct.Struct("!4sI4sI4sI")  # status, timeout, mark
+_STATE = struct.Struct("!4sI4sI48s")  # status, timeout, TCP's
+_RELABEL = struct.Struct("4s16s4s16s")  # labels, mask
+_STATUS_HEAD, _TIMEOUT_HEAD, _MARK_HEAD = (header(kind, 4) for kind in (_STATUS, _TIMEOUT, _MARK))
+_LABELS_HEAD, _MASK_HEAD = header(_LABELS, 16), header(_LABELS_MASK, 16)
+_ENTRY_SIZE = HEAD_SIZE + 2 * _TUPLE.size
+_PARSED = struct.Struct("=20x" + _TUPLE.format * 2)
+# What then comes first of an entry that is asked for (ctnetlink_dump_info()): status, mark, id,
+# use, timeout, TCP's state.
+_ID_HEAD, _USE_HEAD = header(12, 4), header(11, 4)
+_USUAL = struct.Struct("!4sI4sI4s4x4s4x4sI12sB35x")
+_HEADS = (_ORIG_HEAD, _REPLY_HEAD, _TCP_HEAD, _TCP_HEAD)
+_ATTRIBUTE = struct.Struct("=HH")
+
+
+def _tcp(state: int, liberal: bool) -> bytes:
+    """CTA_PROTOINFO of a TCP state; flags (struct nf_ct_tcp_flags: value, mask) for both ways."""
+    tcp = attribute(1, bytes((state,)))
+    if liberal:
+        tcp += attribute(4, bytes((LIBERAL, LIBERAL))) + attribute(5, bytes((LIBERAL, LIBERAL)))
+    return attribute(_PROTOINFO, attribute(1, tcp, True), True)
+
+
+_TCP_INFO = {(state, how): _tcp(state, how) for state in range(10) for how in (False, True)}
+
+
+_STATE_HEAD = _TCP_INFO[0, True][:12]
+_USUAL_HEADS = (_STATUS_HEAD, _MARK_HEAD, _ID_HEAD, _USE_HEAD, _TIMEOUT_HEAD, _STATE_HEAD)
+
+
+def pack_all(requests: Sequence[Request], first: int) -> bytes:
+    """Messages with numbers from `first` on. Errors are told of each; so that one hears from the
+    last in any case, it asks for an acknowledgement, unless it asks for more than that.
+    """
+    packed = [
+        _PACKERS[type(request)](request, REQUEST, seq)
+        for seq, request in enumerate(requests, first)
+    ]
+    if type(requests[-1]) not in ASKS:
+        packed[-1] = pack(requests[-1], first + len(requests) - 1)
+    return b"".join(packed)
+
+
+def pack(request: Request, seq: int, ack: bool = True) -> bytes:
+    """One netlink message. Without `ack` the kernel tells only errors and, of a Get, the entry."""
+    return _PACKERS[type(request)](request, REQUEST | ACK if ack else REQUEST, seq)
+
+
+def parse_answer(request: Request, data: bytes) -> Entry | Expectation | None:
+    """What was asked for, in a datagram that isn't an error; None if that can't be read."""
+    if type(request) is GetExpectation:
+        return ctexpect.parse_expectation(data, 0, len(data))
+    return parse_entry(data, 0, len(data))
+
+
+def pack_dump(seq: int) -> bytes:
+    """The request for all entries of IPv4."""
+    return message(_GET, REQUEST | DUMP, seq, b"")
+
+
+def parse_entry(data: bytes, start: int, end: int) -> Entry | None:
+    """The entry in a message from `start` to `end`.
+
+    None if it isn't TCP over IPv4, is in another zone, or no entry at all.
+    """
+    if end - start < _ENTRY_SIZE:
+        return None
+    # The tuples come first, always like this (ctnetlink_fill_info(), ctnetlink_conntrack_event()).
+    (
+        orig_head, src, _, dst, tcp, sport, _, dport,
+        reply_head, rsrc, _, rdst, rtcp, rsport, _, rdport,
+    ) = _PARSED.unpack_from(data, start)  # fmt: skip
+    if (orig_head, reply_head, tcp, rtcp) != _HEADS:
+        return None
+    values = [
+        *(src + dst + sport + dport, rsrc + rdst + rsport + rdport),
+        *(0, SYN_SENT, 0, 0, NO_LABELS, "", b"", None, None),
+    ]
+    at = start + _ENTRY_SIZE
+    if end - at >= _USUAL.size:
+        (
+            status_head, status, mark_head, mark, id_head, use_head,
+            timeout_head, timeout, state_head, state,
+        ) = _USUAL.unpack_from(data, at)  # fmt: skip
+        heads = (status_head, mark_head, id_head, use_head, timeout_head, state_head)
+        if heads == _USUAL_HEADS:
+            values[2:6] = status, state, timeout, mark
+            at += _USUAL.size
+    while end - at >= 4:
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if length < 4 or at + length > end:
+            return None
+        kind &= _KIND
+        if kind in _READERS:
+            place, read = _READERS[kind]
+            values[place] = read(data[at + 4 : at + length])
+        elif kind == _ZONE:
+            return None
+        at += length + 3 & ~3
+    return Entry._make(values)
+
+
+def _parse_name(value: bytes) -> str:
+    """Of CTA_HELP: CTA_HELP_NAME comes first in it (ctnetlink_dump_helpinfo())."""
+    return value[4:].partition(b"\0")[0].decode("ascii", "replace")
+
+
+def _parse_state(value: bytes) -> int:
+    """CTA_PROTOINFO_TCP, then CTA_PROTOINFO_TCP_STATE first in it (tcp_to_nlattr())."""
+    return value[8] if len(value) > 8 else 0
+
+
+def _parse_adjustment(data: bytes) -> Adjustment | None:
+    found = attributes(data)
+    parts = [found.get(kind, b"") for kind in (1, 2, 3)]  # CTA_SEQADJ_CORRECTION_POS, OFFSET_…
+    if any(len(part) != 4 for part in parts):
+        return None
+    return Adjustment(*struct.unpack("!Iii", b"".join(parts)))
+
+
+def _pack_adjustment(kind: int, adjustment: Adjustment) -> bytes:
+    position, before, after = adjustment
+    parts = (struct.pack("!I", position), struct.pack("!i", before), struct.pack("!i", after))
+    nested = b"".join(attribute(number, part) for number, part in enumerate(parts, 1))
+    return attribute(kind, nested, True)
+
+
+def _pack_tuple(head: bytes, t: bytes) -> bytes:
+    return _TUPLE.pack(head, t[:4], _DST_HEAD, t[4:8], _TCP_HEAD, t[8:10], _DPORT_HEAD, t[10:])
+
+
+def _parse_tuple(value: bytes) -> bytes:
+    """tuple12 of a CTA_TUPLE_… attribute; empty if it isn't of TCP over IPv4."""
+    if len(value) < _TUPLE.size - 6:
+        return b""
+    # The template has the attribute's header, too, and its padding.
+    whole = bytes(4) + value.ljust(_TUPLE.size - 4, b"\0")
+    _, src, _, dst, tcp, sport, _, dport = _TUPLE.unpack(whole)
+    return src + dst + sport + dport if tcp == _TCP_HEAD else b""
+
+
+def _pack_about(kind: int, flags: int, seq: int, t: bytes, body: bytes = b"") -> bytes:
+    """A message about the entry with this tuple."""
+    return (
+        _ABOUT.pack(
+            *(_ABOUT.size + len(body), kind, flags, seq, 0, NFGEN),
+            *(_ORIG_HEAD, t[:4], _DST_HEAD, t[4:8], _TCP_HEAD, t[8:10], _DPORT_HEAD, t[10:]),
+        )
+        + body
+    )
+
+
+def _pack_get(request: Get, flags: int, seq: int) -> bytes:
+    # Either attribute is looked up in both directions (nf_conntrack_find_get()).
+    return _pack_about(_GET, flags, seq, request.tuple12)
+
+
+def _pack_create(request: Create, flags: int, seq: int) -> bytes:
+    return message(_NEW, flags | CREATE | EXCL, seq, _pack_entry(*request))
+
+
+def _pack_update(request: Update, flags: int, seq: int) -> bytes:
+    orig, labels, clear, status, timeout, state, mark = request
+    body = _RELABEL.pack(_LABELS_HEAD, labels, _MASK_HEAD, clear)
+    if status:
+        body += _STATE.pack(_STATUS_HEAD, status, _TIMEOUT_HEAD, timeout, _TCP_INFO[state, True])
+    if mark is not None:
+        body += _MARK_HEAD + mark.to_bytes(4)
+    return _pack_about(_NEW, flags, seq, orig, body)
+
+
+def _pack_readjust(request: Readjust, flags: int, seq: int) -> bytes:
+    orig, reply, adjustment = request
+    kind = _SEQ_ADJ_REPLY if reply else _SEQ_ADJ_ORIG
+    return _pack_about(_NEW, flags, seq, orig, _pack_adjustment(kind, adjustment))
+
+
+def _pack_delete(request: Delete, flags: int, seq: int) -> bytes:
+    return _pack_about(_DELETE, flags, seq, request.orig)
+
+
+def _pack_expectation(request: ExpectationRequest, flags: int, seq: int) -> bytes:
+    return ctexpect.pack(request, seq, bool(flags & ACK))
+
+
+_PACKERS: dict[type[Request], Callable[[Any, int, int], bytes]] = {
+    Get: _pack_get,
+    Create: _pack_create,
+    Update: _pack_update,
+    Readjust: _pack_readjust,
+    Delete: _pack_delete,
+    GetExpectation: _pack_expectation,
+    Expect: _pack_expectation,
+    Unexpect: _pack_expectation,
+}
+
+
+def _pack_nat(head: bytes, address: bytes, port: bytes) -> bytes:
+    """A range of one address and one port."""
+    high, proto, high_port = _NAT_VALUES
+    return _NAT.pack(head, address, high, address, proto, port, high_port, port)
+
+
+def _pack_entry(entry: Entry, liberal: bool) -> bytes:
+    orig, reply = entry.orig, entry.reply
+    body = (
+        _pack_tuple(_ORIG_HEAD, orig)
+        # The reply tuple of an entry to be is that without NAT: the NAT that follows changes it.
+        + _pack_tuple(_REPLY_HEAD, inverse(orig))
+        # Even where nothing is translated: it keeps the user's NAT rules away. With one attribute
+        # both sides count as done (ctnetlink_setup_nat()): nf_nat_inet_fn() asks no rule any more.
+        + _pack_nat(_SRC_HEAD, reply[4:8], reply[10:])
+    )
+    if reply[:4] != orig[4:8] or reply[8:10] != orig[10:]:
+        body += _pack_nat(_DST_NAT_HEAD, reply[:4], reply[8:10])
+    body += _NUMBERS.pack(
+        _STATUS_HEAD, entry.status | CONFIRMED, _TIMEOUT_HEAD, entry.timeout, _MARK_HEAD, entry.mark
+    )
+    body += _TCP_INFO[entry.state, liberal] + _LABELS_HEAD + entry.labels
+    if entry.helper:
+        name = entry.helper.encode("ascii", "replace") + b"\0"
+        body += attribute(_HELP, attribute(1, name), True)
+    if entry.master:
+        body += _pack_tuple(_MASTER_HEAD, entry.master)
+    return body
+
+
+_FIELD = {name: place for place, name in enumerate(Entry._fields)}
+# By kind: which field of an entry it is, and how to read it.
+_READERS: dict[int, tuple[int, Callable[[bytes], Any]]] = {
+    _LABELS: (_FIELD["labels"], bytes),
+    _STATUS: (_FIELD["status"], int.from_bytes),
+    _MARK: (_FIELD["mark"], int.from_bytes),
+    _TIMEOUT: (_FIELD["timeout"], int.from_bytes),
+    _PROTOINFO: (_FIELD["state"], _parse_state),
+    _HELP: (_FIELD["helper"], _parse_name),
+    _MASTER: (_FIELD["master"], _parse_tuple),
+    _SEQ_ADJ_ORIG: (_FIELD["adjusted"], _parse_adjustment),
+    _SEQ_ADJ_REPLY: (_FIELD["adjusted_reply"], _parse_adjustment),
+}
