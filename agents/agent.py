@@ -109,9 +109,12 @@ class Agent:
         self._fenced = False
         self._dump: Dump | None = None
         self._dump_due = 0.0
-        self._poll = select.poll()
-        for each in (self._destroyed, self._expected, self._frames, self._links):
+        self.core.desk.down = self._links.down()
+        self._poll, self._news = select.poll(), select.poll()
+        self._poll.register(self._frames, select.POLLIN)
+        for each in (self._destroyed, self._expected, self._links):
             self._poll.register(each, select.POLLIN)
+            self._news.register(each, select.POLLIN)
         self._reported = (0.0, Counter[Outcome]())
         self._standing = ("none", False)
         self._looked, self._pickup, self._pickup_pid = 0.0, 0, -1
@@ -149,18 +152,11 @@ class Agent:
         # Events after frames: what ended before a SYN was sent, and what the kernel came to expect
         # by a packet, is known before that is looked at.
         frames = self._frames.read(_MOST_FRAMES)
-        ended, announced = self._destroyed.read(), self._expected.read()
-        core.desk.down = self._links.down()
-        # conntrackd's port is its process's id: netlink_autobind() gives that to the first socket
-        # of a process, by which it changes entries (measured).
-        pickup = self._pickup_pid
-        core.removed((gone.entry for gone in ended.events if gone.by == pickup), now)
-        others = (gone.entry for gone in ended.events if gone.by != pickup)
-        core.destroyed(others, ended.lost, now)
-        core.expected(announced.events, announced.lost or announced.waiting, now)
+        if self._news.poll(0):
+            self._hear(now)
         dump = self._dump if now >= self._dump_due else None
         dumped = self._read_dump(dump, now) if dump else ()
-        self._advance(itertools.chain(dumped, core.frames(frames, now), core.tick(now)))
+        self._advance(itertools.chain(dumped, core.frames(frames, now), core.due(now)))
         if dump:
             done = time.monotonic()
             self._dump_due = done + _REST * (done - now)
@@ -170,6 +166,19 @@ class Agent:
         self._hold_neighbours(now)
         self._report(now)
         return len(frames)
+
+    def _hear(self, now: float) -> None:
+        """What the kernel has told: entries that went, expectations, links."""
+        core = self.core
+        ended, announced = self._destroyed.read(), self._expected.read()
+        core.desk.down = self._links.down()
+        # conntrackd's port is its process's id: netlink_autobind() gives that to the first socket
+        # of a process, by which it changes entries (measured).
+        pickup = self._pickup_pid
+        core.removed((gone.entry for gone in ended.events if gone.by == pickup), now)
+        others = (gone.entry for gone in ended.events if gone.by != pickup)
+        core.destroyed(others, ended.lost, now)
+        core.expected(announced.events, announced.lost or announced.waiting, now)
 
     def _advance(self, steps: Iterable[Steps]) -> None:
         advance(steps, self._conntrack.transact, self.core.desk.counters)

@@ -34,6 +34,9 @@ CENSUS_FRAMES = 16  # at a time: the bridge's queue to the agent's port isn't lo
 CENSUS_PAUSE = 0.002  # seconds between them
 RESYNC_PAUSE = 2.0  # seconds between two calls for a census, however much is lost
 _CONTROL = control.ETHERTYPE.to_bytes(2)
+_ARP = b"\x08\x06"
+# These alone come with sessions, and change nothing that the clock looks after.
+_OF_SESSIONS = (control.DECIDED, control.FORGET, control.BEGUN)
 _FROM_PRIMARY = (control.EXPECTED, control.CLEAR, control.BEGUN)
 _TO_ALL = (control.KEEPALIVE, control.BEGUN)
 _CAUSES_RESYNC = (control.CENSUS, control.ENDED)
@@ -66,6 +69,8 @@ class Core:
         self._dump = False
         self._census: deque[bytes] = deque()
         self._census_at = now
+        self._due = now
+        self._stirred = True
 
         self._peers: dict[int, Callable[[control.Message, float], Iterator[Steps]]] = {
             control.EXPECT: lambda message, _now: (
@@ -91,9 +96,11 @@ class Core:
         """Frames read from the agent's port. Garbage is counted, and no more."""
         for frame in frames:
             try:
-                if frame[12:14] == _CONTROL:
+                ethertype = frame[12:14]
+                if ethertype == _CONTROL:
                     yield from self._control(frame, now)
-                elif self.fencing.is_rival(frame):
+                elif ethertype == _ARP and self.fencing.is_rival(frame):
+                    self._stirred = True
                     self.count(self.fencing.heard(now))
                 elif interface := self.facts.interface_of_helper.get(frame[6:12]):
                     yield self.announcing.leaving(frame, interface, now)
@@ -122,7 +129,9 @@ class Core:
         that is there by that).
         """
         for entry in entries:
-            if not self.serving.restore(entry):
+            if self.serving.restore(entry):
+                self._stirred = True
+            else:
                 self.serving.destroyed(entry.orig, entry.reply, now, surely=False)
 
     def dumped(
@@ -135,6 +144,7 @@ class Core:
         yield from self.forfeiting.entries(entries, last)
         # A census may have told of what was about to be given up.
         self._lost |= self.forfeiting.done != forfeited
+        self._stirred |= last
         if last and (self.adopting.done or self.forfeiting.done):
             self._announce_at = now
 
@@ -152,8 +162,14 @@ class Core:
             self._census.clear()
             self._lost = True
 
+    def due(self, now: float) -> Iterator[Steps]:
+        """`tick`, unless nothing is due and nothing came but sessions: they come more often."""
+        if self._stirred or now >= self._due or self._standing != self.desk.standing():
+            yield from self.tick(now)
+
     def tick(self, now: float) -> Iterator[Steps]:
         """What is due by the clock."""
+        self._stirred = False
         yield from self.serving.settle(now)
         self.announcing.tick(now)
         self.fencing.tick(now)
@@ -190,7 +206,8 @@ class Core:
         if self.facts.cluster.pickup != "off":
             times += [self.renewing.next_turn(), self.canary.next_turn()]
         times.append(self._census_at if self._census else None)
-        return min(time for time in times if time is not None)
+        self._due = min(time for time in times if time is not None)
+        return self._due
 
     def take(self, now: float) -> tuple[list[bytes], bool]:
         """Frames to write, in order, and whether a dump of conntrack is to begin (again)."""
@@ -226,6 +243,8 @@ class Core:
 
     def _control(self, frame: bytes, now: float) -> Iterator[Steps]:
         message = control.parse(frame)
+        if message.kind not in _OF_SESSIONS:
+            self._stirred = True
         if message.kind in peer.KINDS:
             yield from self._peer(message, frame[:12], now)
             return

@@ -112,7 +112,8 @@ class Desk:
 
         Whether it has others to choose from is told by what comes: SYNs come here only if so.
         """
-        return self.role() == "primary" and self.app_speaks(now)
+        told = self.told
+        return told is not None and told.role == "primary" and now - self.heard < SILENT
 
     def app_speaks(self, now: float) -> bool:
         """Whether the app is there."""

@@ -30,8 +30,8 @@ from agents.ctnetlink import (
 from agents.outcomes import Outcome
 from agents.wire import control, peer, syndata
 from agents.wire.control import Offer, Session
-from agents.wire.labels import SIZE, interface_of, unit_of, with_unit
-from agents.wire.packet import Syn, append_data, as_client_sent, inverse, readdress
+from agents.wire.labels import interface_of, relabelled, unit_of, with_unit
+from agents.wire.packet import Syn, as_client_sent, handed_over, inverse, readdress
 from agents.wire.peer import Beginning, Expectation
 from agents.wire.syndata import SynData
 
@@ -102,9 +102,12 @@ class Primary:
             return (yield from self._without_app(offered, Outcome.RELEASED_ALONE))
         if len(self.pending) + len(self._clearing) >= self._most:
             return (yield from self._without_app(offered, Outcome.RELEASED_FULL))
-        if known and (yield from self._announced(entry)):
-            return self._clear(offered, known)
-        self._offer(self.pending, offered, known or (yield from self._unit_of_master(entry)))
+        if known:
+            if (yield from self._announced(entry)):
+                return self._clear(offered, known)
+        elif entry.master:
+            known = yield from self._unit_of_master(entry)
+        self._offer(self.pending, offered, known)
         return Outcome.OFFERED
 
     def decided(self, offer_id: int, unit: int, now: float) -> Steps:
@@ -173,18 +176,18 @@ class Primary:
 
     def _not_to_offer(self, syn: Syn, entry: Entry, interface: int, known: int) -> Outcome | None:
         """Why this unit serves the session without asking; None if it is to be offered."""
-        facts = self._facts
-        reasons = (
-            (known == facts.unit, Outcome.RELEASED_KNOWN),
-            (interface not in facts.own_macs, Outcome.RELEASED_LOCAL),
-            (not facts.selected(entry), Outcome.RELEASED_UNSELECTED),
-            (entry.helper and entry.helper not in RELOCATABLE, Outcome.RELEASED_HELPER),
-            (
-                syn.total_length + _data_size(entry) > facts.mtus.get(interface, 0),
-                Outcome.RELEASED_TOO_LARGE,
-            ),
-        )
-        return next((outcome for holds, outcome in reasons if holds), None)
+        facts, outcome = self._facts, None
+        if known == facts.unit:
+            outcome = Outcome.RELEASED_KNOWN
+        elif interface not in facts.own_macs:
+            outcome = Outcome.RELEASED_LOCAL
+        elif not facts.selected(entry):
+            outcome = Outcome.RELEASED_UNSELECTED
+        elif entry.helper and entry.helper not in RELOCATABLE:
+            outcome = Outcome.RELEASED_HELPER
+        elif syn.total_length + _data_size(entry) > facts.mtus.get(interface, 0):
+            outcome = Outcome.RELEASED_TOO_LARGE
+        return outcome
 
     def _announced(self, entry: Entry) -> Generator[Request, Result, bool]:
         """Whether a new session with this entry's tuple has been announced."""
@@ -226,11 +229,9 @@ class Primary:
     def _unit_of_master(self, entry: Entry) -> Generator[Request, Result, int]:
         """The talk: "expected connections (like FTP Data) will use master connection's cnodeid".
 
-        This unit if the master is gone; 0 if there never was one. The app hears of those of this
-        unit, too: it may know another session by their tuple.
+        This unit if the master is gone. The app hears of those of this unit, too: it may know
+        another session by their tuple.
         """
-        if not entry.master:
-            return 0
         master = yield Get(entry.master)
         return unit_of(master.labels) if isinstance(master, Entry) else self._facts.unit
 
@@ -277,16 +278,15 @@ class Primary:
             facts.unit,
             interface,
             entry.mark,
-            _relabelled(entry.labels, labels, mask),
+            relabelled(entry.labels, labels, mask),
             entry.reply,
             entry.helper,
             entry.master,
         )
         self._begin(entry, labels, mask)
-        frame = append_data(as_client_sent(offered.frame, entry.orig), syndata.encode(data))
-        self._desk.frames.append(
-            readdress(frame, facts.peers[unit][interface], facts.own_macs[interface])
-        )
+        to, by = facts.peers[unit][interface], facts.own_macs[interface]
+        frame = handed_over(offered.frame, entry.orig, syndata.encode(data), to, by)
+        self._desk.frames.append(frame)
         return outcome
 
     def _begin(self, entry: Entry, labels: bytes, mask: bytes) -> None:
@@ -294,7 +294,7 @@ class Primary:
         facts = self._facts
         if facts.cluster.pickup == "off" or interface_of(entry.labels) not in facts.own_macs:
             return
-        told = _relabelled(entry.labels, labels, mask)
+        told = relabelled(entry.labels, labels, mask)
         self._desk.begun.append(
             Beginning(entry.orig, entry.reply, entry.master, entry.helper, told, entry.mark)
         )
@@ -308,7 +308,7 @@ class Primary:
                 status=CONFIRMED | SEEN_REPLY | ASSURED,
                 state=SYN_RECV,
                 timeout=LASTING,
-                labels=_relabelled(offered.entry.labels, labels, mask),
+                labels=relabelled(offered.entry.labels, labels, mask),
             )
             result = yield Create(entry, liberal=True)
             if result:
@@ -340,11 +340,9 @@ class Primary:
 
 def _data_size(entry: Entry) -> int:
     """Bytes of SYN data that this entry will make."""
-    options = (len(entry.helper), len(entry.master))
-    return syndata.MIN_SIZE + sum(2 + size for size in options if size)
-
-
-def _relabelled(before: bytes, labels: bytes, mask: bytes) -> bytes:
-    """Labels as the kernel will have them after an update."""
-    kept = int.from_bytes(before, "little") & ~int.from_bytes(mask, "little")
-    return (kept | int.from_bytes(labels, "little")).to_bytes(SIZE, "little")
+    size = syndata.MIN_SIZE
+    if entry.helper:
+        size += 2 + len(entry.helper)
+    if entry.master:
+        size += 2 + len(entry.master)
+    return size

@@ -15,9 +15,12 @@ leaves the mark to the user.
 
 On the wire (CTA_LABELS) they are 16 bytes, the kernel's bitmap of unsigned longs as it lies in
 memory: on a little-endian machine bit n is bit n%8 of byte n//8. Synod runs on such machines only.
+
+Every SYN asks, and few different labels are about: what was asked lately is remembered.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from agents.wire.ports import MAX_INTERFACES, MAX_UNITS
 
@@ -35,9 +38,12 @@ _INTERFACES = sum(1 << (INTERFACE_BIT + index) for index in range(1, MAX_INTERFA
 
 # What is said anew when a unit is written: the packet that then sets `live` tells everyone of it.
 _ANEW = 1 << HELPER_BIT | 1 << LIVE_BIT | 1 << CLOSING_BIT
+_remembered = lru_cache(maxsize=4096)
+
 UNIT_MASK = (_UNITS | _ANEW).to_bytes(SIZE, "little")
 
 
+@_remembered
 def unit_of(labels: bytes) -> int:
     """Unit id (1…64) that serves the connection, 0 if none is written there (the lowest, should
     there be several).
@@ -45,17 +51,20 @@ def unit_of(labels: bytes) -> int:
     return _lowest(int.from_bytes(labels, "little") & _UNITS) - UNIT_BIT
 
 
+@_remembered
 def interface_of(labels: bytes) -> int:
     """Index (1…16) of the interface that the connection came in by, 0 if it has no such label."""
     bits = int.from_bytes(labels, "little") & _INTERFACES
     return _lowest(bits) - INTERFACE_BIT if bits else 0
 
 
+@_remembered
 def balanced(labels: bytes) -> bool:
     """Whether the user's rules labelled this connection as one to balance."""
     return bool(int.from_bytes(labels, "little") >> BALANCE_BIT & 1)
 
 
+@_remembered
 def with_unit(unit: int, helper: bool = False) -> tuple[bytes, bytes]:
     """CTA_LABELS and CTA_LABELS_MASK (16 bytes each) that make `unit` (1…64) the only unit label of
     an entry, and the label `helper` what it is to be; `live` and `closing` go, as they were those
@@ -68,6 +77,13 @@ def with_unit(unit: int, helper: bool = False) -> tuple[bytes, bytes]:
         raise ValueError(f"unit {unit} is not in 1 to {MAX_UNITS}")
     bits = 1 << (UNIT_BIT + unit) | helper << HELPER_BIT
     return bits.to_bytes(SIZE, "little"), UNIT_MASK
+
+
+@_remembered
+def relabelled(before: bytes, labels: bytes, mask: bytes) -> bytes:
+    """Labels as the kernel will have them when it was given `labels` and `mask`."""
+    kept = int.from_bytes(before, "little") & ~int.from_bytes(mask, "little")
+    return (kept | int.from_bytes(labels, "little")).to_bytes(SIZE, "little")
 
 
 def connlabel_conf(interface_names: Iterable[str]) -> str:

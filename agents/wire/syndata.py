@@ -42,6 +42,7 @@ MAGIC = b"SYND"
 
 _BODY = struct.Struct("!BBBBI16s12s")
 _TRAILER = struct.Struct("!HBB4s")
+_PLAIN = struct.Struct(_BODY.format + _TRAILER.format[1:])  # without options
 _HELPER, _MASTER = 1, 2
 HELPER_NAME = 15  # bytes at most
 
@@ -73,17 +74,19 @@ def encode(data: SynData) -> bytes:
     """The bytes to append: `MIN_SIZE` to `MAX_SIZE`. WireError syndata_value if a field is out of
     its range.
     """
+    unit, primary, interface, mark, labels, reply, helper, master = data
     _check(data)
-    if not 0 <= data.mark <= 0xFFFFFFFF or len(data.labels) != 16 or len(data.reply) != 12:
+    if not 0 <= mark <= 0xFFFFFFFF or len(labels) != 16 or len(reply) != 12:
         raise WireError("syndata_value", "mark, labels or reply tuple")
-    body = _BODY.pack(
-        data.unit, data.primary, data.interface, 0, data.mark, data.labels, data.reply
-    )
-    if data.helper:
-        name = data.helper.encode("ascii", "replace")
+    if not helper and not master:
+        trailer = MIN_SIZE, VERSION, 0, MAGIC
+        return _PLAIN.pack(unit, primary, interface, 0, mark, labels, reply, *trailer)
+    body = _BODY.pack(unit, primary, interface, 0, mark, labels, reply)
+    if helper:
+        name = helper.encode("ascii", "replace")
         body += bytes((_HELPER, len(name))) + name
-    if data.master:
-        body += bytes((_MASTER, len(data.master))) + data.master
+    if master:
+        body += bytes((_MASTER, len(master))) + master
     return body + _TRAILER.pack(len(body) + _TRAILER.size, VERSION, 0, MAGIC)
 
 
@@ -132,13 +135,12 @@ def _options(run: bytes) -> tuple[str, bytes]:
 
 
 def _check(data: SynData) -> None:
-    if not (1 <= data.unit <= MAX_UNITS and 1 <= data.primary <= MAX_UNITS):
-        raise WireError("syndata_value", f"unit {data.unit}, primary {data.primary}")
-    if not 1 <= data.interface <= MAX_INTERFACES:
-        raise WireError("syndata_value", f"interface {data.interface}")
-    if data.helper and not (
-        data.helper.isascii() and data.helper.isprintable() and len(data.helper) <= HELPER_NAME
-    ):
-        raise WireError("syndata_value", f"helper {data.helper!r}")
-    if len(data.master) not in (0, 12):
-        raise WireError("syndata_value", f"master of {len(data.master)} bytes")
+    unit, primary, interface, _, _, _, helper, master = data
+    if not (1 <= unit <= MAX_UNITS and 1 <= primary <= MAX_UNITS):
+        raise WireError("syndata_value", f"unit {unit}, primary {primary}")
+    if not 1 <= interface <= MAX_INTERFACES:
+        raise WireError("syndata_value", f"interface {interface}")
+    if helper and not (helper.isascii() and helper.isprintable() and len(helper) <= HELPER_NAME):
+        raise WireError("syndata_value", f"helper {helper!r}")
+    if len(master) not in (0, 12):
+        raise WireError("syndata_value", f"master of {len(master)} bytes")
