@@ -205,8 +205,9 @@ class Core:
         times += [self.announcing.next_ask(), self.hearing.next_keepalive()]
         if self.facts.cluster.pickup != "off":
             times += [self.renewing.next_turn(), self.canary.next_turn()]
-        times.append(self._census_at if self._census else None)
-        self._due = min(time for time in times if time is not None)
+        if self._census:
+            times.append(self._census_at)
+        self._due = min([time for time in times if time is not None])
         return self._due
 
     def take(self, now: float) -> tuple[list[bytes], bool]:

@@ -141,7 +141,7 @@ class Announcing:
 
     def next_ask(self) -> float | None:
         """When an ask is to be repeated, or given up."""
-        return min((asked.again for asked in self._asked.values()), default=None)
+        return min([asked.again for asked in self._asked.values()]) if self._asked else None
 
     def _ask(self, expectation: Expectation, now: float) -> None:
         if len(self._asked) >= MAX_ASKED:

@@ -43,6 +43,8 @@ class Beginnings:
 
     def frames(self) -> list[bytes]:
         """What others are to hear before anything else is written."""
+        if not self._desk.begun:
+            return []
         begun, self._desk.begun = self._desk.begun, []
         return peer.begun_frames(self._all, begun)
 

@@ -7,7 +7,6 @@ A SYN that comes here is never lost for want of a decision: without one, the pri
 """
 
 import errno
-import itertools
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
@@ -166,12 +165,11 @@ class Primary:
 
     def next_expiry(self) -> float | None:
         """When the oldest SYN will have waited for too long."""
-        waiting = ((self.pending, DECISION_TIME), (self._clearing, CLEAR_TIME))
-        times = (
-            offered.time + longest
-            for shelf, longest in waiting
-            for offered in itertools.islice(shelf.values(), 1)
-        )
+        times = []
+        if self.pending:
+            times.append(next(iter(self.pending.values())).time + DECISION_TIME)
+        if self._clearing:
+            times.append(next(iter(self._clearing.values())).time + CLEAR_TIME)
         return min(times, default=None)
 
     def _not_to_offer(self, syn: Syn, entry: Entry, interface: int, known: int) -> Outcome | None:

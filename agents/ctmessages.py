@@ -42,7 +42,6 @@ from agents.nfnetlink import (
     header,
     message,
 )
-from agents.wire.packet import inverse
 from agents.wire.peer import Expectation
 
 _NEW, _GET, _DELETE = 0x0100, 0x0101, 0x0102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_…
@@ -64,12 +63,14 @@ _ORIG_HEAD = header(1, 48, True) + _IP_HEAD
 _REPLY_HEAD = header(2, 48, True) + _IP_HEAD
 _MASTER_HEAD = header(_MASTER, 48, True) + _IP_HEAD
 _NAT = struct.Struct("8s4s4s4s8s2s6s2s2x")
-_NAT_VALUES = (header(2, 4), header(3, 16, True) + header(1, 2), b"\0\0" + header(2, 2))
+_NAT_HIGH, _NAT_PORT = header(2, 4), header(3, 16, True) + header(1, 2)
+_NAT_HIGH_PORT = b"\0\0" + header(2, 2)
 _SRC_HEAD = header(_NAT_SRC, 36, True) + header(1, 4)
 _DST_NAT_HEAD = header(_NAT_DST, 36, True) + header(1, 4)
 
 _NUMBERS = struct.Struct("!4sI4sI4sI")  # status, timeout, mark
-_STATE = struct.Struct("!4sI4sI48s")  # status, timeout, TCP's
+_MADE = struct.Struct(_ABOUT.format + _TUPLE.format + _NAT.format + "24s4s16s")
+_STATE = struct.Struct("!4sI4sI32s")  # status, timeout, TCP's
 _RELABEL = struct.Struct("4s16s4s16s")  # labels, mask
 _STATUS_HEAD, _TIMEOUT_HEAD, _MARK_HEAD = (header(kind, 4) for kind in (_STATUS, _TIMEOUT, _MARK))
 _LABELS_HEAD, _MASK_HEAD = header(_LABELS, 16), header(_LABELS_MASK, 16)
@@ -226,7 +227,34 @@ def _pack_get(request: Get, flags: int, seq: int) -> bytes:
 
 
 def _pack_create(request: Create, flags: int, seq: int) -> bytes:
-    return message(_NEW, flags | CREATE | EXCL, seq, _pack_entry(*request))
+    entry, liberal = request
+    orig, reply, status, state, timeout, mark, labels, helper, master, _, _ = entry
+    src, dst, sport, dport = orig[:4], orig[4:8], orig[8:10], orig[10:]
+    address, port = reply[4:8], reply[10:]
+    extra = b""
+    if reply[:4] != dst or reply[8:10] != dport:
+        extra = _pack_nat(_DST_NAT_HEAD, reply[:4], reply[8:10])
+    if helper:
+        name = helper.encode("ascii", "replace") + b"\0"
+        extra += attribute(_HELP, attribute(1, name), True)
+    if master:
+        extra += _pack_tuple(_MASTER_HEAD, master)
+    numbers = _NUMBERS.pack(
+        _STATUS_HEAD, status | CONFIRMED, _TIMEOUT_HEAD, timeout, _MARK_HEAD, mark
+    )
+    info = _TCP_INFO[state, liberal]
+    length = _MADE.size + len(info) + len(extra)
+    made = _MADE.pack(
+        *(length, _NEW, flags | CREATE | EXCL, seq, 0, NFGEN),
+        *(_ORIG_HEAD, src, _DST_HEAD, dst, _TCP_HEAD, sport, _DPORT_HEAD, dport),
+        # The reply tuple of an entry to be is that without NAT: the NAT that follows changes it.
+        *(_REPLY_HEAD, dst, _DST_HEAD, src, _TCP_HEAD, dport, _DPORT_HEAD, sport),
+        # Even where nothing is translated: it keeps the user's NAT rules away. With one attribute
+        # both sides count as done (ctnetlink_setup_nat()): nf_nat_inet_fn() asks no rule any more.
+        *(_SRC_HEAD, address, _NAT_HIGH, address, _NAT_PORT, port, _NAT_HIGH_PORT, port),
+        *(numbers, _LABELS_HEAD, labels),
+    )
+    return made + info + extra
 
 
 def _pack_update(request: Update, flags: int, seq: int) -> bytes:
@@ -267,32 +295,7 @@ _PACKERS: dict[type[Request], Callable[[Any, int, int], bytes]] = {
 
 def _pack_nat(head: bytes, address: bytes, port: bytes) -> bytes:
     """A range of one address and one port."""
-    high, proto, high_port = _NAT_VALUES
-    return _NAT.pack(head, address, high, address, proto, port, high_port, port)
-
-
-def _pack_entry(entry: Entry, liberal: bool) -> bytes:
-    orig, reply = entry.orig, entry.reply
-    body = (
-        _pack_tuple(_ORIG_HEAD, orig)
-        # The reply tuple of an entry to be is that without NAT: the NAT that follows changes it.
-        + _pack_tuple(_REPLY_HEAD, inverse(orig))
-        # Even where nothing is translated: it keeps the user's NAT rules away. With one attribute
-        # both sides count as done (ctnetlink_setup_nat()): nf_nat_inet_fn() asks no rule any more.
-        + _pack_nat(_SRC_HEAD, reply[4:8], reply[10:])
-    )
-    if reply[:4] != orig[4:8] or reply[8:10] != orig[10:]:
-        body += _pack_nat(_DST_NAT_HEAD, reply[:4], reply[8:10])
-    body += _NUMBERS.pack(
-        _STATUS_HEAD, entry.status | CONFIRMED, _TIMEOUT_HEAD, entry.timeout, _MARK_HEAD, entry.mark
-    )
-    body += _TCP_INFO[entry.state, liberal] + _LABELS_HEAD + entry.labels
-    if entry.helper:
-        name = entry.helper.encode("ascii", "replace") + b"\0"
-        body += attribute(_HELP, attribute(1, name), True)
-    if entry.master:
-        body += _pack_tuple(_MASTER_HEAD, entry.master)
-    return body
+    return _NAT.pack(head, address, _NAT_HIGH, address, _NAT_PORT, port, _NAT_HIGH_PORT, port)
 
 
 _FIELD = {name: place for place, name in enumerate(Entry._fields)}
