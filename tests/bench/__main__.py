@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import (
+    agent_path,
     decisions_report,
     expectations_report,
     failover_report,
@@ -40,6 +41,7 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 
 BENCHMARKS = {
     "decisions": decisions_report.BENCHMARK,
+    "agent": agent_path.BENCHMARK,
     "sessions": short_sessions.BENCHMARK,
     "first-packet": first_packet.BENCHMARK,
     "live": live_sessions.BENCHMARK,

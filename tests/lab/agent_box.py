@@ -49,8 +49,10 @@ table inet synod {
 class Box:
     """A unit's network stack without its bridge, whose part at `synod0` is played here."""
 
-    def __init__(self, unit: int, inside: Namespace, outside: Namespace) -> None:
-        self.cluster = parse(CONFIG)
+    def __init__(
+        self, unit: int, inside: Namespace, outside: Namespace, config: str = CONFIG
+    ) -> None:
+        self.cluster = parse(config)
         self.unit = unit
         self.inside = inside
         for name in (SYNOD_NAME, "int", "ext"):
@@ -116,12 +118,12 @@ class Box:
 
 
 @contextlib.contextmanager
-def boxes() -> Iterator[tuple[Box, Box]]:
+def boxes(config: str = CONFIG) -> Iterator[tuple[Box, Box]]:
     """A primary and an auxiliary."""
     with namespaces(4) as (one, wire, two, other), contextlib.ExitStack() as closing:
         made = []
         for unit, inside, outside in ((PRIMARY, one, wire), (AUXILIARY, two, other)):
-            made.append(Box(unit, inside, outside))
+            made.append(Box(unit, inside, outside, config))
             closing.callback(made[-1].close)
             made[-1].start()
         yield made[0], made[1]
