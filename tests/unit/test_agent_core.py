@@ -2,6 +2,7 @@
 
 import errno
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from agents.core_facts import INTERVAL
 from agents.core_serving import RESTORED_TIME, SETTLED
 from agents.ctnetlink import ASSURED, CONFIRMED, SYN_RECV, Create, Entry, Get
 from agents.outcomes import TROUBLE, Outcome
-from agents.wire import control
+from agents.wire import control, peer
 from agents.wire.control_maps import State
 from agents.wire.packet import inverse, readdress, tuple12
 from tests.unit.agent_scene import (
@@ -30,6 +31,7 @@ from tests.unit.agent_scene import (
     drive,
     entry,
     labels,
+    link_to_all,
     resynced,
     run,
 )
@@ -54,6 +56,94 @@ def test_it_announces_itself_at_once_and_every_interval() -> None:
     assert told.digest == CLUSTER.digest
     assert list(told.macs) == ["int", "ext"]
     assert told.counters == {"state": 1}
+
+
+# -- what is due
+
+
+def quiet() -> Scene:
+    """A unit that has nothing to do until its next keepalive."""
+    scene = Scene().told()
+    assert list(scene.core.due(scene.now)) == []
+    scene.frames()
+    return scene
+
+
+def ticks(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How often what is due by the clock is looked at, if it is asked for twice."""
+    seen: list[float] = []
+    monkeypatch.setattr(scene.core.hearing, "tick", lambda now: bool(seen.append(now)))
+    for _ in range(2):
+        list(scene.core.due(scene.now))
+    return len(seen)
+
+
+def test_nothing_is_due_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = quiet()
+    deadline = scene.core.deadline()
+    assert scene.now < deadline
+    scene.now = (scene.now + deadline) / 2
+    assert ticks(scene, monkeypatch) == 0
+    scene.now = deadline
+    assert ticks(scene, monkeypatch) == 2  # nobody has asked for the next deadline
+
+
+def test_sessions_alone_make_nothing_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = quiet()
+    scene.core.deadline()
+    record = control.Decided(5, 2)
+    scene.given(scene.leaving(), *control.decided_frames(GROUP, 1, [record]))
+    session = control.Session(ORIG, REPLY)
+    scene.given(*control.forget_frames(GROUP, 1, [session]))
+    assert ticks(scene, monkeypatch) == 0
+
+
+def its_link_goes(scene: Scene) -> None:
+    scene.core.desk.down = (1,)
+
+
+def the_last_of_a_dump_comes(scene: Scene) -> None:
+    scene.dumped([], last=True)
+
+
+def a_young_entry_is_removed(scene: Scene) -> None:
+    made = entry()
+    scene.core.serving.add(ORIG, scene.now, made)
+    scene.core.removed([made], scene.now)
+    scene.core.serving._lost.clear()  # what is done about it is tested below
+
+
+def the_app_speaks(scene: Scene) -> None:
+    scene.told()
+
+
+def a_keepalive_comes(scene: Scene) -> None:
+    scene.given(peer.keepalive_frame(link_to_all(2), hears_app=True))
+
+
+def a_rival_speaks(scene: Scene) -> None:
+    virtual = scene.core.facts.virtual_macs[INT]
+    scene.given(b"\xff" * 6 + virtual + b"\x08\x06" + bytes(28))
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        its_link_goes,
+        the_last_of_a_dump_comes,
+        a_young_entry_is_removed,
+        the_app_speaks,
+        a_keepalive_comes,
+        a_rival_speaks,
+    ],
+)
+def test_what_else_happens_is_seen_to_at_once(
+    happens: Callable[[Scene], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = quiet()
+    scene.core.deadline()
+    happens(scene)
+    assert ticks(scene, monkeypatch) == 1
 
 
 def test_before_the_app_is_heard_it_has_no_role() -> None:

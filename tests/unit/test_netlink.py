@@ -9,13 +9,25 @@ from hypothesis import strategies as st
 
 from agents import ctexpect, ctmessages
 from agents.ctexpect import Expect, Expected, GetExpectation, Unexpect
-from agents.ctnetlink import Adjustment, Create, Entry, Get, Readjust
+from agents.ctnetlink import (
+    CONFIRMED,
+    Adjustment,
+    Create,
+    Delete,
+    Entry,
+    Get,
+    Readjust,
+    Request,
+    Update,
+)
 from agents.nfnetlink import (
+    ACK,
     HEAD_SIZE,
     NLMSG_ERROR,
     Message,
     attribute,
     attributes,
+    first_of,
     message,
     messages,
     parse_error,
@@ -23,7 +35,7 @@ from agents.nfnetlink import (
 from agents.wire.packet import inverse, tuple12
 from agents.wire.peer import Expectation
 from tests.unit.test_wire_peer import expectations
-from tests.unit.wire_frames import junk, tuples, u16, u32
+from tests.unit.wire_frames import junk, tuples, u8, u16, u32
 
 kinds = st.integers(1, 0x3FFF)
 MASTER = tuple12("10.1.0.10", "203.0.113.10", 39999, 21)
@@ -213,6 +225,127 @@ def test_the_first_class_is_the_one_of_zero() -> None:
 
 def test_what_isnt_told_is_zero() -> None:
     assert read(message(0x0200, 0, 0, without(8, 10, 11))) == PLAIN
+
+
+# -- entries
+
+ORIG, REPLY = (
+    tuple12("10.1.0.10", "203.0.113.10", 1024, 80),
+    bytes.fromhex("cb00710acb00710100500400"),
+)
+# As a kernel (6.18) tells it: its header, both tuples; status, mark, id, use, timeout, TCP's state;
+# labels, SYN proxy.
+HEAD_AND_TUPLES = bytes.fromhex(
+    "040100000001020002000000d81e000002000000"
+    "3400018014000180080001000a01000a08000200cb00710a1c00028005000100060000000600020004000000"
+    "0600030000500000"
+    "3400028014000180 08000100cb00710a08000200cb0071011c00028005000100060000000600020000500000"
+    "0600030004000000"
+)
+USUAL = bytes.fromhex(
+    "0800030000000198 0800080000000005 08000c001d3ae861 08000b0000000002 0800070000000078"
+    "300004802c00018005000100010000000500020000000000050003000000000006000400000000000600050000000000"
+)
+LABELS = bytes.fromhex("1400160000000000000000000200000000000000")
+REST = LABELS + bytes.fromhex("1c001880080001000000000008000200000000000800030000000000")
+TOLD = Entry(ORIG, REPLY, 0x198, 1, 120, 5, LABELS[4:])
+
+
+def entry_in(data: bytes) -> Entry | None:
+    return ctmessages.parse_entry(data, 0, len(data))
+
+
+def test_an_entry_as_a_kernel_tells_it() -> None:
+    assert entry_in(HEAD_AND_TUPLES + USUAL + REST) == TOLD
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        attribute(9, attribute(1, bytes(8)), nested=True) + USUAL + REST,  # CTA_COUNTERS_ORIG first
+        LABELS + USUAL,
+        USUAL[8:] + USUAL[:8] + REST,
+        USUAL[:40] + REST + USUAL[40:],
+    ],
+)
+def test_in_whatever_order_it_is_told(told: bytes) -> None:
+    assert entry_in(HEAD_AND_TUPLES + told) == TOLD
+
+
+def test_what_isnt_told_of_an_entry_is_zero() -> None:
+    assert entry_in(HEAD_AND_TUPLES) == Entry(ORIG, REPLY, status=0)
+    assert entry_in(HEAD_AND_TUPLES + USUAL) == TOLD._replace(labels=bytes(16))
+
+
+@pytest.mark.parametrize("rest", [b"\3\0\2\0", b"\x09\0\2\0abcd", attribute(18, b"\0\1")])
+def test_an_entry_cut_short_or_of_another_zone_is_none(rest: bytes) -> None:
+    assert entry_in(HEAD_AND_TUPLES + USUAL + rest) is None
+
+
+bits = st.binary(min_size=16, max_size=16)
+states = st.integers(0, 9)
+
+
+def entries(helpers: st.SearchStrategy[str]) -> st.SearchStrategy[Entry]:
+    """Entries as they are made."""
+    masters = st.just(b"") | tuples
+    fields = tuples, tuples, u8, states, u32, u32, bits, helpers, masters, st.none(), st.none()
+    return st.builds(Entry, *fields)
+
+
+requests = st.one_of(
+    st.builds(Get, tuples),
+    st.builds(Delete, tuples),
+    st.builds(Update, tuples, bits, bits, st.sampled_from([0, 14]), u32, states, st.none() | u32),
+    st.builds(Readjust, tuples, st.booleans(), st.just(Adjustment(1, -2, 3))),
+    st.builds(Create, entries(st.sampled_from(["", "ftp", "irc"])), st.booleans()),
+    st.builds(GetExpectation, tuples, st.sampled_from([6, 17])),
+)
+
+
+@given(requests)
+def test_a_request_is_one_message_full_of_attributes(request_: Request) -> None:
+    data = ctmessages.pack(request_, 5)
+    (found,) = messages(data)
+    assert (found.start, found.end, found.seq) == (0, len(data), 5)
+    at = HEAD_SIZE
+    while at < len(data):
+        length, _ = struct.unpack_from("=HH", data, at)
+        assert length >= 4
+        at += length + 3 & ~3
+    assert at == len(data)
+
+
+@given(entries(st.just("")), st.booleans())
+def test_an_entry_is_asked_for_as_it_would_be_told(entry: Entry, liberal: bool) -> None:
+    """But for its translation, which is told by the reply tuple and asked for as NAT."""
+    data = ctmessages.pack(Create(entry, liberal), 5)
+    wanted = entry._replace(reply=inverse(entry.orig), status=entry.status | CONFIRMED)
+    assert entry_in(data) == wanted
+    nat = {kind: attributes(attributes(data[HEAD_SIZE:]).get(kind, b"")) for kind in (6, 13)}
+    assert (nat[6][1], attributes(nat[6][3])[1]) == (entry.reply[4:8], entry.reply[10:])
+    translated = (entry.reply[:4], entry.reply[8:10]) != (entry.orig[4:8], entry.orig[10:])
+    assert bool(nat[13]) == translated
+    if translated:
+        assert (nat[13][1], attributes(nat[13][3])[1]) == (entry.reply[:4], entry.reply[8:10])
+
+
+@pytest.mark.parametrize(
+    ("last", "acknowledged"),
+    [(Get(ORIG), False), (GetExpectation(ORIG), False), (Delete(ORIG), True), (Update(ORIG), True)],
+)
+def test_one_hears_from_the_last_of_many_requests(last: Request, acknowledged: bool) -> None:
+    asked: list[Request] = [Update(ORIG), Get(ORIG), Create(Entry(ORIG, REPLY)), last]
+    data = ctmessages.pack_all(asked, 70)
+    found = list(messages(data))
+    assert [each.seq for each in found] == [70, 71, 72, 73]
+    flags = [struct.unpack_from("=H", data, each.start + 6)[0] for each in found]
+    assert [bool(each & ACK) for each in flags] == [False, False, False, acknowledged]
+    parts = [data[each.start : each.end] for each in found]
+    assert parts[:3] == [
+        ctmessages.pack(ask, 70 + at, ack=False) for at, ask in enumerate(asked[:3])
+    ]
+    assert first_of(parts[3]) == (found[3].kind, 73)
 
 
 # -- what a helper added to a stream
