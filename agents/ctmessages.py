@@ -17,8 +17,6 @@ from agents.ctnetlink import (
     ASKS,
     CONFIRMED,
     LIBERAL,
-    NO_LABELS,
-    SYN_SENT,
     Adjustment,
     Create,
     Delete,
@@ -75,11 +73,11 @@ _RELABEL = struct.Struct("4s16s4s16s")  # labels, mask
 _STATUS_HEAD, _TIMEOUT_HEAD, _MARK_HEAD = (header(kind, 4) for kind in (_STATUS, _TIMEOUT, _MARK))
 _LABELS_HEAD, _MASK_HEAD = header(_LABELS, 16), header(_LABELS_MASK, 16)
 _ENTRY_SIZE = HEAD_SIZE + 2 * _TUPLE.size
-_PARSED = struct.Struct("=20x" + _TUPLE.format * 2)
-# What then comes first of an entry that is asked for (ctnetlink_dump_info()): status, mark, id,
-# use, timeout, TCP's state.
+_PARSED = struct.Struct("!20x" + _TUPLE.format * 2)
+# What then comes first of an entry that is asked for (ctnetlink_dump_info(), …_extinfo()), if it
+# has no counters, time stamp or helper: status, mark, id, use, timeout, TCP's state, labels.
 _ID_HEAD, _USE_HEAD = header(12, 4), header(11, 4)
-_USUAL = struct.Struct("!4sI4sI4s4x4s4x4sI12sB35x")
+_USUAL = struct.Struct(_PARSED.format + "4sI4sI4s4x4s4x4sI12sB35x4s16s")
 _HEADS = (_ORIG_HEAD, _REPLY_HEAD, _TCP_HEAD, _TCP_HEAD)
 _ATTRIBUTE = struct.Struct("=HH")
 
@@ -95,8 +93,12 @@ def _tcp(state: int, liberal: bool) -> bytes:
 _TCP_INFO = {(state, how): _tcp(state, how) for state in range(10) for how in (False, True)}
 
 
-_STATE_HEAD = _TCP_INFO[0, True][:12]
-_USUAL_HEADS = (_STATUS_HEAD, _MARK_HEAD, _ID_HEAD, _USE_HEAD, _TIMEOUT_HEAD, _STATE_HEAD)
+# TCP's state, both sides' window scales, both sides' flags (tcp_to_nlattr()).
+_STATE_HEAD = header(_PROTOINFO, 44, True) + header(1, 40, True) + header(1, 1)
+_USUAL_HEADS = (
+    *_HEADS,
+    *(_STATUS_HEAD, _MARK_HEAD, _ID_HEAD, _USE_HEAD, _TIMEOUT_HEAD, _STATE_HEAD, _LABELS_HEAD),
+)
 
 
 def pack_all(requests: Sequence[Request], first: int) -> bytes:
@@ -134,6 +136,21 @@ def parse_entry(data: bytes, start: int, end: int) -> Entry | None:
 
     None if it isn't TCP over IPv4, is in another zone, or no entry at all.
     """
+    if end - start >= _USUAL.size:
+        (
+            orig_head, src, _, dst, tcp, sport, _, dport,
+            reply_head, rsrc, _, rdst, rtcp, rsport, _, rdport,
+            status_head, status, mark_head, mark, id_head, use_head,
+            timeout_head, timeout, state_head, state, labels_head, labels,
+        ) = _USUAL.unpack_from(data, start)  # fmt: skip
+        heads = (
+            orig_head, reply_head, tcp, rtcp,
+            status_head, mark_head, id_head, use_head, timeout_head, state_head, labels_head,
+        )  # fmt: skip
+        if heads == _USUAL_HEADS:
+            orig, reply = src + dst + sport + dport, rsrc + rdst + rsport + rdport
+            entry = Entry(orig, reply, status, state, timeout, mark, labels)
+            return _parse_rest(data, start + _USUAL.size, end, entry)
     if end - start < _ENTRY_SIZE:
         return None
     # The tuples come first, always like this (ctnetlink_fill_info(), ctnetlink_conntrack_event()).
@@ -143,32 +160,25 @@ def parse_entry(data: bytes, start: int, end: int) -> Entry | None:
     ) = _PARSED.unpack_from(data, start)  # fmt: skip
     if (orig_head, reply_head, tcp, rtcp) != _HEADS:
         return None
-    values = [
-        *(src + dst + sport + dport, rsrc + rdst + rsport + rdport),
-        *(0, SYN_SENT, 0, 0, NO_LABELS, "", b"", None, None),
-    ]
-    at = start + _ENTRY_SIZE
-    if end - at >= _USUAL.size:
-        (
-            status_head, status, mark_head, mark, id_head, use_head,
-            timeout_head, timeout, state_head, state,
-        ) = _USUAL.unpack_from(data, at)  # fmt: skip
-        heads = (status_head, mark_head, id_head, use_head, timeout_head, state_head)
-        if heads == _USUAL_HEADS:
-            values[2:6] = status, state, timeout, mark
-            at += _USUAL.size
+    entry = Entry(src + dst + sport + dport, rsrc + rdst + rsport + rdport, status=0)
+    return _parse_rest(data, start + _ENTRY_SIZE, end, entry)
+
+
+def _parse_rest(data: bytes, at: int, end: int, entry: Entry) -> Entry | None:
+    """The entry with what else is told of it from there on."""
+    fields: dict[str, Any] = {}
     while end - at >= 4:
         length, kind = _ATTRIBUTE.unpack_from(data, at)
         if length < 4 or at + length > end:
             return None
         kind &= _KIND
         if kind in _READERS:
-            place, read = _READERS[kind]
-            values[place] = read(data[at + 4 : at + length])
+            name, read = _READERS[kind]
+            fields[name] = read(data[at + 4 : at + length])
         elif kind == _ZONE:
             return None
         at += length + 3 & ~3
-    return Entry._make(values)
+    return entry._replace(**fields) if fields else entry
 
 
 def _parse_name(value: bytes) -> str:
@@ -298,16 +308,15 @@ def _pack_nat(head: bytes, address: bytes, port: bytes) -> bytes:
     return _NAT.pack(head, address, _NAT_HIGH, address, _NAT_PORT, port, _NAT_HIGH_PORT, port)
 
 
-_FIELD = {name: place for place, name in enumerate(Entry._fields)}
 # By kind: which field of an entry it is, and how to read it.
-_READERS: dict[int, tuple[int, Callable[[bytes], Any]]] = {
-    _LABELS: (_FIELD["labels"], bytes),
-    _STATUS: (_FIELD["status"], int.from_bytes),
-    _MARK: (_FIELD["mark"], int.from_bytes),
-    _TIMEOUT: (_FIELD["timeout"], int.from_bytes),
-    _PROTOINFO: (_FIELD["state"], _parse_state),
-    _HELP: (_FIELD["helper"], _parse_name),
-    _MASTER: (_FIELD["master"], _parse_tuple),
-    _SEQ_ADJ_ORIG: (_FIELD["adjusted"], _parse_adjustment),
-    _SEQ_ADJ_REPLY: (_FIELD["adjusted_reply"], _parse_adjustment),
+_READERS: dict[int, tuple[str, Callable[[bytes], Any]]] = {
+    _LABELS: ("labels", bytes),
+    _STATUS: ("status", int.from_bytes),
+    _MARK: ("mark", int.from_bytes),
+    _TIMEOUT: ("timeout", int.from_bytes),
+    _PROTOINFO: ("state", _parse_state),
+    _HELP: ("helper", _parse_name),
+    _MASTER: ("master", _parse_tuple),
+    _SEQ_ADJ_ORIG: ("adjusted", _parse_adjustment),
+    _SEQ_ADJ_REPLY: ("adjusted_reply", _parse_adjustment),
 }
