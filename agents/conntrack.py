@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from agents.ctexpect import Expected, parse_event
-from agents.ctmessages import pack_all, pack_dump, parse_answer, parse_entry
+from agents.ctmessages import pack_all, pack_dump, parse_answer, parse_entry, parse_gone
 from agents.ctnetlink import ASKS, Entry, Request, Result
 from agents.datagrams import Datagrams
 from agents.nfnetlink import NLMSG_DONE, NLMSG_ERROR, Message, first_of, messages, parse_error
@@ -36,7 +36,9 @@ _DESTROYED, _EXPECTATION_MADE, _EXPECTATION_GONE = 3, 4, 6
 
 
 class Gone(NamedTuple):
-    """An entry that was destroyed, and on whose request: a netlink port; 0: of itself."""
+    """An entry that was destroyed (its tuples; the rest isn't read), and on whose request: a netlink
+    port; 0: of itself.
+    """
 
     entry: Entry
     by: int
@@ -155,7 +157,7 @@ def destroyed(ignore: int) -> Events[Gone]:
     """Entries that go, whoever removes them."""
 
     def parse(data: bytes, it: Message) -> Gone | None:
-        entry = parse_entry(data, it.start, it.end)
+        entry = parse_gone(data, it.start, it.end)
         return Gone(entry, it.pid) if entry else None
 
     return Events(ignore, (_DESTROYED,), parse)

@@ -164,6 +164,15 @@ def parse_entry(data: bytes, start: int, end: int) -> Entry | None:
     return _parse_rest(data, start + _ENTRY_SIZE, end, entry)
 
 
+def parse_gone(data: bytes, start: int, end: int) -> Entry | None:
+    """The entry in an event that it is gone, by its tuples alone: nothing else of it is read. None
+    as `parse_entry`; an entry's zone is told right behind its tuples, if it isn't the default.
+    """
+    after = start + _ENTRY_SIZE
+    zone = end - after >= 4 and _ATTRIBUTE.unpack_from(data, after)[1] == _ZONE
+    return None if zone else parse_entry(data, start, min(after, end))
+
+
 def _parse_rest(data: bytes, at: int, end: int, entry: Entry) -> Entry | None:
     """The entry with what else is told of it from there on."""
     fields: dict[str, Any] = {}

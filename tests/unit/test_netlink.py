@@ -112,6 +112,7 @@ def test_any_bytes_are_read(data: bytes) -> None:
         parse_error(data, found)
         ctexpect.parse_event(data, found)
         ctmessages.parse_entry(data, found.start, found.end)
+        ctmessages.parse_gone(data, found.start, found.end)
     ctexpect.parse_expectation(data, 0, len(data))
     assert len(attributes(data)) <= len(data) // 4
 
@@ -283,6 +284,16 @@ def test_what_isnt_told_of_an_entry_is_zero() -> None:
 @pytest.mark.parametrize("rest", [b"\3\0\2\0", b"\x09\0\2\0abcd", attribute(18, b"\0\1")])
 def test_an_entry_cut_short_or_of_another_zone_is_none(rest: bytes) -> None:
     assert entry_in(HEAD_AND_TUPLES + USUAL + rest) is None
+
+
+def test_of_an_entry_that_is_gone_its_tuples_are_read() -> None:
+    def gone(told: bytes) -> Entry | None:
+        return ctmessages.parse_gone(told, 0, len(told))
+
+    tuples_alone = Entry(ORIG, REPLY, status=0)
+    assert gone(HEAD_AND_TUPLES + USUAL + REST) == gone(HEAD_AND_TUPLES) == tuples_alone
+    assert gone(HEAD_AND_TUPLES + attribute(18, b"\0\1") + USUAL) is None
+    assert gone(HEAD_AND_TUPLES[:-4]) is None
 
 
 bits = st.binary(min_size=16, max_size=16)
