@@ -36,8 +36,8 @@ _DESTROYED, _EXPECTATION_MADE, _EXPECTATION_GONE = 3, 4, 6
 
 
 class Gone(NamedTuple):
-    """An entry that was destroyed (its tuples; the rest isn't read), and on whose request: a netlink
-    port; 0: of itself.
+    """An entry that was destroyed (only its tuples are read), and on whose request: a netlink port;
+    0: of itself.
     """
 
     entry: Entry
