@@ -151,18 +151,25 @@ def measure(rounds: int = 5) -> Figures:
             plain.round(MOST, counts=turn > 0)
             for at_once in AT_ONCE:
                 synod.round(at_once, counts=turn > 0)
-    figures: Figures = {"rounds": rounds, "sessions": SESSIONS}
-    figures["one_at_a_time"] = _figures(plain.spent[MOST])
-    for at_once in AT_ONCE:
-        figures[f"agent_{at_once}"] = _figures(synod.spent[at_once])
-    whole = {name: figures[name]["us_a_syn"] for name in figures if name not in _COUNTS}
-    figures["ratio"] = round(whole["one_at_a_time"] / whole[f"agent_{MOST}"], 2)
-    figures["ratio_alone"] = round(whole["one_at_a_time"] / whole["agent_1"], 2)
-    figures["ratio_together"] = round(whole["agent_1"] / whole[f"agent_{MOST}"], 2)
-    return figures
+    return figures_of(rounds, plain.spent[MOST], synod.spent)
 
 
-_COUNTS = ("rounds", "sessions")
+def figures_of(
+    rounds: int, plain: dict[str, list[float]], agent: dict[int, dict[str, list[float]]]
+) -> Figures:
+    """What there is to say of the seconds that were spent on a SYN, by part, a round each."""
+    contenders = {"one_at_a_time": plain}
+    contenders |= {f"agent_{at_once}": agent[at_once] for at_once in AT_ONCE}
+    found = {name: _figures(spent) for name, spent in contenders.items()}
+    whole = {name: each["us_a_syn"] for name, each in found.items()}
+    return {
+        "rounds": rounds,
+        "sessions": SESSIONS,
+        **found,
+        "ratio": round(whole["one_at_a_time"] / whole[f"agent_{MOST}"], 2),
+        "ratio_alone": round(whole["one_at_a_time"] / whole["agent_1"], 2),
+        "ratio_together": round(whole["agent_1"] / whole[f"agent_{MOST}"], 2),
+    }
 
 
 def _figures(spent: dict[str, list[float]]) -> Figures:
