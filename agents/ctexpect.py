@@ -21,6 +21,7 @@ from agents.nfnetlink import (
     Message,
     attribute,
     attributes,
+    header,
     message,
 )
 from agents.wire.peer import Expectation
@@ -37,6 +38,19 @@ _SRC, _DST = 1, 2  # CTA_IP_V4_…
 _NUMBER, _SPORT, _DPORT = 1, 2, 3  # CTA_PROTO_…
 
 _TCP = 6
+
+# With every SYN that finds an entry it is asked whether one was announced: a template, as those of
+# `agents.ctmessages`.
+_WHOLE = struct.Struct("12s4s4s4s16s2s6s2s2x")
+_TUPLE_HEADS = {
+    kind: header(kind, 48, True) + header(_IP, 16, True) + header(_SRC, 4)
+    for kind in (_MASTER, _TUPLE, _MASK, _NAT_TUPLE)
+}
+_PROTOCOL_HEADS = tuple(
+    header(_PROTO, 24, True) + attribute(_NUMBER, bytes((protocol,))) + header(_SPORT, 2)
+    for protocol in range(256)
+)
+_DST_HEAD, _DPORT_HEAD = header(_DST, 4), b"\0\0" + header(_DPORT, 2)
 
 
 class Expected(NamedTuple):
@@ -145,11 +159,12 @@ def _with_source(source: bytes, rest: bytes) -> bytes:
     return source[:4] + rest * 4 + source[4:] + rest * 2
 
 
-def _pack_tuple(kind: int, tuple12: bytes, protocol: int) -> bytes:
-    addresses = attribute(_SRC, tuple12[:4]) + attribute(_DST, tuple12[4:8])
-    ports = attribute(_NUMBER, bytes((protocol,)))
-    ports += attribute(_SPORT, tuple12[8:10]) + attribute(_DPORT, tuple12[10:])
-    return attribute(kind, attribute(_IP, addresses, True) + attribute(_PROTO, ports, True), True)
+def _pack_tuple(kind: int, t: bytes, protocol: int) -> bytes:
+    """The attribute of that kind; IPv4 and ports."""
+    return _WHOLE.pack(
+        *(_TUPLE_HEADS[kind], t[:4], _DST_HEAD, t[4:8]),
+        *(_PROTOCOL_HEADS[protocol], t[8:10], _DPORT_HEAD, t[10:]),
+    )
 
 
 def _parse_tuple(data: bytes) -> tuple[bytes, int]:
