@@ -4,7 +4,7 @@ import errno
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agents import ctexpect, ctmessages
@@ -331,6 +331,8 @@ def test_a_request_is_one_message_full_of_attributes(request_: Request) -> None:
 
 
 @given(entries(st.just("")), st.booleans())
+@example(Entry(ORIG, inverse(ORIG)), False)
+@example(Entry(ORIG, inverse(ORIG)[:8] + b"\x1f\x90" + ORIG[8:10]), False)  # its port alone
 def test_an_entry_is_asked_for_as_it_would_be_told(entry: Entry, liberal: bool) -> None:
     """But for its translation, which is told by the reply tuple and asked for as NAT."""
     data = ctmessages.pack(Create(entry, liberal), 5)
