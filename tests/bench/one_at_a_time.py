@@ -44,6 +44,8 @@ class OneAtATime:
         self._frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._frames.setsockopt(263, 23, 1)  # SOL_PACKET, PACKET_IGNORE_OUTGOING
         self._frames.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+        patience = struct.pack("@ll", 10, 0)  # struct timeval
+        self._frames.setsockopt(socket.SOL_SOCKET, 20, patience)  # SO_RCVTIMEO
         self._frames.bind((SYNOD_NAME, 3))
         self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)  # NETLINK_NETFILTER
         self._netlink.bind((0, 0))
