@@ -48,7 +48,7 @@ def test_a_row_for_each() -> None:
 
 @pytest.mark.parametrize(
     ("whole", "kept"),
-    [((80, 50, 25), [True, True]), ((80, 70, 60), [False, True]), ((110, 50, 25), [True, False])],
+    [((80, 50, 25), [True, True]), ((80, 70, 60), [False, True]), ((210, 50, 25), [True, False])],
 )
 def test_what_is_promised(whole: tuple[float, ...], kept: list[bool]) -> None:
     assert list(promises(figures(*whole)).values()) == kept
