@@ -5,9 +5,10 @@
 SYNs go through the primary's part (found in conntrack, offered, decided, told to the other units,
 handed over), and what it writes goes through an auxiliary's (heard of, entry made, SYN data cut
 off). As many SYNs as are named wait when the agent wakes up. Beside it stands an agent that does
-one thing at a time (`tests.bench.one_at_a_time`), of which 32 wait. All take turns. That one doesn't ask what time it
-is, whether a session ended or a cable was cut, and serves nobody when anything is amiss: so with
-one SYN a wake-up the agent is slower.
+one thing at a time (`tests.bench.one_at_a_time`), of which 32 wait. All take turns.
+
+The other one doesn't ask what time it is, whether a session ended or a cable was cut, and serves
+nobody when anything is amiss: so with one SYN a wake-up the agent is slower than that.
 
 Counted is the time on the CPU (CLOCK_THREAD_CPUTIME_ID), from poll() to what is written, and with
 it all that the kernel does in these calls: a frame that is written is put into the other end's
