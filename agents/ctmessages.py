@@ -175,19 +175,20 @@ def parse_gone(data: bytes, start: int, end: int) -> Entry | None:
 
 def _parse_rest(data: bytes, at: int, end: int, entry: Entry) -> Entry | None:
     """The entry with what else is told of it from there on."""
-    fields: dict[str, Any] = {}
+    values: list[Any] = []
     while end - at >= 4:
         length, kind = _ATTRIBUTE.unpack_from(data, at)
         if length < 4 or at + length > end:
             return None
         kind &= _KIND
         if kind in _READERS:
-            name, read = _READERS[kind]
-            fields[name] = read(data[at + 4 : at + length])
+            place, read = _READERS[kind]
+            values = values or list(entry)
+            values[place] = read(data[at + 4 : at + length])
         elif kind == _ZONE:
             return None
         at += length + 3 & ~3
-    return entry._replace(**fields) if fields else entry
+    return Entry._make(values) if values else entry
 
 
 def _parse_name(value: bytes) -> str:
@@ -317,15 +318,16 @@ def _pack_nat(head: bytes, address: bytes, port: bytes) -> bytes:
     return _NAT.pack(head, address, _NAT_HIGH, address, _NAT_PORT, port, _NAT_HIGH_PORT, port)
 
 
-# By kind: which field of an entry it is, and how to read it.
-_READERS: dict[int, tuple[str, Callable[[bytes], Any]]] = {
-    _LABELS: ("labels", bytes),
-    _STATUS: ("status", int.from_bytes),
-    _MARK: ("mark", int.from_bytes),
-    _TIMEOUT: ("timeout", int.from_bytes),
-    _PROTOINFO: ("state", _parse_state),
-    _HELP: ("helper", _parse_name),
-    _MASTER: ("master", _parse_tuple),
-    _SEQ_ADJ_ORIG: ("adjusted", _parse_adjustment),
-    _SEQ_ADJ_REPLY: ("adjusted_reply", _parse_adjustment),
+_PLACE = {name: place for place, name in enumerate(Entry._fields)}
+# By kind: the place of its field in an entry, and how to read it.
+_READERS: dict[int, tuple[int, Callable[[bytes], Any]]] = {
+    _LABELS: (_PLACE["labels"], bytes),
+    _STATUS: (_PLACE["status"], int.from_bytes),
+    _MARK: (_PLACE["mark"], int.from_bytes),
+    _TIMEOUT: (_PLACE["timeout"], int.from_bytes),
+    _PROTOINFO: (_PLACE["state"], _parse_state),
+    _HELP: (_PLACE["helper"], _parse_name),
+    _MASTER: (_PLACE["master"], _parse_tuple),
+    _SEQ_ADJ_ORIG: (_PLACE["adjusted"], _parse_adjustment),
+    _SEQ_ADJ_REPLY: (_PLACE["adjusted_reply"], _parse_adjustment),
 }
