@@ -5,6 +5,7 @@ say what an expected connection's master is. Address and port are given as `addr
 """
 
 import json
+import select
 import socket
 
 from agents.conntrack import Dump
@@ -23,7 +24,8 @@ def sides(tuple12: bytes) -> list[str | int]:
 def main() -> None:
     dump = Dump()
     last = False
-    while not last:  # each piece is there when the one before it was read
+    while not last:
+        select.select([dump], [], [])
         entries, last = dump.read()
         for entry in entries:
             row = {
