@@ -10,7 +10,7 @@ import errno
 from collections.abc import Generator
 
 from agents.core_facts import Desk, Facts, Steps
-from agents.core_serving import Serving
+from agents.core_serving import Made, Serving
 from agents.ctexpect import PERMANENT, GetExpectation, Unexpect
 from agents.ctnetlink import (
     CLOSE,
@@ -84,8 +84,9 @@ class Auxiliary:
             return Outcome.CREATE_REFUSED
         if data.master:
             yield from self._come_true(entry)
-        self._serving.add(entry.orig, now, entry)
-        self._desk.frames.append(cut_data(syn.frame, length))
+        frame = cut_data(syn.frame, length)
+        self._serving.add(entry.orig, now, Made(entry, frame))
+        self._desk.frames.append(frame)
         return outcome
 
     def clear(self, unit: int, record: peer.Clear, now: float) -> Steps:

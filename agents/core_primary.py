@@ -106,6 +106,10 @@ class Primary:
                 return self._clear(offered, known)
         elif entry.master:
             known = yield from self._unit_of_master(entry)
+        elif self._serving.ended_lately(entry.orig, now):
+            # The SYN itself has ended the one before it (its entry was in TIME_WAIT), which session
+            # pickup tells just now: another unit would lose the entry that it has made meanwhile.
+            known = self._facts.unit
         self._offer(self.pending, offered, known)
         return Outcome.OFFERED
 

@@ -6,9 +6,10 @@ shell brings destroyed entries and pieces of a dump, and takes away what is to b
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from agents.core_facts import Desk, Facts, Steps
-from agents.ctnetlink import ASSURED, SYN_RECV, Create, Entry, Get
+from agents.ctnetlink import SYN_RECV, Create, Entry, Get
 from agents.outcomes import Outcome
 from agents.wire.control import Counted, Session, census_frames
 from agents.wire.labels import unit_of
@@ -18,6 +19,14 @@ from agents.wire.labels import unit_of
 SETTLED = 2.5
 MOST_ENDED = 1 << 17  # kept for an app that is away; more than that its censuses find
 RESTORED_TIME = 60  # seconds that an entry made again lives until a packet comes
+LATELY = 1.0  # seconds: session pickup has told an end to all by then
+
+
+class Made(NamedTuple):
+    """An entry that was made for a session, and the SYN that came to the kernel after it."""
+
+    entry: Entry
+    syn: bytes
 
 
 class Serving:
@@ -30,13 +39,13 @@ class Serving:
         self.ended: list[Session] = []
         self._settling: deque[tuple[float, Session]] = deque()
         self._census: _Census | None = None
-        self._made: dict[bytes, tuple[float, Entry]] = {}  # in the order in which they were
-        self._lost: list[Entry] = []
+        # In the order in which they were.
+        self._made: dict[bytes, tuple[float, Made]] = {}
+        self._gone: dict[bytes, float] = {}
+        self._lost: list[Made] = []
 
-    def add(self, orig: bytes, now: float, made: Entry | None = None) -> None:
-        """This unit serves the session, from now on or again; `made`: by this entry, which was
-        made for it.
-        """
+    def add(self, orig: bytes, now: float, made: Made | None = None) -> None:
+        """This unit serves the session, from now on or again; `made`: what was made for it."""
         self.sessions[orig] = now
         if made:
             self._made.pop(orig, None)
@@ -47,10 +56,14 @@ class Serving:
         to be made again. False if it isn't as young as that.
         """
         _, made = self._made.get(gone.orig, (0, None))
-        if made is None or made.reply != gone.reply or gone.orig not in self.sessions:
+        if made is None or made.entry.reply != gone.reply or gone.orig not in self.sessions:
             return False
         self._lost.append(made)
         return True
+
+    def ended_lately(self, orig: bytes, now: float) -> bool:
+        """Whether this unit has just served another session of that tuple."""
+        return now - self._gone.get(orig, float("-inf")) < LATELY
 
     def destroyed(self, orig: bytes, reply: bytes, now: float, *, surely: bool = True) -> None:
         """Its entry is gone; nothing if this unit didn't serve it. Not `surely` if another may have
@@ -61,6 +74,8 @@ class Serving:
         since = self.sessions.pop(orig, None)
         if since is None:
             return
+        self._gone.pop(orig, None)
+        self._gone[orig] = now
         if now - since < SETTLED or not surely:
             self.farewell(orig, reply, now)
         else:
@@ -74,8 +89,8 @@ class Serving:
     def settle(self, now: float) -> Iterator[Steps]:
         """Tell the ends whose time has come, and make again what is to be."""
         lost, self._lost = self._lost, []
-        for entry in lost:
-            yield self._restore(entry)
+        for made in lost:
+            yield self._restore(made)
         while self._settling and self._settling[0][0] <= now:
             _, session = self._settling.popleft()
             if session.orig in self.sessions:
@@ -87,12 +102,21 @@ class Serving:
             if now - since < SETTLED:
                 break
             del self._made[orig]
+        while self._gone:
+            orig, since = next(iter(self._gone.items()))
+            if now - since < LATELY:
+                break
+            del self._gone[orig]
 
-    def _restore(self, entry: Entry) -> Steps:
-        status = entry.status | ASSURED
-        again = entry._replace(state=SYN_RECV, status=status, timeout=RESTORED_TIME)
-        result = yield Create(again, liberal=True)
-        return Outcome.RESTORE_REFUSED if result else Outcome.RESTORED
+    def _restore(self, made: Made) -> Steps:
+        """In the state after an answer, as there may have been one; not assured, as the packet that
+        makes it so has its labels told (`agents.nft`). The SYN may have met no entry, and be lost.
+        """
+        again = made.entry._replace(state=SYN_RECV, timeout=RESTORED_TIME)
+        if (yield Create(again, liberal=True)):
+            return Outcome.RESTORE_REFUSED
+        self._desk.frames.append(made.syn)
+        return Outcome.RESTORED
 
     def _farewell(self, session: Session, now: float) -> Steps:
         """Its end, if it has one: what was destroyed may have been an entry of the same tuple that

@@ -39,6 +39,8 @@ def inet_rules(cluster: Cluster, unit_id: int) -> str:
     - A SYN handed over by the primary (known by its source, a virtual MAC) finds the entry that the
       agent made, and takes the entry's mark as its own: the talk's "copy mark information to
       skb->mark and nfct->mark".
+    - A SYN handed over that finds none is dropped: an auxiliary decides nothing. (Session pickup
+      has just removed it, as that of the session before: the agent makes it and the SYN again.)
     - What conntrackd hears, if there is session pickup. Of an entry's state, and not of its labels
       alone (a unit that adopts a copy changes them): that would be told without the state, and pass
       conntrackd's filter. So its labels are told with the state, as one more is set by the packet
@@ -64,6 +66,11 @@ def inet_rules(cluster: Cluster, unit_id: int) -> str:
         f'ct label set {INTERFACE_BIT + each.index} comment "in-{each.index}"'
         for each in cluster.interfaces
     ]
+    undecided = [
+        f'iifname "{each.name}" ether saddr {mac_text(each.virtual_mac)} {_SYN} '
+        'ct state new counter drop comment "undecided"'
+        for each in cluster.interfaces
+    ]
     marks = [
         f'iifname "{each.name}" ether saddr {mac_text(each.virtual_mac)} {_SYN} '
         "ct mark != 0 meta mark set ct mark"
@@ -84,7 +91,7 @@ def inet_rules(cluster: Cluster, unit_id: int) -> str:
         {
             "arrival": (
                 f"type filter hook prerouting priority {_JUST_AFTER_CONNTRACK}",
-                [*labels, *marks, *pickup],
+                [*undecided, *labels, *marks, *pickup],
             ),
             "departure": (
                 "type filter hook output priority -1",

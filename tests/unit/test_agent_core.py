@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from agents.core import CENSUS_FRAMES, RESYNC_PAUSE
 from agents.core_facts import INTERVAL
-from agents.core_serving import RESTORED_TIME, SETTLED
-from agents.ctnetlink import ASSURED, CONFIRMED, SYN_RECV, Create, Entry, Get
+from agents.core_serving import LATELY, RESTORED_TIME, SETTLED, Made
+from agents.ctnetlink import SYN_RECV, Create, Entry, Get
 from agents.outcomes import TROUBLE, Outcome
 from agents.wire import control, peer
 from agents.wire.control_maps import State
@@ -21,6 +21,7 @@ from tests.unit.agent_scene import (
     BOOT,
     CLUSTER,
     EXT,
+    FOUND,
     GROUP,
     INT,
     ORIG,
@@ -108,7 +109,7 @@ def the_last_of_a_dump_comes(scene: Scene) -> None:
 
 def a_young_entry_is_removed(scene: Scene) -> None:
     made = entry()
-    scene.core.serving.add(ORIG, scene.now, made)
+    scene.core.serving.add(ORIG, scene.now, Made(made, b""))
     scene.core.removed([made], scene.now)
     scene.core.serving._lost.clear()  # what is done about it is tested below
 
@@ -308,26 +309,46 @@ def test_an_entry_of_another_session_keeps_no_end_back(found: Entry) -> None:
 
 
 MADE = entry(ORIG, REPLY, 1)
-AGAIN = Create(
-    MADE._replace(state=SYN_RECV, status=CONFIRMED | ASSURED, timeout=RESTORED_TIME), liberal=True
-)
+AGAIN = Create(MADE._replace(state=SYN_RECV, timeout=RESTORED_TIME), liberal=True)
+ITS_SYN = b"the SYN"
 
 
 @pytest.mark.parametrize(("result", "outcome"), [(0, "restored"), (1, "restore_refused")])
 def test_a_young_sessions_entry_that_is_removed_is_made_again(result: int, outcome: str) -> None:
-    """conntrackd was told of the end of the session before it, and late."""
+    """conntrackd was told of the end of the session before it, and late: by then the SYN may have
+    met no entry.
+    """
     scene = Scene().told()
-    scene.core.serving.add(ORIG, scene.now, MADE)
+    scene.core.serving.add(ORIG, scene.now, Made(MADE, ITS_SYN))
     scene.core.removed([MADE], scene.now)
     (steps,) = scene.core.tick(scene.now)
     assert drive(steps, (AGAIN, result)) == outcome
     assert ORIG in scene.core.serving.sessions
+    assert scene.core.take(scene.now)[0].count(ITS_SYN) == (result == 0)
+
+
+@pytest.mark.parametrize(("later", "known"), [(0.0, 1), (LATELY, 0)])
+def test_a_tuple_that_this_unit_has_just_served_stays_here(later: float, known: int) -> None:
+    """Its SYN has ended the session before: another unit could hear of that end too late."""
+    scene = Scene().told()
+    scene.core.serving.add(ORIG, scene.now - 100)
+    scene.core.destroyed([entry()], False, scene.now)
+    run(scene.core.tick(scene.now))
+    scene.core.take(scene.now)
+    scene.now += later
+    scene.told()
+    run(scene.core.tick(scene.now))
+    (steps,) = scene.given(scene.leaving())
+    drive(steps, FOUND)
+    (message,) = scene.written(control.OFFER)
+    (offer,) = control.offers(message)
+    assert offer.known_unit == known
 
 
 @pytest.mark.parametrize("gone", [MADE._replace(reply=inverse(ORIG)), MADE])
 def test_other_entries_that_are_removed_are_believed(gone: Entry) -> None:
     scene = Scene().told()
-    scene.core.serving.add(ORIG, scene.now, MADE)
+    scene.core.serving.add(ORIG, scene.now, Made(MADE, ITS_SYN))
     if gone is MADE:
         scene.now += SETTLED
         run(scene.core.tick(scene.now))
