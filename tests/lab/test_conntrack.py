@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from agents import ctnetlink
+from agents.config import parse
 from agents.conntrack import MAX_REQUESTS, Conntrack, Dump, Events, destroyed
 from agents.core_primary import LASTING
 from agents.ctnetlink import (
@@ -33,12 +34,27 @@ from agents.ctnetlink import (
     Get,
     Update,
 )
+from agents.nft import inet_rules
 from agents.wire.labels import BALANCE_BIT, interface_of, unit_of, with_unit
 from agents.wire.packet import inverse, tuple12
+from agents.wire.ports import mac_text
 from tests.lab.namespaces import Namespace, link, namespaces, need_root
 
 WEEKS = 14 * 86_400
 
+CLUSTER = parse(
+    """
+name: kernel
+group: 7
+method: round-robin
+interfaces:
+  int: {nic: nic-int, addresses: [10.1.0.1/24]}
+  ext: {nic: nic-ext, addresses: [203.0.113.1/24]}
+ha: {nic: nic-ha, subnet: 169.254.83.0/24}
+units: [{id: 1}, {id: 2}, {id: 3}]
+controllers: ["tcp:127.0.0.1:6653"]
+"""
+)
 CLIENT, INSIDE, OUTSIDE, SERVER = "10.1.0.10", "10.1.0.1", "203.0.113.1", "203.0.113.10"
 SPARE = "203.0.113.77"  # an address of the firewall's that no rule of it uses
 HTTP, FTP, SHUT = 80, 21, 81
@@ -247,6 +263,27 @@ def test_an_entry_without_nat_stays_untranslated(wall: Wall) -> None:
         assert said_back(sock) == 300_000
         assert wall.seen == [(CLIENT, int.from_bytes(orig[8:10]))]
         assert wall.get(orig).reply == inverse(orig)
+
+
+def test_a_syn_that_was_handed_over_goes_nowhere_without_an_entry(wall: Wall) -> None:
+    """By Synod's own rules: the user's would let it pass."""
+    interface = CLUSTER.interfaces[0]
+    wall.firewall.rules(AGREEABLE)
+    wall.firewall.run("nft", "-f", "-", stdin=inet_rules(CLUSTER, 3))
+    mac = wall.client.run("cat", "/sys/class/net/eth0/address").strip()
+    wall.client.run("ip", "link", "set", "eth0", "address", mac_text(interface.virtual_mac))
+    try:
+        orig = wall.orig()
+        with pytest.raises(TimeoutError):
+            wall.open(orig, timeout=0.3)
+        assert wall.do(Get(orig)) == errno.ENOENT
+        orig = wall.orig()
+        assert wall.do(Create(entry_of(orig, snat(orig, SPARE, 5602)))) == 0
+        with wall.open(orig) as sock:
+            assert said_back(sock) == 300_000
+        assert wall.seen == [(SPARE, 5602)]
+    finally:
+        wall.client.run("ip", "link", "set", "eth0", "address", mac)
 
 
 def test_destination_and_both_are_translated(wall: Wall) -> None:
