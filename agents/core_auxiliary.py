@@ -10,6 +10,7 @@ import errno
 from collections.abc import Generator
 
 from agents.core_facts import Desk, Facts, Steps
+from agents.core_forfeiting import demotion
 from agents.core_serving import Made, Serving
 from agents.ctexpect import PERMANENT, GetExpectation, Unexpect
 from agents.ctnetlink import (
@@ -90,9 +91,12 @@ class Auxiliary:
         return outcome
 
     def clear(self, unit: int, record: peer.Clear, now: float) -> Steps:
-        """Another session is to have the tuple of one that this unit served, and that is over."""
+        """Another session is to have the tuple of one that this unit served, and that is over. (Not
+        by session pickup: that would tell the tuple's end when the other session may have begun.)
+        """
         entry = yield Get(record.orig)
         if isinstance(entry, Entry) and (entry.orig, entry.reply) == (record.orig, record.reply):
+            yield demotion(entry)
             yield Delete(entry.orig)
             self._serving.destroyed(entry.orig, entry.reply, now)
         frames = peer.cleared_frames(self._facts.link(unit), [record.clear_id])

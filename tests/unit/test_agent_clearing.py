@@ -5,6 +5,7 @@ import errno
 import pytest
 
 from agents.core_facts import Steps
+from agents.core_forfeiting import demotion
 from agents.core_primary import CLEAR_TIME
 from agents.ctexpect import GetExpectation
 from agents.ctnetlink import Delete, Get
@@ -89,7 +90,8 @@ def told_to_clear(scene: Scene) -> Steps:
 def test_what_is_over_is_forgotten_and_its_end_told() -> None:
     scene = Scene(unit=2).told("auxiliary")
     scene.core.serving.add(ORIG, scene.now - 100)
-    script = ((Get(ORIG), entry(ORIG, REPLY, 2)), (Delete(ORIG), 0))
+    served = entry(ORIG, REPLY, 2)
+    script = ((Get(ORIG), served), (demotion(served), 0), (Delete(ORIG), 0))
     assert drive(told_to_clear(scene), *script) == Outcome.CLEARED
     answer, ended = scene.frames()
     assert answer == peer.cleared_frames(link(2, 1), [5])[0]
