@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from agents.core_facts import Desk, Facts, Steps
 from agents.core_forfeiting import demotion
 from agents.core_serving import Serving
-from agents.ctnetlink import ASSURED, CONFIRMED, SEEN_REPLY, SYN_RECV, Create, Entry, Get
+from agents.ctnetlink import CONFIRMED, SEEN_REPLY, SYN_RECV, Create, Entry, Get
 from agents.outcomes import Outcome
 from agents.wire import peer
 from agents.wire.labels import unit_of, with_unit
@@ -79,7 +79,7 @@ def _make(begun: Beginning) -> Steps:
     entry = Entry(
         begun.orig,
         begun.reply,
-        CONFIRMED | SEEN_REPLY | ASSURED,
+        CONFIRMED | SEEN_REPLY,  # the packet that makes it assured has its labels told: agents.nft
         SYN_RECV,
         ENTRY_TIME,
         begun.mark,

@@ -306,8 +306,10 @@ class Primary:
     ) -> Generator[Request, Result, bool]:
         """After an update of the entry: is it there? One that has gone is made again."""
         if result == errno.ENOENT:
+            # Of an own one, the packet that makes it assured has its labels told (`agents.nft`).
+            assured = 0 if unit_of(labels) == self._facts.unit else ASSURED
             entry = offered.entry._replace(
-                status=CONFIRMED | SEEN_REPLY | ASSURED,
+                status=CONFIRMED | SEEN_REPLY | assured,
                 state=SYN_RECV,
                 timeout=LASTING,
                 labels=relabelled(offered.entry.labels, labels, mask),

@@ -127,7 +127,7 @@ def test_without_pickup_nothing_is_told() -> None:
 )
 def test_who_becomes_primary_makes_entries_of_what_began(result: int, outcome: Outcome) -> None:
     scene = auxiliary(SERVED_BY_2, BARE)
-    status = CONFIRMED | SEEN_REPLY | ASSURED
+    status = CONFIRMED | SEEN_REPLY
     made = Entry(ORIG, REPLY, status, SYN_RECV, ENTRY_TIME, 5, SERVED_BY_2.labels, "ftp", MASTER)
     first, second = promoted(scene)
     assert drive(first, (Create(made, liberal=True), result)) == outcome  # type: ignore[arg-type]
