@@ -228,7 +228,7 @@ def _kernel_steps(cluster: Cluster, unit_id: int, host: Host) -> tuple[Step, ...
             "Synod's own rules: labels, marks of handed-over SYNs, no untracked TCP",
             ("nft", "-f", "-"),
             undo=("nft", "delete", "table", "inet", "synod"),
-            stdin=inet_rules(cluster, unit_id),
+            stdin=inet_rules(cluster),
         ),
         Sysctls(
             "a unit forwards, tells what it tracks, trusts no session that it didn't see begin, "

@@ -139,6 +139,7 @@ class Core:
     ) -> Iterator[Steps]:
         """A piece of the dump that was asked for; `established`: the kernel's timeout (seconds)."""
         self._census.extend(self.serving.count(entries, last, now))
+        yield from self.serving.label_strays()
         yield from self.adopting.entries(entries, last, established, now)
         forfeited = self.forfeiting.done
         yield from self.forfeiting.entries(entries, last)
@@ -262,10 +263,12 @@ class Core:
                     yield self.primary.forget(session)
             case control.STATE:
                 before = self.desk.role()
-                self.desk.told, self.desk.heard = control.state(message), now
+                told = self.desk.told = control.state(message)
+                self.desk.heard = now
                 self.count(Outcome.STATE)
                 if self.desk.role() == "primary" != before:
                     yield from self.beginnings.make(now)
+                self.primary.shown(told.role == "primary" and told.balancing)
                 self.fencing.told(now)
                 walks = self.adopting.told(), self.forfeiting.told()
                 self._dump |= any(walks)

@@ -50,15 +50,15 @@ class Forfeiting:
         if not self._walking or told is None:
             return
         for entry in entries:
-            if unit_of(entry.labels) and self._facts.selected(entry):
+            if self._facts.selected(entry):
                 yield self._forfeit(entry, told.primary)
         if last:
             self.done, self._walking = self._walking, 0
             self._desk.restart_pickup = True
 
     def _forfeit(self, entry: Entry, primary: int) -> Steps:
-        """The primary's from now on, if it was this unit's own."""
-        own = unit_of(entry.labels) == self._facts.unit
+        """The primary's from now on, if it was this unit's own, or names no unit."""
+        own = unit_of(entry.labels) in (0, self._facts.unit)
         labels, mask = with_unit(primary) if own and primary else (NO_LABELS, NO_LABELS)
         result = yield demotion(entry, labels, mask)
         self._serving.sessions.pop(entry.orig, None)

@@ -80,7 +80,14 @@ class Primary:
         self._most = MAX_PENDING  # that may be pending now
         self._released: dict[int, Offered] = {}
         self._clearing: dict[int, Offered] = {}
-        self.alone = False  # while the app was away, sessions began of which it doesn't know
+        # Sessions began of which the app doesn't know: it was away, or no SYN was shown to us.
+        self.alone = False
+        self.diverted = False  # they are
+
+    def shown(self, diverted: bool) -> None:
+        """The app has said whether this unit is primary and sees SYNs."""
+        self.alone |= diverted and not self.diverted
+        self.diverted = diverted
 
     def leaving(self, syn: Syn, out_interface: int, now: float) -> Steps:
         """A SYN left the kernel by that interface."""

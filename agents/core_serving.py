@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from agents.core_facts import Desk, Facts, Steps
-from agents.ctnetlink import SYN_RECV, Create, Entry, Get
+from agents.ctnetlink import SYN_RECV, SYN_SENT, Create, Entry, Get, Update
 from agents.outcomes import Outcome
 from agents.wire.control import Counted, Session, census_frames
 from agents.wire.labels import unit_of
@@ -42,6 +42,7 @@ class Serving:
         # In the order in which they were.
         self._made: dict[bytes, tuple[float, Made]] = {}
         self._gone: dict[bytes, float] = {}
+        self._strays: list[bytes] = []
         self._lost: list[Made] = []
 
     def add(self, orig: bytes, now: float, made: Made | None = None) -> None:
@@ -148,7 +149,9 @@ class Serving:
         return self._census is not None
 
     def count(self, entries: Iterable[Entry], last: bool, now: float) -> list[bytes]:
-        """A piece of the dump; the census's frames after the last one, [] before."""
+        """A piece of the dump; the census's frames after the last one, [] before. What a primary
+        finds that names no unit is its own, and is to be labelled so: `label_strays`.
+        """
         census, own = self._census, self._facts.unit
         if census is None:
             return []
@@ -157,6 +160,9 @@ class Serving:
             unit = unit_of(entry.labels)
             if not self._facts.selected(entry):
                 continue
+            if everyone and not unit and entry.state > SYN_SENT:
+                self._strays.append(entry.orig)
+                unit = own
             if unit == own:
                 # What was destroyed while the dump went on may yet come in a piece of it.
                 if entry.orig in census.gone and entry.orig not in self.sessions:
@@ -176,6 +182,16 @@ class Serving:
             if orig in present or since >= census.began
         }
         return census_frames(self._facts.cluster.group, own, census.token, census.found)
+
+    def label_strays(self) -> Iterator[Steps]:
+        """Those that began while SYNs weren't shown to the agent: the primary served them alone."""
+        strays, self._strays = self._strays, []
+        for orig in strays:
+            yield self._label(orig)
+
+    def _label(self, orig: bytes) -> Steps:
+        result = yield Update(orig, *self._facts.own_labels)
+        return Outcome.LABEL_REFUSED if result else Outcome.LABELLED
 
     def _end(self, session: Session) -> None:
         if len(self.ended) < MOST_ENDED:

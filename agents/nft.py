@@ -9,7 +9,7 @@ bridge's and the agent's business. Loading a text again replaces its table in on
 from collections.abc import Iterable
 
 from agents.config import Cluster
-from agents.wire.labels import CLOSING_BIT, HELPER_BIT, INTERFACE_BIT, LIVE_BIT, UNIT_BIT
+from agents.wire.labels import CLOSING_BIT, HELPER_BIT, INTERFACE_BIT, LIVE_BIT
 from agents.wire.ports import SYNOD_NAME, helper_mac, mac_text
 
 # Connection tracking is at -200 (NF_IP_PRI_CONNTRACK), mangle at -150: the first place where there
@@ -31,7 +31,7 @@ _DATA = "tcp flags & (syn | rst) == 0 @ih,0,8 >= 0"
 _ANNOUNCING = "5359:0001"
 
 
-def inet_rules(cluster: Cluster, unit_id: int) -> str:
+def inet_rules(cluster: Cluster) -> str:
     """The table `inet synod`.
 
     - A new connection gets a label that says which interface it came in by, one that another
@@ -81,7 +81,7 @@ def inet_rules(cluster: Cluster, unit_id: int) -> str:
         f'ct label set {CLOSING_BIT} comment "closing"',
         f"meta l4proto tcp ct label {CLOSING_BIT} accept",
         f"meta l4proto tcp ct event set {_TOLD}",
-        f'ct label {UNIT_BIT + unit_id} ct status assured ct label set {LIVE_BIT} comment "live"',
+        f'meta l4proto tcp ct status assured ct label set {LIVE_BIT} comment "live"',
     ]
     own = [f"meta l4proto tcp ct event set {_THE_END}"]
     if cluster.pickup == "off":

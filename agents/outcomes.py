@@ -75,6 +75,8 @@ class Outcome(StrEnum):
     # A session of another unit that this one takes over.
     ADOPTED = "adopted"
     ADOPT_REFUSED = "adopt_refused"  # its entry has gone, or the kernel changes it not
+    LABELLED = "labelled"  # it began while this unit served alone, and is written to be its own
+    LABEL_REFUSED = "label_refused"
 
     # A session that another unit took over from this one.
     FORFEITED = "forfeited"
@@ -167,6 +169,7 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.WITHDRAWN,
     Outcome.WITHDRAW_UNKNOWN,
     Outcome.ADOPTED,
+    Outcome.LABELLED,
     Outcome.FORFEITED,
     Outcome.FORFEIT_GONE,
     Outcome.RENEWED,

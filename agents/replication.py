@@ -20,7 +20,7 @@ from agents.conntrack import Conntrack, Dump
 from agents.core_forfeiting import demotion
 from agents.ctnetlink import CLOSE, SYN_RECV, TIME_WAIT, Delete, Entry, Request
 from agents.supervise import RUN
-from agents.wire.labels import unit_of
+from agents.wire.labels import interface_of, unit_of
 from agents.wire.ports import HA_KERNEL_NAME
 
 CONTROL = RUN / "conntrackd.ctl"
@@ -99,11 +99,14 @@ def configuration(cluster: Cluster, unit_id: int) -> str:
 def demoted(entries: Iterable[Entry], unit_id: int) -> list[Request]:
     """What makes entries of other units' sessions such as conntrackd doesn't take for this unit's
     own, as it does with all that it finds at its start: it would tell their end when they expire
-    here. Those units tell them again at once; what they don't is over.
+    here. Those units tell them again at once; what they don't is over. A session that came in by a
+    data interface and names no unit is the primary's: it began while that served alone.
     """
     requests: list[Request] = []
     for entry in entries:
-        if unit_of(entry.labels) in (0, unit_id) or entry.state <= SYN_RECV:
+        unit = unit_of(entry.labels)
+        local = not unit and not interface_of(entry.labels)
+        if unit == unit_id or local or entry.state <= SYN_RECV:
             continue
         if entry.state in (TIME_WAIT, CLOSE):
             requests.append(Delete(entry.orig))

@@ -58,7 +58,7 @@ table ip user {
     }
 }
 """
-RULES = USERS + inet_rules(CLUSTER, 1) + agent_port_rules(CLUSTER)
+RULES = USERS + inet_rules(CLUSTER) + agent_port_rules(CLUSTER)
 
 
 @dataclass

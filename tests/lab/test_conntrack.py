@@ -269,7 +269,7 @@ def test_a_syn_that_was_handed_over_goes_nowhere_without_an_entry(wall: Wall) ->
     """By Synod's own rules: the user's would let it pass."""
     interface = CLUSTER.interfaces[0]
     wall.firewall.rules(AGREEABLE)
-    wall.firewall.run("nft", "-f", "-", stdin=inet_rules(CLUSTER, 3))
+    wall.firewall.run("nft", "-f", "-", stdin=inet_rules(CLUSTER))
     mac = wall.client.run("cat", "/sys/class/net/eth0/address").strip()
     wall.client.run("ip", "link", "set", "eth0", "address", mac_text(interface.virtual_mac))
     try:

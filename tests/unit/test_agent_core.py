@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from agents.core import CENSUS_FRAMES, RESYNC_PAUSE
 from agents.core_facts import INTERVAL
 from agents.core_serving import LATELY, RESTORED_TIME, SETTLED, Made
-from agents.ctnetlink import SYN_RECV, Create, Entry, Get
+from agents.ctnetlink import ESTABLISHED, SYN_RECV, Create, Entry, Get, Update
 from agents.outcomes import TROUBLE, Outcome
 from agents.wire import control, peer
 from agents.wire.control_maps import State
+from agents.wire.labels import with_unit
 from agents.wire.packet import inverse, readdress, tuple12
 from tests.unit.agent_scene import (
     BOOT,
@@ -439,6 +440,33 @@ def test_a_primary_counts_the_whole_cluster() -> None:
     found = counted(scene, ENTRIES[:2], [], ENTRIES[2:])
     assert found == {(e.orig, e.reply, unit) for unit, e in enumerate(ENTRIES[:2], 1)}
     assert set(scene.core.serving.sessions) == {ENTRIES[0].orig}
+
+
+def test_a_primary_labels_what_began_while_it_served_alone() -> None:
+    scene = Scene().told()
+    asked(scene)
+    strays = [session(7)._replace(state=SYN_RECV), session(8)._replace(state=ESTABLISHED)]
+    steps = list(scene.core.dumped([*strays, session(9)], True, 432000, scene.now))
+    outcomes = [
+        drive(each, (Update(stray.orig, *with_unit(1)), result))
+        for each, stray, result in zip(steps, strays, (0, errno.ENOENT), strict=True)
+    ]
+    assert outcomes == [Outcome.LABELLED, Outcome.LABEL_REFUSED]
+    (message,) = scene.written(control.CENSUS)
+    assert set(control.census(message)) == {(each.orig, each.reply, 1) for each in strays}
+    assert set(scene.core.serving.sessions) == {each.orig for each in strays}
+
+
+def test_once_syns_are_shown_to_it_a_primary_calls_for_a_census() -> None:
+    scene = Scene()
+    calls = []
+    for balancing in (False, True, True, False, True):
+        scene.now += RESYNC_PAUSE
+        state = State(boot=1, role="primary", primary=1, balancing=balancing)
+        assert not list(scene.given(control.state_frame(GROUP, 1, state)))
+        run(scene.core.tick(scene.now))
+        calls.append(scene.core._resync)
+    assert calls == [0, 1, 1, 1, 2]
 
 
 def test_an_auxiliary_counts_its_own() -> None:

@@ -35,6 +35,7 @@ from tests.unit.agent_scene import (
     Scene,
     drive,
     entry,
+    labels,
     link_to_all,
 )
 
@@ -181,6 +182,7 @@ def forfeited(scene: Scene) -> int:
 
 MINE = entry(ORIG, inverse(ORIG), 2, state=ESTABLISHED, status=STATUS)
 OTHERS = MINE._replace(labels=entry(ORIG, inverse(ORIG), 3).labels)
+NAMELESS = entry(ORIG, inverse(ORIG), state=ESTABLISHED, status=STATUS)
 GIVEN = Update(ORIG, *with_unit(1), STATUS, UNRENEWED, SYN_RECV)
 
 
@@ -208,9 +210,17 @@ def test_its_sessions_become_copies_of_the_primarys() -> None:
 def test_copies_of_others_are_not_told_either() -> None:
     scene = scene_of()
     assert tell(scene, 77)
-    (steps,) = walk(scene, OTHERS, entry(ORIG, inverse(ORIG)))
+    local = entry(ORIG, inverse(ORIG), labels=labels())
+    (steps,) = walk(scene, OTHERS, local)
     update = Update(ORIG, status=STATUS, timeout=UNRENEWED, state=SYN_RECV)
     assert drive(steps, (update, errno.ENOENT)) == Outcome.FORFEIT_GONE
+
+
+def test_what_began_while_it_served_alone_is_the_primarys_too() -> None:
+    scene = scene_of()
+    assert tell(scene, 77)
+    (steps,) = walk(scene, NAMELESS)
+    assert drive(steps, (GIVEN, 0)) == Outcome.FORFEITED
 
 
 def test_a_walk_that_breaks_off_begins_anew() -> None:
@@ -227,7 +237,8 @@ def test_a_walk_that_breaks_off_begins_anew() -> None:
     ("found", "request_made"),
     [
         (MINE, None),
-        (entry(ORIG, inverse(ORIG), state=ESTABLISHED), None),
+        (NAMELESS._replace(labels=labels()), None),
+        (NAMELESS, Update(ORIG, status=STATUS, timeout=UNRENEWED, state=SYN_RECV)),
         (OTHERS._replace(state=SYN_RECV), None),
         (OTHERS, Update(ORIG, status=STATUS, timeout=UNRENEWED, state=SYN_RECV)),
         (OTHERS._replace(state=TIME_WAIT), Delete(ORIG)),
