@@ -44,9 +44,9 @@ def inet_rules(cluster: Cluster) -> str:
     - What conntrackd hears, if there is session pickup. Of an entry's state, and not of its labels
       alone (a unit that adopts a copy changes them): that would be told without the state, and pass
       conntrackd's filter. So its labels are told with the state, as one more is set by the packet
-      that makes it assured (`live`). From the first FIN or RST on (`closing`) only the end: others
-      keep it as an established one until its tuple may be another session's. Of the unit's own
-      connections only the end, too.
+      that makes it established (`live`). From the first FIN or RST on (`closing`) only the end:
+      others keep it as an established one until its tuple may be another session's. Of the unit's
+      own connections only the end, too.
     - A packet with data of a session that an auxiliary serves with a helper (the label `helper`)
       is marked for `egress`, below, to be shown to the agent.
     - TCP that connection tracking calls invalid is not forwarded: it would leave untranslated.
@@ -81,7 +81,7 @@ def inet_rules(cluster: Cluster) -> str:
         f'ct label set {CLOSING_BIT} comment "closing"',
         f"meta l4proto tcp ct label {CLOSING_BIT} accept",
         f"meta l4proto tcp ct event set {_TOLD}",
-        f'meta l4proto tcp ct status assured ct label set {LIVE_BIT} comment "live"',
+        f'tcp flags & (syn | ack) == ack ct status assured ct label set {LIVE_BIT} comment "live"',
     ]
     own = [f"meta l4proto tcp ct event set {_THE_END}"]
     if cluster.pickup == "off":
