@@ -140,6 +140,11 @@ class Scene:
 
         return wait(of_kind, f"{control.KINDS[kind]} to unit {unit}")
 
+    def answer_census(self, unit: int, records: list[control.Counted]) -> None:
+        """What the app has asked that unit last: it asks again if it has waited for too long."""
+        request = self.await_messages(unit, control.CENSUS_REQUEST)[-1]
+        self.put(unit, *control.census_frames(1, unit, request.token, records))
+
     def offer(self, *numbers: int, known: int = 0) -> dict[int, int]:
         """The primary's agent offers sessions; offer id -> unit of the answer."""
         self.heard[1].clear()
@@ -149,7 +154,7 @@ class Scene:
         return dict(each for message in messages for each in control.decided(message))
 
     def _announce(self) -> None:
-        """Play the agents: announce, read, and answer censuses with nothing."""
+        """Play the agents: announce, and read. Censuses are a test's to answer."""
         while not self._over.wait(0.25):
             for unit in self.units.keys() - self.silent:
                 told = self.told.get(unit)

@@ -132,10 +132,13 @@ def test_a_restarted_app_learns_of_sessions_by_census(scene: Scene) -> None:
     scene.heard[1].clear()
     scene.app.start()
     wait(scene.formed, "all units are up again", 20)
-    request = scene.await_messages(1, control.CENSUS_REQUEST)[-1]
     records = [control.Counted(*session(31), 3)]
-    scene.put(1, *control.census_frames(1, 1, request.token, records))
-    wait(lambda: scene.app.unit(3)["sessions"]["live"] == 1, "the session is known")
+
+    def known() -> bool:
+        scene.answer_census(1, records)
+        return bool(scene.app.unit(3)["sessions"]["live"] == 1)
+
+    wait(known, "the session is known")
 
 
 def test_a_primary_that_loses_all_flows_gets_them_all_back(scene: Scene) -> None:

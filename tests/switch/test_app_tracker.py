@@ -70,10 +70,13 @@ def test_an_app_that_dies_leaves_them_and_one_that_comes_learns_of_them(scene: S
     scene.app.start()
     wait(scene.formed, "all units are up again", 20)
     assert marks(scene)[40030] == {2}
-    request = scene.await_messages(1, control.CENSUS_REQUEST)[-1]
     records = [control.Counted(*session(30), 3), control.Counted(*session(31), 1)]
-    scene.put(1, *control.census_frames(1, 1, request.token, records))
-    wait(lambda: marks(scene).get(40030) == {3}, "it is marked as the census says")
+
+    def marked() -> bool:
+        scene.answer_census(1, records)
+        return marks(scene).get(40030) == {3}
+
+    wait(marked, "it is marked as the census says")
     wait(lambda: 40031 not in marks(scene), "what is the primary's own has no mark")
     assert "Must flush tuple" not in (scene.switch.dir / "vswitchd.log").read_text()
 
