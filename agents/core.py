@@ -262,12 +262,12 @@ class Core:
                 for session in control.forgotten(message):
                     yield self.primary.forget(session)
             case control.STATE:
-                before = self.desk.role()
-                told = self.desk.told = control.state(message)
-                self.desk.heard = now
+                told = control.state(message)
+                if self.desk.told and self.desk.told.primary != told.primary:
+                    self.desk.before = self.desk.told.primary
+                self.desk.told, self.desk.heard = told, now
                 self.count(Outcome.STATE)
-                if self.desk.role() == "primary" != before:
-                    yield from self.beginnings.make(now)
+                yield from self.beginnings.told(now)
                 self.primary.shown(told.role == "primary" and told.balancing)
                 self.fencing.told(now)
                 walks = self.adopting.told(), self.forfeiting.told()
@@ -289,7 +289,10 @@ class Core:
         if addresses != own + facts.ha_macs[unit]:
             raise WireError(Outcome.CONTROL_STRANGER)
         told = self.desk.told
-        if message.kind in _FROM_PRIMARY and unit != (told.primary if told else 0):
+        primaries = {told.primary if told else 0}
+        if message.kind == control.BEGUN:  # what it had when it stepped back
+            primaries.add(self.desk.before)
+        if message.kind in _FROM_PRIMARY and unit not in primaries:
             raise WireError(Outcome.CONTROL_STRANGER)
         yield from self._peers[message.kind](message, now)
 

@@ -3,8 +3,9 @@
 Session pickup tells of a session once it is established, a moment after its client takes it for so.
 If the primary dies in that moment, the client goes on with a session that no other kernel knows.
 So the primary's agent tells the other units of a session first and lets its SYN go then: in that
-order, by one frame on the HA link, and not acknowledged. Who becomes primary makes entries of what
-it has heard of lately; those that session pickup has brought meanwhile are there already.
+order, by one frame on the HA link, and not acknowledged. Who is about to be primary makes entries
+of what it has heard of lately, and of what it hears from then on; those that session pickup has
+brought meanwhile are there already.
 
 A unit may hear of a session whose tuple was that of one it served, and that another unit is to have
 (it was drained, say). Its own entry of the old one is in TIME_WAIT; when that ran out, session
@@ -23,7 +24,7 @@ from agents.core_serving import Serving
 from agents.ctnetlink import CONFIRMED, SEEN_REPLY, SYN_RECV, Create, Entry, Get
 from agents.outcomes import Outcome
 from agents.wire import peer
-from agents.wire.labels import unit_of, with_unit
+from agents.wire.labels import relabelled, unit_of, with_unit
 from agents.wire.peer import Beginning
 
 REMEMBERED = 5.0  # seconds: a client whose handshake takes longer sends its SYN again meanwhile
@@ -35,8 +36,10 @@ class Beginnings:
     """What the primary has told."""
 
     def __init__(self, facts: Facts, desk: Desk, serving: Serving) -> None:
+        self._facts = facts
         self._all = facts.link_to_all
         self._unit = facts.unit
+        self._succeeds = False
         self._desk = desk
         self._serving = serving
         self._heard: deque[tuple[float, Beginning]] = deque(maxlen=MOST_REMEMBERED)
@@ -53,18 +56,27 @@ class Beginnings:
         while self._heard and now - self._heard[0][0] > REMEMBERED:
             self._heard.popleft()
         for record in records:
-            self._heard.append((now, record))
             self._desk.counters[Outcome.BEGUN] += 1
+            if self._succeeds:
+                yield self._make(record, now)
+            else:
+                self._heard.append((now, record))
             unit = unit_of(record.labels)
             if unit != self._unit and record.orig in self._serving.sessions:
                 yield self._give_up(record.orig, unit)
 
-    def make(self, now: float) -> Iterator[Steps]:
-        """This unit is primary now: its kernel is to know them."""
+    def told(self, now: float) -> Iterator[Steps]:
+        """The app has spoken. If this unit is primary now or about to be, its kernel is to know
+        them, before their packets come.
+        """
+        told, before = self._desk.told, self._succeeds
+        self._succeeds = bool(told and (told.role == "primary" or told.heir == self._unit))
+        if not self._succeeds or before:
+            return
         heard, self._heard = self._heard, deque(maxlen=MOST_REMEMBERED)
         for since, record in heard:
             if now - since <= REMEMBERED:
-                yield _make(record)
+                yield self._make(record, now)
 
     def _give_up(self, orig: bytes, unit: int) -> Steps:
         """That tuple is another unit's session's."""
@@ -74,19 +86,23 @@ class Beginnings:
             yield demotion(entry, *with_unit(unit))
         return Outcome.BEGUN_ELSEWHERE
 
-
-def _make(begun: Beginning) -> Steps:
-    entry = Entry(
-        begun.orig,
-        begun.reply,
-        CONFIRMED | SEEN_REPLY,  # the packet that makes it assured has its labels told: agents.nft
-        SYN_RECV,
-        ENTRY_TIME,
-        begun.mark,
-        begun.labels,
-        begun.helper,
-        begun.master,
-    )
-    # Refused above all because it is there: session pickup has brought it.
-    result = yield Create(entry, liberal=True)
-    return Outcome.BEGUN_HELD if result else Outcome.BEGUN_MADE
+    def _make(self, begun: Beginning, now: float) -> Steps:
+        own = self._desk.role() == "primary"  # all others' sessions are its own by then
+        labels = relabelled(begun.labels, *self._facts.own_labels) if own else begun.labels
+        entry = Entry(
+            begun.orig,
+            begun.reply,
+            CONFIRMED | SEEN_REPLY,
+            SYN_RECV,
+            ENTRY_TIME,
+            begun.mark,
+            labels,
+            begun.helper,
+            begun.master,
+        )
+        # Refused above all because it is there: session pickup has brought it.
+        if (yield Create(entry, liberal=True)):
+            return Outcome.BEGUN_HELD
+        if own:
+            self._serving.add(begun.orig, now)
+        return Outcome.BEGUN_MADE

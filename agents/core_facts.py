@@ -90,6 +90,7 @@ class Desk:
     """What changes: the app's last word, what is to be written, what was counted."""
 
     told: State | None = None
+    before: int = 0  # the primary before the one that was told last
     heard: float = 0.0
     down: tuple[int, ...] = ()  # interfaces whose NIC has no link
     synced: tuple[int, ...] | None = None  # units whose sessions are held here; None: pickup is off

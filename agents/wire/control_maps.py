@@ -61,7 +61,7 @@ class State:
     the primary's unit id (0: none); `balancing` says whether new sessions are to be offered; `term`
     (u32) grows with each change of primary; `adopt` are the units whose sessions the agent's unit
     serves from now on; `forfeit` (u32), where not 0 and new, says that it serves none of those any
-    more that it served before.
+    more that it served before; `heir` is the unit that is about to be primary (0: none).
     """
 
     boot: int
@@ -71,6 +71,7 @@ class State:
     term: int = 0
     adopt: tuple[int, ...] = ()
     forfeit: int = 0
+    heir: int = 0
 
 
 def _number(low: int, high: int) -> Callable[[object], bool]:
@@ -139,6 +140,7 @@ _STATE: dict[str, Callable[[object], bool]] = {
     "term": _U32,
     "adopt": _units,
     "forfeit": _U32,
+    "heir": _UNIT_OR_NONE,
 }
 
 

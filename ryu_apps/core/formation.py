@@ -95,6 +95,8 @@ class Formation:
         """What a unit's agent is told of the cluster and its own part in it."""
         members, takeover = self.members, self.takeover
         adopt = takeover.adopting if member is members.primary else ()
+        passage = self.bridges.passage
+        heir = passage.heir.unit.id if passage and passage.heir is not members.primary else 0
         state = control.State(
             self.boot,
             member.role.value,
@@ -103,6 +105,7 @@ class Formation:
             members.term,
             tuple(sorted(adopt)),
             takeover.forfeit(member.unit.id),
+            heir,
         )
         frame = control.state_frame(self.cluster.group, member.unit.id, state)
         return events.Send(member.unit.id, ports.SYNOD, frame)

@@ -101,7 +101,7 @@ class Succession:
         heir.confirmed = False
         fields = {"unit": heir.unit.id, "was": primary.unit.id, "why": why}
         line = self._journal.note(now, "promotion", **fields)
-        return [*line, *self._bridges.refresh(heir, now)]
+        return [*line, self._formation.told(heir), *self._bridges.refresh(heir, now)]
 
     def succeed(self, heir: Member, now: float) -> list[Effect]:
         """Another unit is primary, and serves all sessions at first."""

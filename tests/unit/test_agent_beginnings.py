@@ -136,6 +136,33 @@ def test_who_becomes_primary_makes_entries_of_what_began(result: int, outcome: O
     assert not promoted(scene)
 
 
+def test_who_is_about_to_be_primary_makes_entries_at_once() -> None:
+    """Packets of these sessions may come the moment that the virtual MACs are here."""
+    scene = auxiliary(BARE)
+    state = State(boot=1, role="auxiliary", primary=1, balancing=True, heir=2)
+    (before,) = scene.given(control.state_frame(GROUP, 2, state))
+    made = Entry(ORIG, REPLY, CONFIRMED | SEEN_REPLY, SYN_RECV, ENTRY_TIME, 5, BARE.labels)
+    assert drive(before, (Create(made, liberal=True), 0)) == Outcome.BEGUN_MADE
+    assert not scene.given(control.state_frame(GROUP, 2, state))
+    (later,) = scene.given(beginnings(BARE))
+    assert drive(later, (Create(made, liberal=True), 0)) == Outcome.BEGUN_MADE
+    assert not scene.core.serving.sessions
+    assert not promoted(scene)
+
+
+def test_what_the_primary_before_had_when_it_stepped_back_is_the_new_ones() -> None:
+    scene = Scene(2, PICKUP).told("auxiliary")
+    assert not promoted(scene)
+    served_by_1 = BARE._replace(labels=labels(1, from_interface(INT)))
+    (steps,) = scene.given(beginnings(served_by_1))
+    own = labels(2, from_interface(INT))
+    made = Entry(ORIG, REPLY, CONFIRMED | SEEN_REPLY, SYN_RECV, ENTRY_TIME, 5, own)
+    assert drive(steps, (Create(made, liberal=True), 0)) == Outcome.BEGUN_MADE
+    assert set(scene.core.serving.sessions) == {ORIG}
+    assert not scene.given(beginnings(served_by_1, unit=3))
+    assert scene.count(Outcome.CONTROL_STRANGER) == 1
+
+
 def test_who_stays_auxiliary_makes_none() -> None:
     scene = auxiliary(BARE)
     state = State(boot=1, role="auxiliary", primary=1, balancing=True)

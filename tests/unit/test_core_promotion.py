@@ -30,19 +30,22 @@ def test_the_primary_has_an_auxiliarys_flows_before_another_has_its_own() -> Non
     world.bridges[1].answers = False
     effects = order(world, 3, force=True)
     assert installs(effects) == [3, 1]  # it takes what is passed on; that passes on
+    told = [e for e in effects if isinstance(e, (events.Send, events.Install))]
+    assert (state_told(told[:1]).heir, told[0].unit) == (3, 3)  # its agent knows before that
     assert primary(world) == 1
-    told = [e for e in effects if isinstance(e, events.Install)][-1]
-    assert {"relay", "handed_syn"} <= {flow.name for flow in told.add}
+    last = [e for e in effects if isinstance(e, events.Install)][-1]
+    assert {"relay", "handed_syn"} <= {flow.name for flow in last.add}
     world.bridges[1].answers = True
     world.connect(2)  # another's confirmation is none
     assert primary(world) == 1
-    effects = world.feed(events.Confirmed(1, world.bridges[1].connection, told.token))
+    effects = world.feed(events.Confirmed(1, world.bridges[1].connection, last.token))
     assert installs(effects) == [3, 2]  # that of 2 asks another for its ARP
     assert world.states() == {
         1: ("up", "auxiliary"), 2: ("up", "auxiliary"), 3: ("up", "primary"),
     }  # fmt: skip
     assert arps(world, effects, 3) == 1
-    assert state_told(tell(world, 3)).adopt == (1, 2)
+    state = state_told(tell(world, 3))
+    assert (state.adopt, state.heir) == ((1, 2), 0)
     assert world.live() == {1: 0, 2: 0, 3: 3}
     assert world.counters["promotion"] == world.counters["primary_promoted"] == 1
 
