@@ -103,9 +103,8 @@ class Primary:
         if outcome:
             return (yield from self._release(syn.frame, entry, outcome))
         offered = Offered(syn.frame, entry, interface, out_interface, now)
-        if not desk.app_decides(now):
-            self.alone = True
-            return (yield from self._without_app(offered, Outcome.RELEASED_ALONE))
+        if self._heir() or not desk.app_decides(now):
+            return (yield from self._not_asked(offered, Outcome.RELEASED_ALONE))
         if len(self.pending) + len(self._clearing) >= self._most:
             return (yield from self._without_app(offered, Outcome.RELEASED_FULL))
         if known:
@@ -151,17 +150,17 @@ class Primary:
         return Outcome.FORGET_UNKNOWN if result else Outcome.FORGOTTEN
 
     def expire(self, now: float) -> Iterator[Steps]:
-        """Offers that waited for too long; all of them, if the app is away."""
-        away = not self._desk.app_decides(now)
+        """Offers that waited too long; all, if the app is away or another unit is to be primary."""
+        asked = self._desk.app_decides(now) and not self._heir()
         while self.pending:
             offer_id, offered = next(iter(self.pending.items()))
-            if not away and now - offered.time < DECISION_TIME:
+            if asked and now - offered.time < DECISION_TIME:
                 break
             del self.pending[offer_id]
-            self.alone |= away
             self._most = min(self._most, MIN_PENDING)
             self._remember(offer_id, offered._replace(time=now))
-            yield self._without_app(offered, Outcome.RELEASED_UNDECIDED)
+            released = self._without_app if asked else self._not_asked
+            yield released(offered, Outcome.RELEASED_UNDECIDED)
         while self._clearing:
             clear_id, offered = next(iter(self._clearing.items()))
             if now - offered.time < CLEAR_TIME:
@@ -255,6 +254,25 @@ class Primary:
         if len(self._released) >= MAX_RELEASED:
             del self._released[next(iter(self._released))]
         self._released[offer_id] = offered
+
+    def _heir(self) -> int:
+        """The unit that is about to be primary instead of this one, or is; 0 if this one stays."""
+        told = self._desk.told
+        unit = (told.heir if told.role == "primary" else told.primary) if told else 0
+        return unit if unit in self._facts.peers else 0
+
+    def _not_asked(self, offered: Offered, outcome: Outcome) -> Steps:
+        """The app isn't asked: a new session is the heir's, as its client asked for it; without an
+        heir it begins here, and the app doesn't know of it.
+        """
+        heir, orig, interface = self._heir(), offered.entry.orig, offered.interface
+        if not heir or unit_of(offered.entry.labels):
+            self.alone = True
+            return (yield from self._without_app(offered, outcome))
+        yield Delete(orig)
+        to, by = self._facts.peers[heir][interface], self._facts.own_macs[interface]
+        self._desk.frames.append(readdress(as_client_sent(offered.frame, orig), to, by))
+        return Outcome.PASSED_ON
 
     def _without_app(self, offered: Offered, outcome: Outcome) -> Steps:
         """An auxiliary's session stays with it: its flows and entry are there. Others come here."""

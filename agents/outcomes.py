@@ -18,6 +18,7 @@ class Outcome(StrEnum):
     RELEASED_LOCAL = "released_local"  # from this unit itself: it came in by no interface
     RELEASED_TOO_LARGE = "released_too_large"  # with SYN data it would exceed the MTU
     RELEASED_UNDECIDED = "released_undecided"  # offered, and not decided in time
+    PASSED_ON = "passed_on"  # this unit steps back: another, which is about to be primary, gets it
     RELEASED_UNSELECTED = "released_unselected"  # the user's rules didn't choose it
     RELEASED_UNTRACKED = "released_untracked"  # conntrack has no entry for it
 
@@ -160,6 +161,7 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.RETRANSMITTED,
     Outcome.REPLACED,
     Outcome.PASSED,
+    Outcome.PASSED_ON,
     Outcome.HELPER_PASSED,
     Outcome.HELPER_HELD,
     Outcome.ANNOUNCED,

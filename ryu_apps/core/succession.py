@@ -64,7 +64,8 @@ class Succession:
         if passage.told:
             return self.succeed(passage.heir, now)
         passage.told, passage.old.confirmed = True, False
-        return self._bridges.refresh(passage.old, now)
+        # Then its agent, as what that passes on needs these flows.
+        return [*self._bridges.refresh(passage.old, now), self._formation.told(passage.old)]
 
     def tick(self, now: float) -> list[Effect]:
         """Time has passed: who is dead, who is to be primary?"""

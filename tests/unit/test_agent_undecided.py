@@ -10,7 +10,8 @@ from agents.core_primary import DECISION_TIME, RELEASED_TIME
 from agents.ctnetlink import Delete, Entry, Get
 from agents.outcomes import Outcome
 from agents.wire import control
-from agents.wire.packet import inverse
+from agents.wire.control_maps import State
+from agents.wire.packet import as_client_sent, inverse, readdress
 from tests.unit.agent_scene import (
     CLUSTER,
     FOUND,
@@ -52,6 +53,37 @@ def test_an_undecided_syn_goes_out_in_time() -> None:
     assert undecided(scene) == Outcome.RELEASED_UNDECIDED
     assert scene.frames() == [scene.leaving()]
     assert list(scene.core.tick(scene.now)) == []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        State(boot=1, role="primary", primary=1, balancing=True, heir=3),
+        State(boot=1, role="auxiliary", primary=3, balancing=True),
+    ],
+)
+def test_who_steps_back_passes_waiting_and_later_syns_on(told: State) -> None:
+    """As its client sent it, by the physical addresses of both."""
+    scene = Scene().told()
+    scene.offer(FOUND)
+    assert not list(scene.given(control.state_frame(GROUP, 1, told)))
+    (waiting,) = scene.core.primary.expire(scene.now)
+    (later,) = scene.given(scene.leaving())
+    assert drive(waiting, (Delete(ORIG), 0)) == Outcome.PASSED_ON
+    assert drive(later, FOUND, (Delete(ORIG), errno.ENOENT)) == Outcome.PASSED_ON
+    facts = scene.core.facts
+    sent = as_client_sent(scene.leaving(), ORIG)
+    passed = readdress(sent, facts.peers[3][INT], facts.own_macs[INT])
+    assert scene.frames() == [passed, passed]
+
+
+def test_who_steps_back_passes_no_session_on_that_has_a_unit() -> None:
+    scene = Scene().told()
+    told = State(boot=1, role="primary", primary=1, balancing=True, heir=3)
+    assert not list(scene.given(control.state_frame(GROUP, 1, told)))
+    (steps,) = scene.given(scene.leaving())
+    known = (Get(REPLY), entry(ORIG, REPLY, 2))
+    assert drive(steps, known, (frozen(2), 0)) == Outcome.HANDED_OVER_ALONE
 
 
 def test_all_waiting_syns_go_out_when_the_app_falls_silent() -> None:
