@@ -69,8 +69,7 @@ class Beginnings:
         """The app has spoken. If this unit is primary now or about to be, its kernel is to know
         them, before their packets come.
         """
-        told, before = self._desk.told, self._succeeds
-        self._succeeds = bool(told and (told.role == "primary" or told.heir == self._unit))
+        before, self._succeeds = self._succeeds, self._desk.succeeds(self._unit)
         if not self._succeeds or before:
             return
         heard, self._heard = self._heard, deque(maxlen=MOST_REMEMBERED)

@@ -108,6 +108,10 @@ class Desk:
         """The role that the app told last: primary, auxiliary, none."""
         return self.told.role if self.told else "none"
 
+    def succeeds(self, unit: int) -> bool:
+        """Whether that unit, which is this one, is primary or about to be."""
+        return self.told is not None and (self.told.role == "primary" or self.told.heir == unit)
+
     def app_decides(self, now: float) -> bool:
         """Whether the app is there, and takes this unit for the primary.
 

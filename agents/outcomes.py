@@ -42,7 +42,8 @@ class Outcome(StrEnum):
     INJECTED = "injected"
     RETRANSMITTED = "retransmitted"  # its entry is there
     REPLACED = "replaced"  # another entry stood in its way
-    PASSED = "passed"  # without SYN data, but its entry is there
+    # Without SYN data, but its entry is there; or the primary steps back, and this unit is its heir.
+    PASSED = "passed"
     HELPER_MISSING = "helper_missing"  # injected without
     MASTER_MISSING = "master_missing"  # injected without
     SYN_WITHOUT_DATA = "syn_without_data"

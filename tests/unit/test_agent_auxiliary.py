@@ -24,10 +24,12 @@ from agents.ctnetlink import (
 )
 from agents.outcomes import Outcome
 from agents.wire import control, syndata
+from agents.wire.control_maps import State
 from agents.wire.packet import append_data, inverse, readdress, tuple12
 from tests.unit.agent_scene import (
     CLUSTER,
     EXT,
+    GROUP,
     INT,
     MASTER,
     ORIG,
@@ -227,6 +229,22 @@ def test_a_syn_without_data_needs_an_entry() -> None:
     (steps,) = scene.given(arriving(b""))
     assert drive(steps, (Get(ORIG), entry(ORIG, REPLY, 2))) == Outcome.PASSED
     assert scene.frames() == [arriving(b"")]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        State(boot=1, role="auxiliary", primary=1, balancing=True, heir=2),
+        State(boot=1, role="primary", primary=2, balancing=False),
+    ],
+)
+def test_a_syn_that_the_old_primary_passes_on_is_a_new_session_of_this_units(told: State) -> None:
+    scene = auxiliary()
+    assert not list(scene.given(control.state_frame(GROUP, 2, told)))
+    (steps,) = scene.given(arriving(b""))
+    assert drive(steps) == Outcome.PASSED
+    own = scene.core.facts.own_macs[INT]
+    assert scene.frames() == [readdress(arriving(b""), own, control.ETH_SRC)]
 
 
 @pytest.mark.parametrize("found", [errno.ENOENT, entry(inverse(ORIG), ORIG, 2)])
