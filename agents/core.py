@@ -180,7 +180,7 @@ class Core:
             self.renewing.begin(now)
         if self.facts.cluster.pickup != "off":
             yield from self.renewing.tick(now)
-            yield from self.canary.tick(now)
+            yield from self.canary.tick(self.renewing.told, now)
             self.desk.synced = self.canary.seen(now)
         standing = self.desk.standing()
         if heard or standing != self._standing:

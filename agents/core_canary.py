@@ -2,8 +2,9 @@
 
 Each unit keeps one for itself in its own kernel and changes its mark every second; conntrackd is to
 bring it to all others like that of any session. Where the mark stands still, nothing comes any
-more, whatever the processes and sockets look like. Its addresses are those of the HA link, where
-no session is.
+more, whatever the processes and sockets look like. It stands still, too, while a unit has sessions
+to tell again since something may have been missed (`agents.core_renewing`): who sees it change has
+them. Its addresses are those of the HA link, where no session is.
 """
 
 from collections.abc import Iterator
@@ -49,12 +50,13 @@ class Canary:
         self._mark = facts.boot
         self._sing_at = self._look_at = now
 
-    def tick(self, now: float) -> Iterator[Steps]:
-        """Change the own one, look at the others', as is due."""
+    def tick(self, told: bool, now: float) -> Iterator[Steps]:
+        """Change the own one, if all sessions have been `told`; look at the others', as is due."""
         if now >= self._sing_at:
             self._sing_at = now + INTERVAL
-            self._mark = self._mark + 1 & 0xFFFFFFFF
-            yield self._sing()
+            if told:
+                self._mark = self._mark + 1 & 0xFFFFFFFF
+                yield self._sing()
         if now >= self._look_at:
             self._look_at = now + LOOK
             for unit, tuple12 in self._others.items():

@@ -29,11 +29,13 @@ class Renewing:
         self._due: deque[bytes] = deque()
         self._round_at = now
         self._next = now
+        self.told = True  # all, since something may have been missed
 
     def begin(self, now: float) -> None:
         """A unit may have missed something: all anew."""
         self._round_at = self._next = now
         self._due.clear()
+        self.told = False
 
     def tick(self, now: float) -> Iterator[Steps]:
         """Those whose turn it is."""
@@ -44,6 +46,7 @@ class Renewing:
             self._due.extend(self._serving.sessions)
         for _ in range(min(AT_ONCE, len(self._due))):
             yield self._renew(self._due.popleft())
+        self.told |= not self._due
         self._next = now + PAUSE if self._due else self._round_at
 
     def next_turn(self) -> float:

@@ -42,7 +42,7 @@ class Outcome(StrEnum):
     INJECTED = "injected"
     RETRANSMITTED = "retransmitted"  # its entry is there
     REPLACED = "replaced"  # another entry stood in its way
-    # Without SYN data, but its entry is there; or the primary steps back, and this unit is its heir.
+    # Without SYN data, but its entry is there; or the primary steps back, and this is its heir.
     PASSED = "passed"
     HELPER_MISSING = "helper_missing"  # injected without
     MASTER_MISSING = "master_missing"  # injected without

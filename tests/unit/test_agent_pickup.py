@@ -147,6 +147,22 @@ def test_sessions_are_renewed_in_turn() -> None:
     assert renewals(passed(scene, core_renewing.ROUND))
 
 
+def test_a_unit_that_tells_all_anew_is_not_seen_until_it_has() -> None:
+    scene = scene_of()
+    for number in range(core_renewing.AT_ONCE + 1):
+        scene.core.serving.add(bytes((10, 1, 0, number)) + ORIG[4:], scene.now)
+    scene.core.renewing.begin(scene.now)
+
+    def sings(seconds: float) -> bool:
+        return any(isinstance(e, Update) and e.mark is not None for e in passed(scene, seconds))
+
+    scene.core.canary._sing_at = scene.now
+    assert not sings(0)
+    scene.core.canary._sing_at = scene.now
+    assert sings(core_renewing.PAUSE)
+    assert sings(core_renewing.ROUND)
+
+
 @pytest.mark.parametrize("unit", [1, 3])
 def test_what_is_anothers_by_now_is_not_renewed(unit: int) -> None:
     scene = scene_of()
