@@ -265,7 +265,8 @@ def _port_steps(cluster: Cluster, unit: Unit) -> tuple[Step, ...]:
         Command("the agent's port up", ("ip", "link", "set", SYNOD_NAME, "up")),
         Command(
             "this unit's address on the HA link",
-            ("ip", "address", "add", str(unit.ha_address), "dev", HA_KERNEL_NAME),
+            # Not add: the unit's supervisor, which mends, may just have done it.
+            ("ip", "address", "replace", str(unit.ha_address), "dev", HA_KERNEL_NAME),
         ),
         Command("the HA link up", ("ip", "link", "set", HA_KERNEL_NAME, "up")),
         *(step for each in cluster.interfaces for step in _interface_steps(each)),
@@ -276,7 +277,8 @@ def _interface_steps(interface: Interface) -> list[Step]:
     name = interface.name
     addresses: list[Step] = [
         Command(
-            f"the cluster's address on {name}", ("ip", "address", "add", str(address), "dev", name)
+            f"the cluster's address on {name}",
+            ("ip", "address", "replace", str(address), "dev", name),
         )
         for address in interface.addresses
     ]

@@ -59,7 +59,7 @@ def _has_no_effect(command: Command, seen: Seen) -> bool:
             return program not in seen.running
         case Command(argv=(_, "-m", "agents.supervise", "start", *_)):
             return SUPERVISOR not in seen.running
-        case Command(argv=("ip", "address", "add", address, "dev", name)):
+        case Command(argv=("ip", "address", "replace", address, "dev", name)):
             return name in seen.links and address not in _addresses(seen.links[name])
         case Command(argv=("ip", "link", "set", name, "up")):
             return name in seen.links and "UP" not in seen.links[name]["flags"]

@@ -19,7 +19,7 @@ def whole() -> Seen:
     settings: dict[str, str] = {}
     for step in STEPS:
         match step:
-            case Command(argv=("ip", "address", "add", address, "dev", name)):
+            case Command(argv=("ip", "address", "replace", address, "dev", name)):
                 local, length = address.split("/")
                 link = links.setdefault(name, {"flags": [], "addr_info": []})
                 link["addr_info"].append({"local": local, "prefixlen": int(length)})

@@ -78,7 +78,7 @@ def test_ports_have_their_numbers_and_the_units_macs(cluster: Cluster) -> None:
 def test_the_kernel_is_off_the_nics_before_it_has_an_address(cluster: Cluster) -> None:
     found = steps(cluster)
     (nics,) = [each for each in commands(found, "nft") if "table netdev synod {" in each.stdin]
-    assert found.index(nics) < place(found, "add-br") < place(found, "address", "add")
+    assert found.index(nics) < place(found, "add-br") < place(found, "address", "replace")
     assert 'devices = { "nic-int", "nic-ext", "nic-ha" }' in nics.stdin
 
 
@@ -111,7 +111,7 @@ def test_the_queues_are_made_long_once_there_are_ports(cluster: Cluster) -> None
     found = steps(cluster, host=Host(python="/bin/python3"))
     (queues,) = commands(found, "agents.queues")
     assert queues.argv == ("/bin/python3", "-m", "agents.queues")
-    assert place(found, "add-port") < found.index(queues) < place(found, "address", "add")
+    assert place(found, "add-port") < found.index(queues) < place(found, "address", "replace")
 
 
 def tracking(pickup: str = "established") -> Cluster:

@@ -57,7 +57,7 @@ class Machine:
         """All links of the plan, as far as commands have come with them."""
         found = {name: {"flags": [], "addr_info": []} for name in LINKS}
         for argv in self.ran:
-            if argv[:3] == ("ip", "address", "add"):
+            if argv[:3] == ("ip", "address", "replace"):
                 local, length = argv[3].split("/")
                 found[argv[5]]["addr_info"].append({"local": local, "prefixlen": int(length)})
             if argv[:3] == ("ip", "link", "set"):
