@@ -1,6 +1,7 @@
-"""HTTP, by Ryu's own WSGI server: what the cluster is like, as JSON, and what it is to do.
+"""HTTP, by Ryu's own WSGI server: what the cluster is like, and what it is to do.
 
-GET  /v1/status
+GET  /metrics                  for Prometheus: text, or OpenMetrics if asked for
+GET  /v1/status                JSON, as all that follows
 POST /v1/units/UNIT/drain      {"deadline": SECONDS}, or no body: no deadline
 POST /v1/units/UNIT/undrain
 POST /v1/units/UNIT/promote    {"force": true}, or no body: only if no session is lost
@@ -27,6 +28,7 @@ class Doors:
     """What the app answers with: `give` raises Refusal."""
 
     status: Callable[[], dict[str, Any]]
+    metrics: Callable[[str], tuple[bytes, str]]  # Accept header -> body, content type
     give: Callable[[Order], None]
 
 
@@ -37,6 +39,12 @@ class Api(ControllerBase):
     def status(self, request: Any, **_: Any) -> Any:
         """The cluster as it is now."""
         return _answer(200, self.data[NAME].status())
+
+    @route(NAME, "/metrics", methods=["GET"])
+    def metrics(self, request: Any, **_: Any) -> Any:
+        """The same, and more numbers, for Prometheus."""
+        body, content_type = self.data[NAME].metrics(request.headers.get("Accept", ""))
+        return Response(body=body, headerlist=[("Content-Type", content_type)])
 
     @route(NAME, "/v1/units/{unit}/{verb}", methods=["POST"])
     def order(self, request: Any, unit: str, verb: str, **_: Any) -> Any:

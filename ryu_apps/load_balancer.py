@@ -35,6 +35,7 @@ from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
 from ryu_apps.core.orders import Order, Refusal
 from ryu_apps.core.status import status
+from ryu_apps.exposition import Exposition
 from ryu_apps.openflow import Encoder
 from ryu_apps.receiving import Take, sift
 from ryu_apps.sending import Connection
@@ -64,7 +65,9 @@ class LoadBalancer(RyuApp):
         self._connections: dict[Any, Connection] = {}  # by Ryu's datapath
         self._present: dict[int, Connection] = {}  # by unit
         self._numbers = 0
-        api.serve(kwargs["wsgi"], api.Doors(lambda: status(self.controller), self._give))
+        exposition = Exposition(self.controller, time.monotonic)
+        doors = api.Doors(lambda: status(self.controller), exposition.expose, self._give)
+        api.serve(kwargs["wsgi"], doors)
 
     def start(self) -> None:
         """Called by Ryu once all apps are loaded."""

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.core_primary import MAX_PENDING
+from ryu_apps.core.metrics import waiting
 from tests.bench.benchmark import Benchmark, Figures, Rows
 from tests.bench.short_sessions import primary_agent, served
 from topologies.cluster import NETWORKS
@@ -41,7 +42,6 @@ APPS = {"slow": "an app that decides 300 a second", "usual": "the app as it is"}
 _SERVER = NETWORKS[1].address
 _CLIENT = NETWORKS[0].address
 _SPOOFED = "198.18.0.0/15"
-_ANSWERED = ("served", "handed_over", "released_undecided", "decided_stranger")
 _POLL = 0.5  # seconds
 _FEW_OFFERS, _FEW_BYTES = 10, 4096  # at any time
 
@@ -58,13 +58,13 @@ class Backlog:
     def look(self, lab: Lab) -> bool:
         """Once; whether nothing waits to speak of."""
         agent = primary_agent(lab)
-        waiting = max(0, agent["offered"] - sum(agent[name] for name in _ANSWERED))
+        offers = waiting(agent)
         asked = ["ss", "-tnH", f"sport = :{OPENFLOW_PORT}"]
         lines = lab.run("controller", asked).stdout.splitlines()
         unread = sum(int(line.split()[1]) for line in lines)
-        self.offers = max(self.offers, waiting)
+        self.offers = max(self.offers, offers)
         self.unread_bytes = max(self.unread_bytes, unread)
-        return waiting <= _FEW_OFFERS and unread <= _FEW_BYTES
+        return offers <= _FEW_OFFERS and unread <= _FEW_BYTES
 
 
 def measure(rounds: int = 5) -> dict[str, Any]:

@@ -78,6 +78,13 @@ class App:
         except (urllib.error.URLError, ConnectionError):
             return {}
 
+    def metrics(self, accept: str = "") -> tuple[str, str]:
+        """What Prometheus is told: content type and text."""
+        url = f"http://127.0.0.1:{self.http}/metrics"
+        asked = urllib.request.Request(url, headers={"Accept": accept})
+        with urllib.request.urlopen(asked) as answer:
+            return answer.headers["Content-Type"], answer.read().decode()
+
     def unit(self, number: int) -> dict[str, Any]:
         """A unit's part of the status."""
         found: dict[str, Any] = self.status()["units"][number - 1]
