@@ -112,7 +112,7 @@ def test_offers_wait_that_nothing_has_become_of() -> None:
     world = World().form()
     world.announce(1, counters={"offered": 100, "served": 30, "handed_over": 50})
     assert one(world, "synod_offers_waiting") == 20
-    world.announce(1, counters={"released_undecided": 15, "decided_stranger": 1})
+    world.announce(1, counters={"released_undecided": 14, "decided_stranger": 1, "entry_lost": 1})
     assert one(world, "synod_offers_waiting") == 4
     assert waiting({"served": 3}) == 0
     assert {OFFERED, *ANSWERED} <= set(Outcome)

@@ -57,7 +57,7 @@ def test_an_expression_names_what_there_is(expression: str) -> None:
     assert names or "up{" in expression
     assert set(names) <= LABELS.keys()
     known = set().union(*(LABELS[name] for name in names)) | OF_PROMETHEUS
-    selected = re.findall(r'(\w+)(!?=~?)"([^"]*)"', expression)
+    selected = re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', expression)
     grouped = re.findall(r"by \(([^)]*)\)", expression)
     assert {label for label, _, _ in selected} <= known
     assert {label for each in grouped for label in each.split(", ")} <= known
@@ -99,6 +99,6 @@ def test_panels_do_not_lie_on_each_other() -> None:
 def test_outcomes_and_flows_that_are_named_exist() -> None:
     """Of those that are selected by a label whose values are many."""
     text = " ".join(expressions())
-    outcomes = "|".join(re.findall(r'outcome!?=~?"([^"]*)"', text)).split("|")
-    assert set(outcomes) <= set(Outcome)
-    assert set(re.findall(r'flow!?="([^"]*)"', text)) <= {row.name for row in ROWS}
+    for label, known in (("outcome", set(Outcome)), ("flow", {row.name for row in ROWS})):
+        selected = "|".join(re.findall(label + r'(?:=~|!~|!=|=)"([^"]*)"', text)).split("|")
+        assert set(selected) <= known
