@@ -24,6 +24,7 @@ RYU_SHELL = {
     "ryu_apps.api",
 }
 RYU_AND_ITS_OWN = ("ryu", "eventlet", "webob")
+EXPOSITION = "ryu_apps.exposition"  # the one that knows Prometheus' client
 
 # What the core and the wire formats may not touch: sockets, processes, clocks, logs.
 IMPURE = ("socket", "select", "selectors", "subprocess", "time", "logging", "threading", "asyncio")
@@ -62,6 +63,8 @@ def forbidden(module: str, imported: str) -> str | None:  # noqa: PLR0911 - one 
         return "the app takes only the wire formats and the configuration from the agents"
     if under(imported, *RYU_AND_ITS_OWN) and module not in RYU_SHELL:
         return "only the app's shell touches Ryu"
+    if under(imported, "prometheus_client") and module != EXPOSITION:
+        return "the core tells its metrics as plain data"
     if pure(module) and under(imported, *IMPURE):
         return "a pure module has no sockets, no clock and no log"
     if under(module, "agents.wire") and under(imported, "agents") and not wire(imported):
@@ -127,6 +130,7 @@ def test_imports_run_downwards(module: str) -> None:
         ("agents.wire.packet", "agents.config"),
         ("agents.wire.packet", "logging"),
         ("ryu_apps.core.sessions", "agents.conntrack"),
+        ("ryu_apps.core.metrics", "prometheus_client"),
         ("ryu_apps.core.sessions", "ryu"),
         ("ryu_apps.core.sessions", "ryu.base.app_manager"),
         ("ryu_apps.core.cluster", "socket"),
