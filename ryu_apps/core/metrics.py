@@ -20,7 +20,9 @@ from ryu_apps.core.sessions import MOST_SESSIONS
 
 MOST_OUTCOMES = 256  # of one agent, by name; it has some 100
 OFFERED = "offered"  # an agent's counter, and those of what became of an offer
-ANSWERED = ("served", "handed_over", "released_undecided", "decided_stranger", "entry_lost")
+ANSWERED = (
+    *("served", "handed_over", "released_undecided", "passed_on", "decided_stranger", "entry_lost"),
+)
 APPOINTMENTS = ("elected", "adopted", "promoted")  # the journal's `primary_…`
 
 Sample = tuple[tuple[str, ...], float]  # the labels' values, and the sample's
