@@ -6,6 +6,7 @@ command's own.
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -16,7 +17,7 @@ from agents.cli_cluster import status_table
 from agents.cli_output import MISUSED, fail, out
 from agents.config import parse
 from agents.provision import look
-from topologies import fault_cli, recipe, registry
+from topologies import capturing, fault_cli, recipe, registry
 from topologies.lab import Lab, LabError
 from topologies.which import NameOption, attach
 
@@ -114,6 +115,32 @@ def exec_(
     except LabError as error:
         fail(str(error), MISUSED)
     _become(argv, lab)
+
+
+@app.command()
+def capture(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The pcapng file to write.")],
+    on: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST[/INTERFACE]", help="Where; repeat it. Default: all units."),
+    ] = None,
+    expression: Annotated[str, typer.Option("--filter", help="As tcpdump's: 'arp or tcp'.")] = "",
+    duration: Annotated[float, typer.Option(min=0, help="Seconds. Default: until Ctrl-C.")] = 0,
+    name: NameOption = "lab",
+) -> None:
+    """Capture on all units at once into one file, for Wireshark."""
+    lab = attach(name)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # all that ends it, ends what it started
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with (
+            capturing.capturing(lab, path, on or (), expression) as found,
+            out.status("listening") as progress,
+        ):
+            capturing.listen(found, duration, lambda count: progress.update(f"{count} packets"))
+    except LabError as error:
+        fail(str(error))
+    out.print(f"{path}: written")
 
 
 @app.command()

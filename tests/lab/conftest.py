@@ -20,6 +20,7 @@ ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 PROGRAMS = (
     *("ovs-vswitchd", "ovsdb-server", "conntrack", "nft", "tcpdump", "ip", "mnexec"),
     *("curl", "vsftpd", "lftp", "in.tftpd", "ngircd"),
+    *("dumpcap", "mergecap", "tshark"),
 )
 
 # Seconds. The kernel's own would keep ended sessions for minutes; and half-closed ones for one

@@ -300,6 +300,8 @@ def test_no_bytes_make_lua_fail(tmp_path: Path) -> None:
     trailers = drawn(st.binary(max_size=90), 300)
     junk = [packet.append_data(syn(), tail + syndata.MAGIC) for tail in trailers]
     junk += [packet.append_data(syn(), tail + b"\0\x2c\x01\0SYND") for tail in trailers]
+    own = ports.physical_mac(1, 2, 1)
+    junk += [packet.readdress(packet.append_data(syn(), tail), own, own) for tail in trailers]
     maps = [_with_body(tail) for tail in trailers]
     tshark(tmp_path / "junk", [*cut, *mutated, *junk, *maps], "-V")
 
