@@ -17,7 +17,7 @@ from scapy.utils import wrpcap
 
 from agents.wire import control, control_maps, packet, peer, ports, routed_arp, syndata
 from agents.wire.labels import INTERFACE_BIT, UNIT_BIT
-from tests.unit.wire_frames import ORIG, interfaces, syn, tuples, u8, u32, units
+from tests.unit.wire_frames import ORIG, addresses, interfaces, macs, syn, tuples, u8, u32, units
 
 LUA = Path(__file__).parents[2] / "docs/wireshark/synod.lua"
 LINK = peer.Link(1, 2, ports.ha_mac(1, 2), ports.ha_mac(1, 1))
@@ -209,6 +209,24 @@ def test_maps_are_shown_as_python_knows_them(
             many = [f"{key}={item}" for key, item in value.items()]
         expected = [str(int(item)) if isinstance(item, bool) else str(item) for item in many]
         assert row[f"synod.{kind}.{name}"] == expected
+
+
+def test_headers_and_routed_arp_are_shown_as_python_knows_them(tmp_path: Path) -> None:
+    frames = control.census_frames(200, 64, 0x01020304, [control.Counted(ORIG, ORIG, 5)])
+    asks = drawn(st.tuples(st.sampled_from([201, 202]), macs, addresses, macs, addresses), 20)
+    arps = [routed_arp.Arp(*each, routed_arp.BROADCAST, ports.ha_mac(1, 2)) for each in asks]
+    wanted = ["group", "unit", "count", "flags", "token"]
+    wanted += [f"arp.{name}" for name in ("opcode", "sha", "spa", "tha", "tpa")]
+    names_ = [f"synod.{name}" for name in wanted]
+    header, *rows = fields(tmp_path / "arp", [*frames, *map(routed_arp.encode, arps)], *names_)
+    message = control.parse(frames[0])
+    told = [message.group, message.unit, 1, f"0x{message.flags:02x}", message.token]
+    assert [header[name] for name in names_] == [*([str(value)] for value in told), *[[]] * 5]
+    for arp, row in zip(arps, rows, strict=True):
+        shown_ = [str(arp.op)]
+        for mac, address in ((arp.sha, arp.spa), (arp.tha, arp.tpa)):
+            shown_ += [ports.mac_text(mac), ".".join(map(str, address))]
+        assert [row[name] for name in names_[5:]] == [[value] for value in shown_]
 
 
 syn_data = st.builds(
