@@ -108,7 +108,7 @@ class Capturing:
     def merge(self, path: Path) -> None:
         """Writes all of it to one file, in the order of time."""
         files = [str(self._file(place)) for place in self._running]
-        # Without `-I none` interfaces of the same description would become one.
+        # `-I none`: no interface is ever taken for another, however alike they are.
         argv = ["mergecap", "-I", "none", "-F", "pcapng", "-w", str(path), *files]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode != 0:
