@@ -51,7 +51,7 @@ local MAPS = {
     },
     state = {
         boot = "number", role = "text", primary = "number", balancing = "bool", term = "number",
-        adopt = "list", forfeit = "number",
+        adopt = "list", forfeit = "number", heir = "number",
     },
 }
 local SYN_BODY = {

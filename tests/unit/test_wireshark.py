@@ -82,7 +82,7 @@ ANNOUNCE = control.Announce(
     hears=(1, 3), missing=(3,), adopted=(4,), forfeited=9, down=(2,), synced=(1,),
     counters={"state": 5, "syndata_value": 300},
 )  # fmt: skip
-STATE = control.State(5, "auxiliary", 1, True, 300, (3, 64), 2)
+STATE = control.State(5, "auxiliary", 1, True, 300, (3, 64), 2, 3)
 
 
 def drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
