@@ -68,9 +68,14 @@ def one_on_each_unit(world: World) -> dict[int, Session]:
 
 
 def until_picked_up(world: World, sessions: dict[int, Session]) -> None:
-    """Until every unit holds every one of these sessions, as established."""
+    """Until every unit holds every one of these sessions, as established, and is known to: else
+    another than the first auxiliary may be heir.
+    """
 
     def everywhere() -> bool:
+        for unit in world.units:
+            if {*world.unit_status(unit)["synced"], unit} != set(world.units):
+                return False
         entries = [
             world.entry(session.endpoints, unit)
             for session in sessions.values()
