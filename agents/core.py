@@ -264,7 +264,7 @@ class Core:
             case control.STATE:
                 told = control.state(message)
                 if self.desk.told and self.desk.told.primary != told.primary:
-                    self.desk.before = self.desk.told.primary
+                    self.desk.before, self.desk.changed = self.desk.told.primary, now
                 self.desk.told, self.desk.heard = told, now
                 self.count(Outcome.STATE)
                 yield from self.beginnings.told(now)

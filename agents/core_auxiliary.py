@@ -50,7 +50,7 @@ class Auxiliary:
 
     def arriving(self, syn: Syn, interface: int, now: float) -> Steps:
         """A SYN came for this unit by that interface."""
-        if not syn.payload and self._desk.succeeds(self._facts.unit):
+        if not syn.payload and self._desk.takes_on(self._facts.unit, now):
             # The old primary passes it on, and its bridge still takes it for one handed over.
             frame = readdress(syn.frame, self._facts.own_macs[interface], control.ETH_SRC)
             self._desk.frames.append(frame)

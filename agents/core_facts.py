@@ -19,6 +19,7 @@ Steps = Generator[Request, Result, Outcome]
 
 INTERVAL = 0.3  # seconds between announcements, and between the app's states
 SILENT = 3 * INTERVAL  # an app unheard for so long is away
+PASSING = 3.0  # seconds after a change of primary in which the old one may pass SYNs on
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class Desk:
     """What changes: the app's last word, what is to be written, what was counted."""
 
     told: State | None = None
-    before: int = 0  # the primary before the one that was told last
+    before: int = 0  # the primary before the one that was told last,
+    changed: float = float("-inf")  # and when that was told first
     heard: float = 0.0
     down: tuple[int, ...] = ()  # interfaces whose NIC has no link
     synced: tuple[int, ...] | None = None  # units whose sessions are held here; None: pickup is off
@@ -111,6 +113,13 @@ class Desk:
     def succeeds(self, unit: int) -> bool:
         """Whether that unit, which is this one, is primary or about to be."""
         return self.told is not None and (self.told.role == "primary" or self.told.heir == unit)
+
+    def takes_on(self, unit: int, now: float) -> bool:
+        """Whether the old primary may pass new sessions on to that unit, which is this one."""
+        told = self.told
+        if told is None or told.role != "primary":
+            return told is not None and told.heir == unit
+        return self.before != 0 and now - self.changed < PASSING
 
     def app_decides(self, now: float) -> bool:
         """Whether the app is there, and takes this unit for the primary.

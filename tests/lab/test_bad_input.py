@@ -42,13 +42,13 @@ def _still_works(world: World) -> Iterator[None]:
 
 
 def good_data(unit: int = 2) -> bytes:
-    reply = bytes([203, 0, 113, 10, 203, 0, 113, 1]) + struct.pack("!HH", PORT, 40000)
+    reply = bytes([203, 0, 113, 10, 203, 0, 113, 1]) + struct.pack("!HH", PORT, 30000)
     return syndata.encode(
         syndata.SynData(unit=unit, primary=1, interface=INT, mark=0, labels=bytes(16), reply=reply)
     )
 
 
-def handed_over(data: bytes, sport: int = 41000, unit: int = 2) -> str:
+def handed_over(data: bytes, sport: int = 31000, unit: int = 2) -> str:
     """A SYN from the primary's virtual MAC to an auxiliary, with these bytes behind it."""
     frame = (
         Ether(src=VIRTUAL, dst=physical(unit))
@@ -74,7 +74,7 @@ def test_garbled_syn_data_is_dropped_by_its_name(world: World, reason: str) -> N
     before = world.agent_counters(2)
     with world.captures("u2/int", expression="tcp") as at:
         # From the primary's NIC, as a real one.
-        frames = [handed_over(GARBLED[reason], 41000 + number) for number in range(5)]
+        frames = [handed_over(GARBLED[reason], 31000 + number) for number in range(5)]
         world.peer("u1")("raw", interface="nic-int", frames=frames)
         names = {reason, "syn_without_data"} if reason == "syndata_absent" else {reason}
         world.until(
@@ -85,12 +85,12 @@ def test_garbled_syn_data_is_dropped_by_its_name(world: World, reason: str) -> N
 
 
 def test_a_syn_cut_short_or_far_too_long(world: World) -> None:
-    # Ports of its own: the long one is in order but for its size, and may make an entry.
-    whole = bytes.fromhex(handed_over(good_data(), 42000))
+    # A port of its own: the long one is in order but for its size, and may make an entry.
+    whole = bytes.fromhex(handed_over(good_data(), 32000))
     short = [whole[:length].hex() for length in range(15, len(whole), 7)]
-    long = handed_over(bytes(1400) + good_data(), 42000)
+    long = handed_over(bytes(1400) + good_data(), 32000)
     world.peer("u1")("raw", interface="nic-int", frames=[*short, *[long] * 3])
-    assert not [entry for entry in (world.entry_of_port(42000, unit) for unit in (1, 3)) if entry]
+    assert not [entry for entry in (world.entry_of_port(32000, unit) for unit in (1, 3)) if entry]
 
 
 def test_random_bytes_everywhere(world: World) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agents.agent import advance
 from agents.core_auxiliary import SYN_SENT_TIMEOUT
+from agents.core_facts import PASSING
 from agents.ctexpect import PERMANENT, GetExpectation, Unexpect
 from agents.ctnetlink import (
     CLOSE,
@@ -245,6 +246,15 @@ def test_a_syn_that_the_old_primary_passes_on_is_a_new_session_of_this_units(tol
     assert drive(steps) == Outcome.PASSED
     own = scene.core.facts.own_macs[INT]
     assert scene.frames() == [readdress(arriving(b""), own, control.ETH_SRC)]
+
+
+def test_nobody_passes_syns_on_for_ever() -> None:
+    scene = auxiliary()
+    primary = State(boot=1, role="primary", primary=2, balancing=False)
+    assert not list(scene.given(control.state_frame(GROUP, 2, primary)))
+    scene.now += PASSING
+    (steps,) = scene.given(arriving(b""))
+    assert drive(steps) == Outcome.NOT_AUXILIARY
 
 
 @pytest.mark.parametrize("found", [errno.ENOENT, entry(inverse(ORIG), ORIG, 2)])
