@@ -184,14 +184,17 @@ class Formation:
         return self.changed(member, Change.UNLINKED if told.down else Change.READY, now)
 
     def _holds_all(self, member: Member, now: float) -> bool:
-        """Whether a unit that joins holds the sessions of those that live, and has given up its
-        own that are others' by now. Not asked of the primary, nor while the cluster forms, nor for
-        ever: a unit that nobody can tell of sessions still serves its own.
+        """Whether a unit that joins has given up its own sessions that are others' by now, and
+        holds those of the units that live. The latter isn't asked of the primary, nor while the
+        cluster forms, and neither for ever: a unit that nobody can tell of sessions still serves
+        its own.
         """
-        forms = now - self.found < GRACE or member is self.members.primary
-        if forms or now - member.since >= PATIENCE:
+        if now - member.since >= PATIENCE:
             return True
-        return not self.members.lacks(member) and not self.takeover.forfeit(member.unit.id)
+        if self.takeover.forfeit(member.unit.id):
+            return False
+        forms = now - self.found < GRACE or member is self.members.primary
+        return forms or not self.members.lacks(member)
 
     def _form(self, now: float) -> list[Effect]:
         elected = self.members.elect(now)

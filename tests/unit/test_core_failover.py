@@ -305,6 +305,21 @@ def rejoined(world: World, unit: int) -> None:
     world.connect(unit)
 
 
+def test_also_in_a_cluster_just_formed_a_unit_gives_its_own_up_before_it_is_up() -> None:
+    world = World()
+    world.form()
+    hearing(world)
+    die(world, 3)
+    assert world.states()[3][0] == "dead"
+    world.bridges[3].answers = True
+    world.connect(3)
+    world.announce(3, hears=(1, 2), forfeited=0)
+    assert world.states()[3][0] == "joining"
+    told = state_told(world.announce(3, hears=(1, 2), forfeited=0)).forfeit
+    world.announce(3, hears=(1, 2), forfeited=told)
+    assert world.states()[3][0] == "up"
+
+
 def test_a_unit_that_joins_is_up_once_it_holds_the_sessions_of_the_living() -> None:
     world = settled(World())
     rejoined(world, 3)
