@@ -34,7 +34,6 @@ CENSUS_FRAMES = 16  # at a time: the bridge's queue to the agent's port isn't lo
 CENSUS_PAUSE = 0.002  # seconds between them
 RESYNC_PAUSE = 2.0  # seconds between two calls for a census, however much is lost
 _CONTROL = control.ETHERTYPE.to_bytes(2)
-_ARP = b"\x08\x06"
 # These alone come with sessions, and change nothing that the clock looks after.
 _OF_SESSIONS = (control.DECIDED, control.FORGET, control.BEGUN)
 _FROM_PRIMARY = (control.EXPECTED, control.CLEAR, control.BEGUN)
@@ -96,10 +95,9 @@ class Core:
         """Frames read from the agent's port. Garbage is counted, and no more."""
         for frame in frames:
             try:
-                ethertype = frame[12:14]
-                if ethertype == _CONTROL:
+                if frame[12:14] == _CONTROL:
                     yield from self._control(frame, now)
-                elif ethertype == _ARP and self.fencing.is_rival(frame):
+                elif self.fencing.is_rival(frame):
                     self._stirred = True
                     self.count(self.fencing.heard(now))
                 elif interface := self.facts.interface_of_helper.get(frame[6:12]):

@@ -39,7 +39,6 @@ class Beginnings:
         self._facts = facts
         self._all = facts.link_to_all
         self._unit = facts.unit
-        self._succeeds = False
         self._desk = desk
         self._serving = serving
         self._heard: deque[tuple[float, Beginning]] = deque(maxlen=MOST_REMEMBERED)
@@ -57,7 +56,7 @@ class Beginnings:
             self._heard.popleft()
         for record in records:
             self._desk.counters[Outcome.BEGUN] += 1
-            if self._succeeds:
+            if self._desk.succeeds(self._unit):
                 yield self._make(record, now)
             else:
                 self._heard.append((now, record))
@@ -69,8 +68,7 @@ class Beginnings:
         """The app has spoken. If this unit is primary now or about to be, its kernel is to know
         them, before their packets come.
         """
-        before, self._succeeds = self._succeeds, self._desk.succeeds(self._unit)
-        if not self._succeeds or before:
+        if not self._heard or not self._desk.succeeds(self._unit):
             return
         heard, self._heard = self._heard, deque(maxlen=MOST_REMEMBERED)
         for since, record in heard:

@@ -228,10 +228,14 @@ class Primary:
         """Without the old entry the kernel sees what the SYN is: translated, marked and routed as
         was announced.
         """
-        orig, own = offered.entry.orig, self._facts.own_macs[offered.interface]
+        own = self._facts.own_macs[offered.interface]
+        return (yield from self._as_it_came(offered, own, control.ETH_SRC, outcome))
+
+    def _as_it_came(self, offered: Offered, to: bytes, by: bytes, outcome: Outcome) -> Steps:
+        """The SYN as its client sent it, by these Ethernet addresses, and no entry of it here."""
+        orig = offered.entry.orig
         yield Delete(orig)
-        syn = as_client_sent(offered.frame, orig)
-        self._desk.frames.append(readdress(syn, own, control.ETH_SRC))
+        self._desk.frames.append(readdress(as_client_sent(offered.frame, orig), to, by))
         return outcome
 
     def _unit_of_master(self, entry: Entry) -> Generator[Request, Result, int]:
@@ -265,14 +269,12 @@ class Primary:
         """The app isn't asked: a new session is the heir's, as its client asked for it; without an
         heir it begins here, and the app doesn't know of it.
         """
-        heir, orig, interface = self._heir(), offered.entry.orig, offered.interface
+        heir, interface = self._heir(), offered.interface
         if not heir or unit_of(offered.entry.labels):
             self.alone = True
             return (yield from self._without_app(offered, outcome))
-        yield Delete(orig)
         to, by = self._facts.peers[heir][interface], self._facts.own_macs[interface]
-        self._desk.frames.append(readdress(as_client_sent(offered.frame, orig), to, by))
-        return Outcome.PASSED_ON
+        return (yield from self._as_it_came(offered, to, by, Outcome.PASSED_ON))
 
     def _without_app(self, offered: Offered, outcome: Outcome) -> Steps:
         """An auxiliary's session stays with it: its flows and entry are there. Others come here."""

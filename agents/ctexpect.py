@@ -12,6 +12,7 @@ done by net/netfilter/nf_conntrack_netlink.c, which is where the facts below are
 import struct
 from typing import NamedTuple
 
+from agents.cttuple import DPORT, DST, IP, NUMBER, PROTO, SPORT, SRC, TCP, head, pack_tuple
 from agents.nfnetlink import (
     ACK,
     CREATE,
@@ -21,7 +22,6 @@ from agents.nfnetlink import (
     Message,
     attribute,
     attributes,
-    header,
     message,
 )
 from agents.wire.peer import Expectation
@@ -33,24 +33,7 @@ _NEW, _GET, _DELETE = 0x0200, 0x0201, 0x0202
 
 _MASTER, _TUPLE, _MASK, _ZONE, _FLAGS, _CLASS, _NAT, _FUNCTION = 1, 2, 3, 7, 8, 9, 10, 11
 _NAT_DIRECTION, _NAT_TUPLE = 1, 2
-_IP, _PROTO = 1, 2  # CTA_TUPLE_IP, CTA_TUPLE_PROTO
-_SRC, _DST = 1, 2  # CTA_IP_V4_…
-_NUMBER, _SPORT, _DPORT = 1, 2, 3  # CTA_PROTO_…
-
-_TCP = 6
-
-# With every SYN that finds an entry it is asked whether one was announced: a template, as those of
-# `agents.ctmessages`.
-_WHOLE = struct.Struct("12s4s4s4s16s2s6s2s2x")
-_TUPLE_HEADS = {
-    kind: header(kind, 48, True) + header(_IP, 16, True) + header(_SRC, 4)
-    for kind in (_MASTER, _TUPLE, _MASK, _NAT_TUPLE)
-}
-_PROTOCOL_HEADS = tuple(
-    header(_PROTO, 24, True) + attribute(_NUMBER, bytes((protocol,))) + header(_SPORT, 2)
-    for protocol in range(256)
-)
-_DST_HEAD, _DPORT_HEAD = header(_DST, 4), b"\0\0" + header(_DPORT, 2)
+_HEADS = {kind: head(kind) for kind in (_MASTER, _TUPLE, _MASK, _NAT_TUPLE)}
 
 
 class Expected(NamedTuple):
@@ -64,7 +47,7 @@ class GetExpectation(NamedTuple):
     """Ask for the expectation that a first packet with this tuple12 would meet."""
 
     tuple12: bytes
-    protocol: int = _TCP
+    protocol: int = TCP
 
 
 class Expect(NamedTuple):
@@ -81,7 +64,7 @@ class Unexpect(NamedTuple):
     """Remove the expectation that a first packet with this tuple12 would meet."""
 
     tuple12: bytes
-    protocol: int = _TCP
+    protocol: int = TCP
 
 
 ExpectationRequest = GetExpectation | Expect | Unexpect
@@ -116,7 +99,7 @@ def parse_expectation(data: bytes, start: int, end: int) -> Expectation | None:
     tuple12, protocol = _parse_tuple(found.get(_TUPLE, b""))
     master, master_protocol = _parse_tuple(found.get(_MASTER, b""))
     mask, _ = _parse_tuple(found.get(_MASK, b""))
-    if not tuple12 or not mask or master_protocol != _TCP or _ZONE in found:
+    if not tuple12 or not mask or master_protocol != TCP or _ZONE in found:
         return None
     if int.from_bytes(found.get(_CLASS, b"")):
         return None
@@ -136,7 +119,7 @@ def parse_expectation(data: bytes, start: int, end: int) -> Expectation | None:
 
 def _pack(expectation: Expectation) -> bytes:
     master, tuple12, mask, protocol, flags, function, direction, nat = expectation
-    body = _pack_tuple(_MASTER, master, _TCP) + _pack_tuple(_TUPLE, tuple12, protocol)
+    body = _pack_tuple(_MASTER, master, TCP) + _pack_tuple(_TUPLE, tuple12, protocol)
     # No CTA_EXPECT_HELP_NAME: it would name a helper of the expected connection's own.
     body += _pack_tuple(_MASK, _with_source(mask, b"\xff"), protocol)
     body += attribute(_FLAGS, struct.pack("!I", flags))
@@ -159,21 +142,17 @@ def _with_source(source: bytes, rest: bytes) -> bytes:
     return source[:4] + rest * 4 + source[4:] + rest * 2
 
 
-def _pack_tuple(kind: int, t: bytes, protocol: int) -> bytes:
-    """The attribute of that kind; IPv4 and ports."""
-    return _WHOLE.pack(
-        *(_TUPLE_HEADS[kind], t[:4], _DST_HEAD, t[4:8]),
-        *(_PROTOCOL_HEADS[protocol], t[8:10], _DPORT_HEAD, t[10:]),
-    )
+def _pack_tuple(kind: int, tuple12: bytes, protocol: int) -> bytes:
+    return pack_tuple(_HEADS[kind], tuple12, protocol)
 
 
 def _parse_tuple(data: bytes) -> tuple[bytes, int]:
     """tuple12 and protocol of a nested tuple; (b"", 0) if it has no IPv4 addresses and ports."""
     parts = attributes(data)
-    addresses, ports = attributes(parts.get(_IP, b"")), attributes(parts.get(_PROTO, b""))
+    addresses, ports = attributes(parts.get(IP, b"")), attributes(parts.get(PROTO, b""))
     tuple12 = b"".join((
-        addresses.get(_SRC, b""), addresses.get(_DST, b""),
-        ports.get(_SPORT, b""), ports.get(_DPORT, b""),
+        addresses.get(SRC, b""), addresses.get(DST, b""),
+        ports.get(SPORT, b""), ports.get(DPORT, b""),
     ))  # fmt: skip
-    number = ports.get(_NUMBER, b"")
+    number = ports.get(NUMBER, b"")
     return (tuple12, number[0]) if len(tuple12) == 12 and number else (b"", 0)

@@ -26,13 +26,16 @@ from agents.ctnetlink import (
     Request,
     Update,
 )
+from agents.cttuple import DPORT_HEAD, DST_HEAD, PROTOCOL_HEADS, TCP, TUPLE, head, pack_tuple
 from agents.nfnetlink import (
     ACK,
+    ATTRIBUTE,
     CREATE,
     DUMP,
     EXCL,
     HEAD,
     HEAD_SIZE,
+    KIND,
     NFGEN,
     REQUEST,
     attribute,
@@ -43,23 +46,15 @@ from agents.nfnetlink import (
 from agents.wire.peer import Expectation
 
 _NEW, _GET, _DELETE = 0x0100, 0x0101, 0x0102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_…
-_KIND = 0x3FFF
 
 _STATUS, _PROTOINFO, _HELP, _NAT_SRC, _TIMEOUT, _MARK = 3, 4, 5, 6, 7, 8
 _NAT_DST, _MASTER, _ZONE, _LABELS, _LABELS_MASK = 13, 14, 18, 22, 23
 _SEQ_ADJ_ORIG, _SEQ_ADJ_REPLY = 15, 16
 
 
-_TUPLE = struct.Struct("12s4s4s4s16s2s6s2s2x")
-_ABOUT = struct.Struct(HEAD + _TUPLE.format)  # a message that begins with a tuple, or has no more
-_IP_HEAD = header(1, 16, True) + header(1, 4)  # CTA_TUPLE_IP, CTA_IP_V4_SRC
-_DST_HEAD = header(2, 4)  # CTA_IP_V4_DST
-# CTA_TUPLE_PROTO, CTA_PROTO_NUM, CTA_PROTO_SRC_PORT
-_TCP_HEAD = header(2, 24, True) + attribute(1, b"\x06") + header(2, 2)
-_DPORT_HEAD = b"\0\0" + header(3, 2)  # CTA_PROTO_DST_PORT
-_ORIG_HEAD = header(1, 48, True) + _IP_HEAD
-_REPLY_HEAD = header(2, 48, True) + _IP_HEAD
-_MASTER_HEAD = header(_MASTER, 48, True) + _IP_HEAD
+_ABOUT = struct.Struct(HEAD + TUPLE.format)  # a message that begins with a tuple, or has no more
+_TCP_HEAD = PROTOCOL_HEADS[TCP]
+_ORIG_HEAD, _REPLY_HEAD, _MASTER_HEAD = head(1), head(2), head(_MASTER)
 _NAT = struct.Struct("8s4s4s4s8s2s6s2s2x")
 _NAT_HIGH, _NAT_PORT = header(2, 4), header(3, 16, True) + header(1, 2)
 _NAT_HIGH_PORT = b"\0\0" + header(2, 2)
@@ -67,19 +62,18 @@ _SRC_HEAD = header(_NAT_SRC, 36, True) + header(1, 4)
 _DST_NAT_HEAD = header(_NAT_DST, 36, True) + header(1, 4)
 
 _NUMBERS = struct.Struct("!4sI4sI4sI")  # status, timeout, mark
-_MADE = struct.Struct(_ABOUT.format + _TUPLE.format + _NAT.format + "24s4s16s")
+_MADE = struct.Struct(_ABOUT.format + TUPLE.format + _NAT.format + "24s4s16s")
 _STATE = struct.Struct("!4sI4sI32s")  # status, timeout, TCP's
 _RELABEL = struct.Struct("4s16s4s16s")  # labels, mask
 _STATUS_HEAD, _TIMEOUT_HEAD, _MARK_HEAD = (header(kind, 4) for kind in (_STATUS, _TIMEOUT, _MARK))
 _LABELS_HEAD, _MASK_HEAD = header(_LABELS, 16), header(_LABELS_MASK, 16)
-_ENTRY_SIZE = HEAD_SIZE + 2 * _TUPLE.size
-_PARSED = struct.Struct("!20x" + _TUPLE.format * 2)
+_ENTRY_SIZE = HEAD_SIZE + 2 * TUPLE.size
+_PARSED = struct.Struct("!20x" + TUPLE.format * 2)
 # What then comes first of an entry that is asked for (ctnetlink_dump_info(), …_extinfo()), if it
 # has no counters, time stamp or helper: status, mark, id, use, timeout, TCP's state, labels.
 _ID_HEAD, _USE_HEAD = header(12, 4), header(11, 4)
 _USUAL = struct.Struct(_PARSED.format + "4sI4sI4s4x4s4x4sI12sB35x4s16s")
 _HEADS = (_ORIG_HEAD, _REPLY_HEAD, _TCP_HEAD, _TCP_HEAD)
-_ATTRIBUTE = struct.Struct("=HH")
 
 
 def _tcp(state: int, liberal: bool) -> bytes:
@@ -169,7 +163,7 @@ def parse_gone(data: bytes, start: int, end: int) -> Entry | None:
     as `parse_entry`; an entry's zone is told right behind its tuples, if it isn't the default.
     """
     after = start + _ENTRY_SIZE
-    zone = end - after >= 4 and _ATTRIBUTE.unpack_from(data, after)[1] == _ZONE
+    zone = end - after >= 4 and ATTRIBUTE.unpack_from(data, after)[1] == _ZONE
     return None if zone else parse_entry(data, start, min(after, end))
 
 
@@ -177,10 +171,10 @@ def _parse_rest(data: bytes, at: int, end: int, entry: Entry) -> Entry | None:
     """The entry with what else is told of it from there on."""
     values: list[Any] = []
     while end - at >= 4:
-        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        length, kind = ATTRIBUTE.unpack_from(data, at)
         if length < 4 or at + length > end:
             return None
-        kind &= _KIND
+        kind &= KIND
         if kind in _READERS:
             place, read = _READERS[kind]
             values = values or list(entry)
@@ -216,17 +210,13 @@ def _pack_adjustment(kind: int, adjustment: Adjustment) -> bytes:
     return attribute(kind, nested, True)
 
 
-def _pack_tuple(head: bytes, t: bytes) -> bytes:
-    return _TUPLE.pack(head, t[:4], _DST_HEAD, t[4:8], _TCP_HEAD, t[8:10], _DPORT_HEAD, t[10:])
-
-
 def _parse_tuple(value: bytes) -> bytes:
     """tuple12 of a CTA_TUPLE_… attribute; empty if it isn't of TCP over IPv4."""
-    if len(value) < _TUPLE.size - 6:
+    if len(value) < TUPLE.size - 6:
         return b""
     # The template has the attribute's header, too, and its padding.
-    whole = bytes(4) + value.ljust(_TUPLE.size - 4, b"\0")
-    _, src, _, dst, tcp, sport, _, dport = _TUPLE.unpack(whole)
+    whole = bytes(4) + value.ljust(TUPLE.size - 4, b"\0")
+    _, src, _, dst, tcp, sport, _, dport = TUPLE.unpack(whole)
     return src + dst + sport + dport if tcp == _TCP_HEAD else b""
 
 
@@ -235,7 +225,7 @@ def _pack_about(kind: int, flags: int, seq: int, t: bytes, body: bytes = b"") ->
     return (
         _ABOUT.pack(
             *(_ABOUT.size + len(body), kind, flags, seq, 0, NFGEN),
-            *(_ORIG_HEAD, t[:4], _DST_HEAD, t[4:8], _TCP_HEAD, t[8:10], _DPORT_HEAD, t[10:]),
+            *(_ORIG_HEAD, t[:4], DST_HEAD, t[4:8], _TCP_HEAD, t[8:10], DPORT_HEAD, t[10:]),
         )
         + body
     )
@@ -258,7 +248,7 @@ def _pack_create(request: Create, flags: int, seq: int) -> bytes:
         name = helper.encode("ascii", "replace") + b"\0"
         extra += attribute(_HELP, attribute(1, name), True)
     if master:
-        extra += _pack_tuple(_MASTER_HEAD, master)
+        extra += pack_tuple(_MASTER_HEAD, master)
     numbers = _NUMBERS.pack(
         _STATUS_HEAD, status | CONFIRMED, _TIMEOUT_HEAD, timeout, _MARK_HEAD, mark
     )
@@ -266,9 +256,9 @@ def _pack_create(request: Create, flags: int, seq: int) -> bytes:
     length = _MADE.size + len(info) + len(extra)
     made = _MADE.pack(
         *(length, _NEW, flags | CREATE | EXCL, seq, 0, NFGEN),
-        *(_ORIG_HEAD, src, _DST_HEAD, dst, _TCP_HEAD, sport, _DPORT_HEAD, dport),
+        *(_ORIG_HEAD, src, DST_HEAD, dst, _TCP_HEAD, sport, DPORT_HEAD, dport),
         # The reply tuple of an entry to be is that without NAT: the NAT that follows changes it.
-        *(_REPLY_HEAD, dst, _DST_HEAD, src, _TCP_HEAD, dport, _DPORT_HEAD, sport),
+        *(_REPLY_HEAD, dst, DST_HEAD, src, _TCP_HEAD, dport, DPORT_HEAD, sport),
         # Even where nothing is translated: it keeps the user's NAT rules away. With one attribute
         # both sides count as done (ctnetlink_setup_nat()): nf_nat_inet_fn() asks no rule any more.
         *(_SRC_HEAD, address, _NAT_HIGH, address, _NAT_PORT, port, _NAT_HIGH_PORT, port),
@@ -313,9 +303,9 @@ _PACKERS: dict[type[Request], Callable[[Any, int, int], bytes]] = {
 }
 
 
-def _pack_nat(head: bytes, address: bytes, port: bytes) -> bytes:
+def _pack_nat(begin: bytes, address: bytes, port: bytes) -> bytes:
     """A range of one address and one port."""
-    return _NAT.pack(head, address, _NAT_HIGH, address, _NAT_PORT, port, _NAT_HIGH_PORT, port)
+    return _NAT.pack(begin, address, _NAT_HIGH, address, _NAT_PORT, port, _NAT_HIGH_PORT, port)
 
 
 _PLACE = {name: place for place, name in enumerate(Entry._fields)}

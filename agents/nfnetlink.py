@@ -17,9 +17,9 @@ REQUEST, ACK, DUMP, EXCL, CREATE = 0x001, 0x004, 0x300, 0x200, 0x400
 NFGEN = bytes((2, 0, 0, 0))  # AF_INET, NFNETLINK_V0, no resource
 _HEAD = struct.Struct("=IHHII4s")  # nlmsghdr, nfgenmsg
 _MESSAGE = struct.Struct("=IHHII")  # nlmsghdr: length, kind, flags, seq, pid
-_ATTRIBUTE = struct.Struct("=HH")  # nlattr: length, kind
+ATTRIBUTE = struct.Struct("=HH")  # nlattr: length, kind
 _NESTED = 0x8000
-_KIND = 0x3FFF
+KIND = 0x3FFF
 
 HEAD = _HEAD.format  # with `NFGEN` as its last part
 HEAD_SIZE = _HEAD.size  # bytes of a message before its attributes
@@ -68,7 +68,7 @@ def parse_error(data: bytes, found: Message) -> int:
 
 def header(kind: int, length: int, nested: bool = False) -> bytes:
     """A netlink attribute's first four bytes; `length` is that of its value."""
-    return _ATTRIBUTE.pack(4 + length, kind | (_NESTED if nested else 0))
+    return ATTRIBUTE.pack(4 + length, kind | (_NESTED if nested else 0))
 
 
 def attribute(kind: int, value: bytes, nested: bool = False) -> bytes:
@@ -84,9 +84,9 @@ def attributes(data: bytes) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     at = 0
     while len(data) - at >= 4:
-        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        length, kind = ATTRIBUTE.unpack_from(data, at)
         if length < 4 or at + length > len(data):
             break
-        found[kind & _KIND] = data[at + 4 : at + length]
+        found[kind & KIND] = data[at + 4 : at + length]
         at += length + 3 & ~3
     return found

@@ -66,16 +66,12 @@ def inet_rules(cluster: Cluster) -> str:
         f'ct label set {INTERFACE_BIT + each.index} comment "in-{each.index}"'
         for each in cluster.interfaces
     ]
-    undecided = [
-        f'iifname "{each.name}" ether saddr {mac_text(each.virtual_mac)} {_SYN} '
-        'ct state new counter drop comment "undecided"'
+    handed_over = [
+        f'iifname "{each.name}" ether saddr {mac_text(each.virtual_mac)} {_SYN}'
         for each in cluster.interfaces
     ]
-    marks = [
-        f'iifname "{each.name}" ether saddr {mac_text(each.virtual_mac)} {_SYN} '
-        "ct mark != 0 meta mark set ct mark"
-        for each in cluster.interfaces
-    ]
+    undecided = [f'{syn} ct state new counter drop comment "undecided"' for syn in handed_over]
+    marks = [f"{syn} ct mark != 0 meta mark set ct mark" for syn in handed_over]
     pickup = [
         f"tcp flags & (fin | rst) != 0 ct event set {_THE_END} "
         f'ct label set {CLOSING_BIT} comment "closing"',

@@ -206,8 +206,10 @@ class Faults:
 
     def _settled(self, host: str) -> dict[str, str]:
         """`_states`, once nothing is being started."""
-        _until(lambda: not faults.coming(host, self._states(host)), _COMING)
-        return self._states(host)
+        deadline = time.monotonic() + _COMING
+        while faults.coming(host, found := self._states(host)) and time.monotonic() < deadline:
+            time.sleep(_POLL)
+        return found
 
     def _states(self, host: str) -> dict[str, str]:
         """The programs that run on a host, and their states."""

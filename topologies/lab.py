@@ -236,6 +236,11 @@ class Lab:
         states = {unit["id"]: unit["state"] for unit in status["units"]}
         return bool(status["primary"]) and all(states.get(number) == "up" for number in self.units)
 
+    def held(self, status: dict[str, Any]) -> bool:
+        """Every unit is known to hold the sessions of all others."""
+        units = set(self.units)
+        return all({*(unit["synced"] or ()), unit["id"]} == units for unit in status["units"])
+
     # -- its parts
 
     def start_app(self) -> None:

@@ -1,7 +1,5 @@
 """A cluster of three units, and what `script/bench failover` does to it. Only strikes and mends."""
 
-from typing import Any
-
 from topologies.faulting import Faults
 from topologies.lab import Lab
 
@@ -50,7 +48,7 @@ class Cluster:
     def settle(self) -> None:
         """The cluster is whole and balances, and every unit holds the sessions of all."""
         self.lab.wait_whole()
-        self.lab.wait(_all_held, timeout=60)
+        self.lab.wait(self.lab.held, timeout=60)
 
     def promote(self) -> int:
         """Another unit becomes primary in order, and returns when it is. The unit."""
@@ -71,8 +69,3 @@ class Cluster:
 
     def _ask(self, *argv: str) -> None:
         self.lab.run("controller", ["synod", *argv])
-
-
-def _all_held(status: dict[str, Any]) -> bool:
-    units = {unit["id"] for unit in status["units"]}
-    return all({*unit["synced"], unit["id"]} == units for unit in status["units"])

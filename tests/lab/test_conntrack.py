@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 import pytest
 
 from agents import ctnetlink
-from agents.config import parse
 from agents.conntrack import MAX_REQUESTS, Conntrack, Dump, Events, destroyed
 from agents.core_primary import LASTING
 from agents.ctnetlink import (
@@ -38,23 +37,11 @@ from agents.nft import inet_rules
 from agents.wire.labels import BALANCE_BIT, interface_of, unit_of, with_unit
 from agents.wire.packet import inverse, tuple12
 from agents.wire.ports import mac_text
+from tests.lab.ftp_wall import CLUSTER
 from tests.lab.namespaces import Namespace, link, namespaces, need_root
 
 WEEKS = 14 * 86_400
 
-CLUSTER = parse(
-    """
-name: kernel
-group: 7
-method: round-robin
-interfaces:
-  int: {nic: nic-int, addresses: [10.1.0.1/24]}
-  ext: {nic: nic-ext, addresses: [203.0.113.1/24]}
-ha: {nic: nic-ha, subnet: 169.254.83.0/24}
-units: [{id: 1}, {id: 2}, {id: 3}]
-controllers: ["tcp:127.0.0.1:6653"]
-"""
-)
 CLIENT, INSIDE, OUTSIDE, SERVER = "10.1.0.10", "10.1.0.1", "203.0.113.1", "203.0.113.10"
 SPARE = "203.0.113.77"  # an address of the firewall's that no rule of it uses
 HTTP, FTP, SHUT = 80, 21, 81

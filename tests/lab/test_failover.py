@@ -73,9 +73,8 @@ def until_picked_up(world: World, sessions: dict[int, Session]) -> None:
     """
 
     def everywhere() -> bool:
-        for unit in world.units:
-            if {*world.unit_status(unit)["synced"], unit} != set(world.units):
-                return False
+        if not world.lab.held(world.status()):
+            return False
         entries = [
             world.entry(session.endpoints, unit)
             for session in sessions.values()
