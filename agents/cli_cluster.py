@@ -131,6 +131,8 @@ def lacking(found: dict[str, Any]) -> list[str]:
             lacks.append(f"the HA link to {_numbers(unheard)}")
         if unheld := unit.get("unheld"):
             lacks.append(f"the sessions of {_numbers(unheld)}")
+        if not unit.get("settled", True) and unit["state"] == "up":
+            lacks.append("new sessions until those that it had are the primary's")
         if lacks:
             lines.append(f"unit {unit['id']} lacks {'; '.join(lacks)}")
     return lines

@@ -36,7 +36,7 @@ RESYNC_PAUSE = 2.0  # seconds between two calls for a census, however much is lo
 _CONTROL = control.ETHERTYPE.to_bytes(2)
 # These alone come with sessions, and change nothing that the clock looks after.
 _OF_SESSIONS = (control.DECIDED, control.FORGET, control.BEGUN)
-_FROM_PRIMARY = (control.EXPECTED, control.CLEAR, control.BEGUN)
+_FROM_PRIMARY = (control.EXPECTED, control.CLEAR)
 _TO_ALL = (control.KEEPALIVE, control.BEGUN)
 _CAUSES_RESYNC = (control.CENSUS, control.ENDED)
 
@@ -85,7 +85,7 @@ class Core:
                 self.auxiliary.clear(message.unit, clear, now) for clear in peer.clears(message)
             ),
             control.CLEARED: lambda message, _now: (
-                self.primary.cleared(clear_id) for clear_id in peer.cleared(message)
+                self.primary.clearing.cleared(clear_id) for clear_id in peer.cleared(message)
             ),
             control.KEEPALIVE: self._keepalive,
             control.BEGUN: lambda message, now: self.beginnings.heard(peer.begun(message), now),
@@ -201,6 +201,7 @@ class Core:
     def deadline(self) -> float:
         """When `tick` or `take` have something to do next."""
         times = [self._announce_at, self.primary.next_expiry(), self.serving.next_end()]
+        times += [self.primary.clearing.next_expiry()]
         times += [self.announcing.next_ask(), self.hearing.next_keepalive()]
         if self.facts.cluster.pickup != "off":
             times += [self.renewing.next_turn(), self.canary.next_turn()]
@@ -287,10 +288,9 @@ class Core:
         if addresses != own + facts.ha_macs[unit]:
             raise WireError(Outcome.CONTROL_STRANGER)
         told = self.desk.told
-        primaries = {told.primary if told else 0}
-        if message.kind == control.BEGUN:  # what it had when it stepped back
-            primaries.add(self.desk.before)
-        if message.kind in _FROM_PRIMARY and unit not in primaries:
+        if message.kind in _FROM_PRIMARY and unit != (told.primary if told else 0):
+            raise WireError(Outcome.CONTROL_STRANGER)
+        if message.kind == control.BEGUN and not self.desk.may_have_begun(unit):
             raise WireError(Outcome.CONTROL_STRANGER)
         yield from self._peers[message.kind](message, now)
 

@@ -1,7 +1,7 @@
 """What the parts of the agent's core share: facts of this unit, the app's word, what goes out."""
 
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Container, Generator, Mapping
 from dataclasses import dataclass, field
 
 from agents.config import Cluster
@@ -114,12 +114,26 @@ class Desk:
         """Whether that unit, which is this one, is primary or about to be."""
         return self.told is not None and (self.told.role == "primary" or self.told.heir == unit)
 
+    def heir(self, peers: Container[int]) -> int:
+        """Which of the other units is about to be primary instead of this one, or is; 0 if this
+        one stays.
+        """
+        told = self.told
+        unit = (told.heir if told.role == "primary" else told.primary) if told else 0
+        return unit if unit in peers else 0
+
     def takes_on(self, unit: int, now: float) -> bool:
         """Whether the old primary may pass new sessions on to that unit, which is this one."""
         told = self.told
         if told is None or told.role != "primary":
             return told is not None and told.heir == unit
         return self.before != 0 and now - self.changed < PASSING
+
+    def may_have_begun(self, unit: int) -> bool:
+        """Whether sessions that unit says it has begun may be: it is primary, or was, and tells
+        what it had when it stepped back.
+        """
+        return unit in (self.told.primary if self.told else 0, self.before)
 
     def app_decides(self, now: float) -> bool:
         """Whether the app is there, and takes this unit for the primary.

@@ -8,9 +8,10 @@ A SYN that comes here is never lost for want of a decision: without one, the pri
 
 import errno
 from collections.abc import Generator, Iterator
-from typing import NamedTuple
 
+from agents.core_clearing import Clearing
 from agents.core_facts import Desk, Facts, Steps
+from agents.core_offered import Offered, as_it_came, data_size
 from agents.core_serving import Serving
 from agents.ctexpect import GetExpectation
 from agents.ctnetlink import (
@@ -27,10 +28,10 @@ from agents.ctnetlink import (
     Update,
 )
 from agents.outcomes import Outcome
-from agents.wire import control, peer, syndata
+from agents.wire import syndata
 from agents.wire.control import Offer, Session
 from agents.wire.labels import interface_of, relabelled, unit_of, with_unit
-from agents.wire.packet import Syn, as_client_sent, handed_over, inverse, readdress
+from agents.wire.packet import Syn, handed_over, inverse
 from agents.wire.peer import Beginning, Expectation
 from agents.wire.syndata import SynData
 
@@ -39,7 +40,6 @@ from agents.wire.syndata import SynData
 # might never catch up: what it decides too late it is told again (`_late`). See docs/adr/0020.
 MAX_PENDING, MIN_PENDING = 8192, 64
 DECISION_TIME = 1.0  # seconds that an offer waits for its decision
-CLEAR_TIME = 0.2  # seconds that a SYN waits until another unit has forgotten its tuple
 MAX_RELEASED = 8192
 # Seconds that the entry of a handed-over session would live, were it not removed when the session
 # ends: the longest there is (the kernel makes INT_MAX jiffies of it, weeks: __nf_ct_set_timeout()).
@@ -54,20 +54,6 @@ RELEASED_TIME = 30.0  # seconds that an offer released without a decision is rem
 RELOCATABLE = frozenset({"ftp", "irc"})
 
 
-class Offered(NamedTuple):
-    """A SYN as the kernel sent it, and its entry; `time` it was offered or released.
-
-    `again`: it was offered a second time, to tell the app that it is served here already.
-    """
-
-    frame: bytes
-    entry: Entry
-    interface: int
-    out_interface: int
-    time: float
-    again: bool = False
-
-
 class Primary:
     """Offers that wait for decisions, and what is done with either."""
 
@@ -79,7 +65,7 @@ class Primary:
         self.pending: dict[int, Offered] = {}
         self._most = MAX_PENDING  # that may be pending now
         self._released: dict[int, Offered] = {}
-        self._clearing: dict[int, Offered] = {}
+        self.clearing = Clearing(facts, desk)
         # Sessions began of which the app doesn't know: it was away, or no SYN was shown to us.
         self.alone = False
         self.diverted = False  # they are
@@ -103,13 +89,13 @@ class Primary:
         if outcome:
             return (yield from self._release(syn.frame, entry, outcome))
         offered = Offered(syn.frame, entry, interface, out_interface, now)
-        if self._heir() or not desk.app_decides(now):
+        if self._desk.heir(self._facts.peers) or not desk.app_decides(now):
             return (yield from self._not_asked(offered, Outcome.RELEASED_ALONE))
-        if len(self.pending) + len(self._clearing) >= self._most:
+        if len(self.pending) + len(self.clearing) >= self._most:
             return (yield from self._without_app(offered, Outcome.RELEASED_FULL))
         if known:
             if (yield from self._announced(entry)):
-                return self._clear(offered, known)
+                return self.clearing.begin(offered, known)
         elif entry.master:
             known = yield from self._unit_of_master(entry)
         elif self._serving.ended_lately(entry.orig, now):
@@ -151,7 +137,7 @@ class Primary:
 
     def expire(self, now: float) -> Iterator[Steps]:
         """Offers that waited too long; all, if the app is away or another unit is to be primary."""
-        asked = self._desk.app_decides(now) and not self._heir()
+        asked = self._desk.app_decides(now) and not self._desk.heir(self._facts.peers)
         while self.pending:
             offer_id, offered = next(iter(self.pending.items()))
             if asked and now - offered.time < DECISION_TIME:
@@ -161,12 +147,7 @@ class Primary:
             self._remember(offer_id, offered._replace(time=now))
             released = self._without_app if asked else self._not_asked
             yield released(offered, Outcome.RELEASED_UNDECIDED)
-        while self._clearing:
-            clear_id, offered = next(iter(self._clearing.items()))
-            if now - offered.time < CLEAR_TIME:
-                break
-            del self._clearing[clear_id]
-            yield self._reopen(offered, Outcome.REOPENED_UNCLEARED)
+        yield from self.clearing.expire(now)
         while self._released:
             offer_id, offered = next(iter(self._released.items()))
             if now - offered.time < RELEASED_TIME:
@@ -174,13 +155,10 @@ class Primary:
             del self._released[offer_id]
 
     def next_expiry(self) -> float | None:
-        """When the oldest SYN will have waited for too long."""
-        times = []
-        if self.pending:
-            times.append(next(iter(self.pending.values())).time + DECISION_TIME)
-        if self._clearing:
-            times.append(next(iter(self._clearing.values())).time + CLEAR_TIME)
-        return min(times, default=None)
+        """When the oldest offer will have waited for too long."""
+        if not self.pending:
+            return None
+        return next(iter(self.pending.values())).time + DECISION_TIME
 
     def _not_to_offer(self, syn: Syn, entry: Entry, interface: int, known: int) -> Outcome | None:
         """Why this unit serves the session without asking; None if it is to be offered."""
@@ -193,50 +171,13 @@ class Primary:
             outcome = Outcome.RELEASED_UNSELECTED
         elif entry.helper and entry.helper not in RELOCATABLE:
             outcome = Outcome.RELEASED_HELPER
-        elif syn.total_length + _data_size(entry) > facts.mtus.get(interface, 0):
+        elif syn.total_length + data_size(entry) > facts.mtus.get(interface, 0):
             outcome = Outcome.RELEASED_TOO_LARGE
         return outcome
 
     def _announced(self, entry: Entry) -> Generator[Request, Result, bool]:
         """Whether a new session with this entry's tuple has been announced."""
         return isinstance((yield GetExpectation(entry.orig)), Expectation)
-
-    def _clear(self, offered: Offered, unit: int) -> Outcome:
-        """The SYN met the entry of a session before it, as that of an auxiliary's stays until its
-        end is told, and was taken for one of its packets.
-
-        The auxiliary still has that entry, and for some moments packets of the new session may
-        come to it (a cached flow is followed until the switch has revalidated). It would translate
-        them to the old session's client, whose reset ends the new one. So it forgets first.
-        """
-        clear_id, entry = self._next_id, offered.entry
-        self._next_id = clear_id + 1 & 0xFFFFFFFF
-        self._clearing[clear_id] = offered
-        if unit in self._facts.peers:
-            record = peer.Clear(clear_id, entry.orig, entry.reply)
-            self._desk.frames += peer.clear_frames(self._facts.link(unit), [record])
-        return Outcome.REOPENING
-
-    def cleared(self, clear_id: int) -> Steps:
-        """That auxiliary has forgotten."""
-        offered = self._clearing.pop(clear_id, None)
-        if offered is None:
-            return Outcome.CLEARED_LATE
-        return (yield from self._reopen(offered, Outcome.REOPENED))
-
-    def _reopen(self, offered: Offered, outcome: Outcome) -> Steps:
-        """Without the old entry the kernel sees what the SYN is: translated, marked and routed as
-        was announced.
-        """
-        own = self._facts.own_macs[offered.interface]
-        return (yield from self._as_it_came(offered, own, control.ETH_SRC, outcome))
-
-    def _as_it_came(self, offered: Offered, to: bytes, by: bytes, outcome: Outcome) -> Steps:
-        """The SYN as its client sent it, by these Ethernet addresses, and no entry of it here."""
-        orig = offered.entry.orig
-        yield Delete(orig)
-        self._desk.frames.append(readdress(as_client_sent(offered.frame, orig), to, by))
-        return outcome
 
     def _unit_of_master(self, entry: Entry) -> Generator[Request, Result, int]:
         """The talk: "expected connections (like FTP Data) will use master connection's cnodeid".
@@ -259,22 +200,16 @@ class Primary:
             del self._released[next(iter(self._released))]
         self._released[offer_id] = offered
 
-    def _heir(self) -> int:
-        """The unit that is about to be primary instead of this one, or is; 0 if this one stays."""
-        told = self._desk.told
-        unit = (told.heir if told.role == "primary" else told.primary) if told else 0
-        return unit if unit in self._facts.peers else 0
-
     def _not_asked(self, offered: Offered, outcome: Outcome) -> Steps:
         """The app isn't asked: a new session is the heir's, as its client asked for it; without an
         heir it begins here, and the app doesn't know of it.
         """
-        heir, interface = self._heir(), offered.interface
+        heir, interface = self._desk.heir(self._facts.peers), offered.interface
         if not heir or unit_of(offered.entry.labels):
             self.alone = True
             return (yield from self._without_app(offered, outcome))
         to, by = self._facts.peers[heir][interface], self._facts.own_macs[interface]
-        return (yield from self._as_it_came(offered, to, by, Outcome.PASSED_ON))
+        return (yield from as_it_came(self._desk, offered, to, by, Outcome.PASSED_ON))
 
     def _without_app(self, offered: Offered, outcome: Outcome) -> Steps:
         """An auxiliary's session stays with it: its flows and entry are there. Others come here."""
@@ -367,13 +302,3 @@ class Primary:
             offer = offered._replace(time=now, again=True)
             self._offer(self._released, offer, own)
         return Outcome.DECIDED_LATE
-
-
-def _data_size(entry: Entry) -> int:
-    """Bytes of SYN data that this entry will make."""
-    size = syndata.MIN_SIZE
-    if entry.helper:
-        size += 2 + len(entry.helper)
-    if entry.master:
-        size += 2 + len(entry.master)
-    return size

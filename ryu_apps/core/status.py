@@ -30,6 +30,7 @@ def _unit(controller: Controller, member: Member) -> dict[str, Any]:
         "state": member.state.value,
         "weight": unit.weight,
         "drained": member.drained,
+        "settled": unit.id not in controller.formation.takeover.unsettled,
         "sessions": {
             "live": controller.sessions.live[unit.id],
             "served": controller.sessions.served[unit.id],

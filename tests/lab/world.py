@@ -272,12 +272,12 @@ class World:
         return time.monotonic() - start
 
     def healthy(self) -> bool:
-        """Every unit up and, if there is more than one, the cluster balancing?"""
+        """Every unit up and given sessions; if there is more than one, the cluster balancing?"""
         try:
             status = self.status()
         except OSError:
             return False  # the app is not there
-        up = all(row["state"] == "up" for row in status["units"])
+        up = all(row["state"] == "up" and row["settled"] for row in status["units"])
         return up and bool(status["balancing"] or len(self.units) == 1)
 
     def situation(self) -> str:

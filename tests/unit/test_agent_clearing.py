@@ -4,9 +4,9 @@ import errno
 
 import pytest
 
+from agents.core_clearing import CLEAR_TIME
 from agents.core_facts import Steps
 from agents.core_forfeiting import demotion
-from agents.core_primary import CLEAR_TIME
 from agents.ctexpect import GetExpectation
 from agents.ctnetlink import Delete, Get
 from agents.outcomes import Outcome
@@ -62,7 +62,7 @@ def test_a_unit_that_does_not_answer_is_not_waited_for_long() -> None:
     reopening(scene)
     scene.now += CLEAR_TIME / 2
     reopening(scene)  # sent again
-    assert scene.core.primary.next_expiry() == scene.now + CLEAR_TIME / 2
+    assert scene.core.primary.clearing.next_expiry() == scene.now + CLEAR_TIME / 2
     scene.now += CLEAR_TIME / 2
     (steps,) = scene.core.primary.expire(scene.now)
     assert drive(steps, (Delete(ORIG), 0)) == Outcome.REOPENED_UNCLEARED

@@ -320,6 +320,24 @@ def test_also_in_a_cluster_just_formed_a_unit_gives_its_own_up_before_it_is_up()
     assert world.states()[3][0] == "up"
 
 
+def test_the_status_says_who_is_up_and_gets_no_sessions_yet() -> None:
+    world = settled(World())
+    world.offer(1, *range(9))
+    die(world, 3)
+    world.bridges[3].answers = True
+    world.connect(3)
+    world.announce(3, hears=(1, 2), synced=(1, 2))
+    assert (world.states()[3][0], unit_settled(world, 3)) == ("up", False)
+    assert set(world.decided(world.offer(1, *range(10, 20))).values()) == {1, 2}
+    world.announce(1, hears=(2, 3), adopted=(3,))
+    by_and_by(world)
+    assert (world.states()[3][0], unit_settled(world, 3)) == ("up", True)
+
+
+def unit_settled(world: World, unit: int) -> bool:
+    return bool(status(world.controller)["units"][unit - 1]["settled"])
+
+
 def test_a_unit_that_joins_is_up_once_it_holds_the_sessions_of_the_living() -> None:
     world = settled(World())
     rejoined(world, 3)

@@ -95,9 +95,11 @@ def test_the_status_says_who_lacks_what() -> None:
     first, second = (unit | {"links_down": []} for unit in STATUS["units"])  # type: ignore[attr-defined]
     first |= {"unheld": [2]}
     second |= {"unheard": [1, 3], "links_down": ["int", "ext"], "unheld": [1]}
+    second |= {"state": "up", "settled": False}
     assert lacking({"units": [first, second]}) == [
         "unit 1 lacks the sessions of 2",
-        "unit 2 lacks a link on int; a link on ext; the HA link to 1, 3; the sessions of 1",
+        "unit 2 lacks a link on int; a link on ext; the HA link to 1, 3; the sessions of 1; "
+        "new sessions until those that it had are the primary's",
     ]
 
 
