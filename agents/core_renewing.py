@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from agents.core_facts import Facts, Steps
 from agents.core_serving import Serving
-from agents.ctnetlink import Entry, Get, Update
+from agents.ctnetlink import CLOSE, TIME_WAIT, Entry, Get, Update
 from agents.outcomes import Outcome
 from agents.wire.labels import unit_of
 
@@ -55,10 +55,13 @@ class Renewing:
 
     def _renew(self, orig: bytes) -> Steps:
         """Told again is what is this unit's: who has a copy would tell others what isn't so any
-        more, and they would put that in the place of what is.
+        more, and they would put that in the place of what is. Nor is a session that is over: the
+        tuple may be another's before that comes.
         """
         entry = yield Get(orig)
         if not isinstance(entry, Entry) or unit_of(entry.labels) != self._unit:
+            return Outcome.RENEW_GONE
+        if entry.state in (TIME_WAIT, CLOSE):
             return Outcome.RENEW_GONE
         result = yield Update(orig)
         return Outcome.RENEW_GONE if result else Outcome.RENEWED

@@ -45,8 +45,10 @@ def inet_rules(cluster: Cluster) -> str:
       alone (a unit that adopts a copy changes them): that would be told without the state, and pass
       conntrackd's filter. So its labels are told with the state, as one more is set by the packet
       that makes it established (`live`). From the first FIN or RST on (`closing`) only the end:
-      others keep it as an established one until its tuple may be another session's. Of the unit's
-      own connections only the end, too.
+      others keep it as an established one until its tuple may be another session's. That must be
+      said with each packet: a copy that conntrackd makes is told of entirely at first, and the
+      labels it came with are told with its first packet (nf_connlabels_replace() leaves the event
+      to nf_ct_deliver_cached_events()). Of the unit's own connections only the end, too.
     - A packet with data of a session that an auxiliary serves with a helper (the label `helper`)
       is marked for `egress`, below, to be shown to the agent.
     - TCP that connection tracking calls invalid is not forwarded: it would leave untranslated.
@@ -75,7 +77,7 @@ def inet_rules(cluster: Cluster) -> str:
     pickup = [
         f"tcp flags & (fin | rst) != 0 ct event set {_THE_END} "
         f'ct label set {CLOSING_BIT} comment "closing"',
-        f"meta l4proto tcp ct label {CLOSING_BIT} accept",
+        f"meta l4proto tcp ct label {CLOSING_BIT} ct event set {_THE_END} accept",
         f"meta l4proto tcp ct event set {_TOLD}",
         f'tcp flags & (syn | ack) == ack ct status assured ct label set {LIVE_BIT} comment "live"',
     ]

@@ -86,7 +86,7 @@ class Outcome(StrEnum):
 
     # What other units hold of this unit's sessions.
     RENEWED = "renewed"  # told to them again
-    RENEW_GONE = "renew_gone"  # its entry has gone
+    RENEW_GONE = "renew_gone"  # its entry has gone, or it is over
     CANARY = "canary"  # changed, or looked at
     CANARY_REFUSED = "canary_refused"
 

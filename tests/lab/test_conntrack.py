@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +35,7 @@ from agents.ctnetlink import (
     Update,
 )
 from agents.nft import inet_rules
-from agents.wire.labels import BALANCE_BIT, interface_of, unit_of, with_unit
+from agents.wire.labels import BALANCE_BIT, CLOSING_BIT, interface_of, unit_of, with_unit
 from agents.wire.packet import inverse, tuple12
 from agents.wire.ports import mac_text
 from tests.lab.ftp_wall import CLUSTER
@@ -250,6 +251,28 @@ def test_an_entry_without_nat_stays_untranslated(wall: Wall) -> None:
         assert said_back(sock) == 300_000
         assert wall.seen == [(CLIENT, int.from_bytes(orig[8:10]))]
         assert wall.get(orig).reply == inverse(orig)
+
+
+def test_of_a_copy_that_is_closing_nothing_is_told_but_its_end(wall: Wall, tmp_path: Path) -> None:
+    """Its labels alone would be, by the first packet it meets: a SYN, of the session after it."""
+    wall.firewall.rules(AGREEABLE)
+    wall.firewall.run("nft", "-f", "-", stdin=inet_rules(CLUSTER))
+    told = tmp_path / "told"
+    copy, other = wall.orig(), wall.orig()
+    labels = int.from_bytes(with_unit(3)[0], "little") | 1 << CLOSING_BIT
+
+    def tells(orig: bytes) -> bool:
+        return f"sport={int.from_bytes(orig[8:10])} " in told.read_text()
+
+    listening = ("stdbuf", "-oL", "conntrack", "-E", "-e", "UPDATES")
+    with told.open("w") as file, wall.firewall.popen(*listening, stdout=file) as process:
+        eventually(lambda: wall.open(wall.orig()).close() or told.stat().st_size)
+        closing = entry_of(copy, state=ESTABLISHED, labels=labels.to_bytes(16, "little"))
+        assert wall.do(Create(closing)) == 0
+        with wall.open(copy), wall.open(other):
+            eventually(lambda: tells(other))
+        process.terminate()
+    assert not tells(copy), told.read_text()
 
 
 def test_a_syn_that_was_handed_over_goes_nowhere_without_an_entry(wall: Wall) -> None:

@@ -9,6 +9,7 @@ from agents.core_canary import canary
 from agents.core_forfeiting import UNRENEWED
 from agents.ctnetlink import (
     ASSURED,
+    CLOSE,
     CONFIRMED,
     ESTABLISHED,
     SEEN_REPLY,
@@ -50,10 +51,14 @@ def scene_of(unit: int = 2) -> Scene:
 
 
 def answers(
-    scene: Scene, found: dict[int, int] | None = None, refused: int = 0, serves: int = 2
+    scene: Scene,
+    found: dict[int, int] | None = None,
+    refused: int = 0,
+    serves: int = 2,
+    state: int = ESTABLISHED,
 ) -> list[object]:
     """What is asked for by the clock, with the marks of these units' canaries in the kernel, and
-    sessions that a unit `serves`.
+    sessions that a unit `serves`, in that state.
     """
     asked: list[object] = []
     marks = {canary(PICKUP, unit): mark for unit, mark in (found or {}).items()}
@@ -67,7 +72,7 @@ def answers(
                     mark = marks.get(request.tuple12)
                     answer = errno.ENOENT if mark is None else Entry(b"", b"", mark=mark)
                     if request.tuple12 in scene.core.serving.sessions:
-                        answer = entry(request.tuple12, REPLY, serves)
+                        answer = entry(request.tuple12, REPLY, serves, state=state)
                 request = steps.send(answer)  # type: ignore[arg-type]
         except StopIteration as end:
             scene.core.count(end.value)
@@ -168,6 +173,15 @@ def test_what_is_anothers_by_now_is_not_renewed(unit: int) -> None:
     scene = scene_of()
     scene.core.serving.add(ORIG, scene.now)
     assert not renewals(passed(scene, core_renewing.ROUND, serves=unit))
+    assert scene.count(Outcome.RENEW_GONE) == 1
+
+
+@pytest.mark.parametrize("state", [TIME_WAIT, CLOSE])
+def test_what_is_over_is_not_renewed(state: int) -> None:
+    """The tuple may be another session's when that comes to a unit that has it."""
+    scene = scene_of()
+    scene.core.serving.add(ORIG, scene.now)
+    assert not renewals(passed(scene, core_renewing.ROUND, state=state))
     assert scene.count(Outcome.RENEW_GONE) == 1
 
 
