@@ -66,7 +66,10 @@ def _order(verb: str, unit: str, body: bytes) -> Order:
         raise ValueError(f"{verb!r} is not one of {', '.join(VERBS)}")
     if not unit.isascii() or not unit.isdigit() or len(unit) > 3:
         raise ValueError(f"{unit!r} is not a unit's id")
-    asked = json.loads(body) if body else {}
+    try:
+        asked = json.loads(body) if body else {}
+    except RecursionError as error:
+        raise ValueError("the body is nested too deeply") from error
     known = _FIELDS.get(verb, set())
     if not isinstance(asked, dict) or asked.keys() - known:
         raise ValueError(f"the body is an object with {', '.join(known) or 'nothing'}, or empty")

@@ -7,6 +7,7 @@ what may change with a version changes with the frame's.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from reprlib import repr as abridged
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
@@ -172,5 +173,6 @@ def _map(body: bytes, wanted: Mapping[str, Callable[[object], bool]]) -> dict[st
         raise WireError("control_field", f"missing or unknown: {', '.join(odd)}")
     for name, is_right in wanted.items():
         if not is_right(table[name]):
-            raise WireError("control_field", f"{name} {table[name]!r}")
+            # Abridged: of what is nested deeply enough, repr() alone would raise RecursionError.
+            raise WireError("control_field", f"{name} {abridged(table[name])}")
     return {name: tuple(value) if type(value) is list else value for name, value in table.items()}

@@ -387,3 +387,18 @@ def test_balancing_is_true_or_false(value: object) -> None:
 )
 def test_hostile_msgpack_is_refused(body: bytes) -> None:
     assert reason(map_frame(control.STATE, body)) == "control_body"
+
+
+@pytest.mark.parametrize("depth", [5, 900, 1000, 1020])
+@pytest.mark.parametrize("name", list(asdict(STATE)))
+def test_what_is_nested_deeply_is_refused_like_anything_else(name: str, depth: int) -> None:
+    """It is valid msgpack, and short; to tell of it, it must not be written out (found by fuzzing:
+    RecursionError, which would have ended the app).
+    """
+    table = asdict(STATE) | {name: None}
+    body = msgpack.packb(table).replace(
+        msgpack.packb(name) + b"\xc0", msgpack.packb(name) + b"\x91" * depth + b"\x01"
+    )
+    with pytest.raises(WireError, match=f"control_field: {name} ") as caught:
+        read(map_frame(control.STATE, body))
+    assert len(caught.value.detail) < 100

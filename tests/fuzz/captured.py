@@ -1,0 +1,40 @@
+"""Frames of a real cluster: what passed the NICs and `synod0` of three units of the lab, a few of
+each sort, in captured.pcap.
+
+Taken by `synod-lab capture` while web pages and files (by FTP, active and passive) were fetched, a
+unit's neighbours were forgotten and another unit was made primary.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from scapy.utils import rdpcap
+
+from agents.config import Cluster
+from agents.wire import control
+
+FILE = Path(__file__).with_name("captured.pcap")
+_GROUP = 1  # of the lab's cluster
+
+
+def frames(cluster: Cluster) -> tuple[bytes, ...]:
+    """The frames as they would be in that cluster: of its group, of units configured as it says."""
+    return tuple(_of(cluster, bytes(packet)) for packet in rdpcap(str(FILE)))
+
+
+def _of(cluster: Cluster, frame: bytes) -> bytes:
+    for first in (b"\x02\x53\x59", b"\x03\x53\x59"):  # of all our MAC addresses, bodies of ARP too
+        frame = frame.replace(first + bytes((_GROUP,)), first + bytes((cluster.group,)))
+    if frame[12:14] != control.ETHERTYPE.to_bytes(2):
+        return frame
+    frame = frame[:16] + bytes((cluster.group,)) + frame[17:]
+    message = control.parse(frame)
+    if message.kind != control.ANNOUNCE:
+        return frame
+    told = control.control_maps.unpack_announce(message.body)
+    macs = {
+        interface.name: mac.hex(":")
+        for interface, mac in zip(cluster.interfaces, cluster.unit(message.unit).macs, strict=True)
+    }
+    told = replace(told, group=cluster.group, digest=cluster.digest, macs=macs)
+    return control.announce_frames(told)[0]
