@@ -56,7 +56,7 @@ class Core:
         self.beginnings = Beginnings(facts, self.desk, self.serving)
         self.adopting = Adopting(facts, self.desk, self.serving)
         self.forfeiting = Forfeiting(facts, self.desk, self.serving)
-        self.renewing = Renewing(facts, self.serving, now)
+        self.renewing = Renewing(facts, self.desk, self.serving, now)
         self.canary = Canary(facts, now)
         self.fencing = Fencing(facts, self.desk, fenced)
         self._from_app = facts.cluster.group, facts.unit, control.ETH_DST + control.ETH_SRC
@@ -179,7 +179,9 @@ class Core:
         if self.facts.cluster.pickup != "off":
             yield from self.renewing.tick(now)
             yield from self.canary.tick(self.renewing.told, now)
-            self.desk.synced = self.canary.seen(now)
+            synced, self.desk.synced = self.desk.synced or (), self.canary.seen(now)
+            if not set(self.desk.synced) <= set(synced):
+                self.renewing.again(now)
         standing = self.desk.standing()
         if heard or standing != self._standing:
             self._announce_at, self._standing = now, standing

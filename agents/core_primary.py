@@ -247,6 +247,7 @@ class Primary:
             entry.helper,
             entry.master,
         )
+        self._serving.sessions.pop(entry.orig, None)
         self._begin(entry, labels, mask)
         to, by = facts.peers[unit][interface], facts.own_macs[interface]
         frame = handed_over(offered.frame, entry.orig, syndata.encode(data), to, by)

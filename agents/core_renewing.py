@@ -4,12 +4,16 @@ conntrackd tells a change once, by multicast and without an answer (docs/adr/001
 what a unit missed that wasn't there, and bytes that a helper has added since would never come. An
 update that changes nothing makes the kernel tell the whole entry again. All in turn, a few at a
 time; from the first on when another unit is heard anew.
+
+A unit that was cut off may have more to tell of sessions that were the primary's by the time
+it came back: conntrackd sends what waits as soon as it can, before it is started again, and the
+primary's entry names that unit then. The primary puts it right.
 """
 
 from collections import deque
 from collections.abc import Iterator
 
-from agents.core_facts import Facts, Steps
+from agents.core_facts import Desk, Facts, Steps
 from agents.core_serving import Serving
 from agents.ctnetlink import CLOSE, TIME_WAIT, Entry, Get, Update
 from agents.outcomes import Outcome
@@ -23,8 +27,10 @@ PAUSE = 0.05  # seconds between so many
 class Renewing:
     """Whose turn it is."""
 
-    def __init__(self, facts: Facts, serving: Serving, now: float) -> None:
+    def __init__(self, facts: Facts, desk: Desk, serving: Serving, now: float) -> None:
         self._unit = facts.unit
+        self._own_labels = facts.own_labels
+        self._desk = desk
         self._serving = serving
         self._due: deque[bytes] = deque()
         self._round_at = now
@@ -37,6 +43,11 @@ class Renewing:
         self._due.clear()
         self.told = False
 
+    def again(self, now: float) -> None:
+        """All anew, though nobody has missed anything."""
+        self._round_at = min(self._round_at, now)
+        self._next = min(self._next, now)
+
     def tick(self, now: float) -> Iterator[Steps]:
         """Those whose turn it is."""
         if now < self._next:
@@ -45,7 +56,7 @@ class Renewing:
             self._round_at = now + ROUND
             self._due.extend(self._serving.sessions)
         for _ in range(min(AT_ONCE, len(self._due))):
-            yield self._renew(self._due.popleft())
+            yield self._renew(self._due.popleft(), now)
         self.told |= not self._due
         self._next = now + PAUSE if self._due else self._round_at
 
@@ -53,15 +64,28 @@ class Renewing:
         """When `tick` has something to do next."""
         return self._next
 
-    def _renew(self, orig: bytes) -> Steps:
+    def _renew(self, orig: bytes, now: float) -> Steps:
         """Told again is what is this unit's: who has a copy would tell others what isn't so any
         more, and they would put that in the place of what is. Nor is a session that is over: the
         tuple may be another's before that comes.
         """
         entry = yield Get(orig)
-        if not isinstance(entry, Entry) or unit_of(entry.labels) != self._unit:
+        if not isinstance(entry, Entry):
             return Outcome.RENEW_GONE
+        if unit_of(entry.labels) != self._unit:
+            if not self._is_right(orig, now):
+                return Outcome.RENEW_GONE
+            result = yield Update(orig, *self._own_labels)
+            return Outcome.LABEL_REFUSED if result else Outcome.LABELLED
         if entry.state in (TIME_WAIT, CLOSE):
             return Outcome.RENEW_GONE
         result = yield Update(orig)
         return Outcome.RENEW_GONE if result else Outcome.RENEWED
+
+    def _is_right(self, orig: bytes, now: float) -> bool:
+        """Whether this unit knows better than the entry who serves the session: as the primary, and
+        as long as no other is about to be. What it hands over isn't among its own any more.
+        """
+        desk = self._desk
+        alone = desk.app_decides(now) and desk.told is not None and not desk.told.heir
+        return alone and orig in self._serving.sessions

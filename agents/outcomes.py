@@ -77,7 +77,8 @@ class Outcome(StrEnum):
     # A session of another unit that this one takes over.
     ADOPTED = "adopted"
     ADOPT_REFUSED = "adopt_refused"  # its entry has gone, or the kernel changes it not
-    LABELLED = "labelled"  # it began while this unit served alone, and is written to be its own
+    # It began while this unit served alone, or another unit's stale word came: its own, as written.
+    LABELLED = "labelled"
     LABEL_REFUSED = "label_refused"
 
     # A session that another unit took over from this one.

@@ -6,6 +6,7 @@ import pytest
 
 from agents import core_canary, core_renewing
 from agents.core_canary import canary
+from agents.core_facts import SILENT
 from agents.core_forfeiting import UNRENEWED
 from agents.ctnetlink import (
     ASSURED,
@@ -183,6 +184,54 @@ def test_what_is_over_is_not_renewed(state: int) -> None:
     scene.core.serving.add(ORIG, scene.now)
     assert not renewals(passed(scene, core_renewing.ROUND, state=state))
     assert scene.count(Outcome.RENEW_GONE) == 1
+
+
+def primary(heir: int = 0) -> Scene:
+    """A primary that serves a session, told by the app a moment ago."""
+    scene = scene_of()
+    told = State(boot=1, role="primary", primary=2, balancing=True, heir=heir)
+    assert not list(scene.given(control.state_frame(GROUP, 2, told)))
+    scene.core.serving.add(ORIG, scene.now)
+    scene.core.renewing.again(scene.now)
+    return scene
+
+
+def test_what_another_unit_has_told_too_late_the_primary_puts_right() -> None:
+    """A unit that was cut off tells of its own entries once it is back, as they were; by then the
+    session is the primary's.
+    """
+    scene = primary()
+    updates = [each for each in passed(scene, 0.1, serves=3) if isinstance(each, Update)]
+    assert Update(ORIG, *with_unit(2)) in updates
+    assert scene.count(Outcome.LABELLED) == 1
+    scene = primary()
+    passed(scene, 0.1, serves=3, refused=errno.ENOENT)
+    assert scene.count(Outcome.LABEL_REFUSED) == 1
+
+
+def test_who_is_about_to_be_no_primary_any_more_or_was_away_changes_nobodys_label() -> None:
+    for scene, seconds in ((primary(heir=3), 0.1), (primary(), SILENT + 0.1)):
+        assert not renewals(passed(scene, seconds, serves=3))
+        assert scene.count(Outcome.RENEW_GONE) == 1
+
+
+def test_what_has_ended_meanwhile_gets_no_label() -> None:
+    scene = primary()
+    (renew,) = [steps for steps in scene.core.tick(scene.now) if next(steps) == Get(ORIG)]
+    scene.core.serving.sessions.clear()
+    with pytest.raises(StopIteration, match="renew_gone"):
+        renew.send(entry(ORIG, REPLY, 3))
+
+
+def test_all_are_looked_at_when_another_units_pickup_is_there_again() -> None:
+    scene = primary()
+    passed(scene, 0.0)
+    for mark in (7, 8):
+        scene.given(control.state_frame(GROUP, 2, State(1, "primary", 2, True)))
+        asked = passed(scene, 0.5, found={3: mark}, serves=2)
+    assert scene.core.desk.synced == (3,)
+    assert renewals(asked) == []
+    assert renewals(passed(scene, 0.01)) == [ORIG]
 
 
 def test_who_is_heard_anew_is_told_all() -> None:
