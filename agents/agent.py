@@ -66,6 +66,7 @@ def run(cluster: Cluster, unit_id: int) -> int:
     agent = Agent(facts)
     LOG.info("started unit=%d cluster=%s boot=%08x", unit_id, cluster.name, facts.boot)
     agent.serve(woken)
+    signal.set_wakeup_fd(-1)  # its socket is about to go, and a second SIGTERM may still come
     LOG.info("ended unit=%d", unit_id)
     return 0
 

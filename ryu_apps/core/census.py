@@ -7,7 +7,9 @@ controller: `do_send_packet_ins` in OVS's ofproto/connmgr.c), a session ends onl
 in a row lack it.
 
 The primary has an entry for every session of the cluster, so its census tells of all units'. What
-is adopted so for another unit may be long over there: that unit is asked, too.
+is adopted so for another unit may be long over there: that unit is asked, too. And a session that a
+census has found may end while that is on its way: what has ended since it was asked for isn't
+adopted, as nobody would tell of its end again, and its flows would stay.
 
 In the switch's connection tracker a session of the primary's may still be marked as that unit's
 which had it before, if an app that is no more was to have it forgotten. It needs no entry. Nobody
@@ -42,6 +44,7 @@ class Census:
     suspects: frozenset[bytes] | None  # what the census before lacked; None if there was none
     seen: set[bytes] = field(default_factory=set)
     adopted: set[int] = field(default_factory=set)  # units that were given sessions by it
+    ended: set[bytes] = field(default_factory=set)  # sessions that did since it was asked
 
     def lacking(
         self, known: Iterable[tuple[bytes, Session]]
@@ -85,6 +88,11 @@ class Surveys:
         """Ask that unit with its next announcement, whatever it was asked before."""
         self._surveyed.pop(unit, None)
 
+    def ended(self, orig: bytes) -> None:
+        """A session has ended: who is just being asked may have looked before."""
+        for census in self._open.values():
+            census.ended.add(orig)
+
     def tick(self, members: Iterable[Member], now: float) -> list[Effect]:
         """Ask again those that haven't finished, and for what was too young."""
         effects: list[Effect] = []
@@ -110,12 +118,14 @@ class Surveys:
             raise WireError("census_stale")
         added: list[tuple[int, bytes, bytes]] = []
         unneeded: list[bytes] = []
-        for orig, reply, unit in control.census(message):
+        found = control.census(message)
+        for _, _, unit in found:
             if unit not in self._units or unit != message.unit != primary:
                 raise WireError("census_stranger", f"unit {unit}")
+        for orig, reply, unit in found:
             if unit == message.unit:
                 census.seen.add(orig)
-            if self._sessions.adopt(unit, orig, reply):
+            if orig not in census.ended and self._sessions.adopt(unit, orig, reply):
                 census.adopted.add(unit)
                 if unit != primary or self._by_entries:
                     added.append((unit, orig, reply))

@@ -216,6 +216,7 @@ class Controller:
             outcome = self.sessions.end(unit, session.orig, session.reply, now)
             if outcome not in ("ended_stale", "ended_early"):
                 gone.append(session)
+                self._surveys.ended(session.orig)
             if self.journal.admits(now, outcome):
                 lines.append(self.journal.line(outcome, session=_text(session.orig), unit=unit))
         if unit == primary or not primary or not gone:

@@ -62,7 +62,9 @@ def keep(name: str) -> tuple[int, int]:
     for each in chosen.iterdir():
         each.unlink()
     before = len(inputs(name))
-    _libfuzzer(name, "-merge=1", str(chosen), str(corpus), str(FOUND / name))
+    said = _libfuzzer(name, "-merge=1", str(chosen), str(corpus), str(FOUND / name))
+    if not any(chosen.iterdir()):
+        raise RuntimeError(f"no inputs of {name} could be chosen:\n{said[-2000:]}")
     for each in corpus.iterdir():
         each.unlink()
     for each in sorted(chosen.iterdir(), key=lambda path: (path.stat().st_size, path.name))[:KEPT]:

@@ -228,12 +228,21 @@ def wrong_with(world: World, unit: int, port: int, frame: bytes) -> str:  # noqa
             return "offer_not_primary"
         if message.kind not in _READERS:
             return "control_direction"
+        told = _READERS[message.kind](message)
         if message.kind == control.CENSUS:
-            return ""  # whose token it is only the app knows
-        _READERS[message.kind](message)
+            return _wrong_with_census(world, message, told)
     except WireError as error:
         return error.reason
     return ""
+
+
+def _wrong_with_census(world: World, message: control.Message, told: list[control.Counted]) -> str:
+    """A census is read before it is known whether anybody has asked, and by whom it may tell."""
+    census = world.controller._surveys._open.get(message.unit)
+    if census is None or census.token != message.token:
+        return "census_stale"
+    units = set(UNITS if message.unit == world.controller.members.primary_id else (message.unit,))
+    return "" if {each.unit for each in told} <= units else "census_stranger"
 
 
 def state_of(world: World) -> object:

@@ -13,6 +13,8 @@ with atheris.instrument_imports(include=["agents", "ryu_apps"]):
     from tests.fuzz.targets import TARGETS
 
 if __name__ == "__main__":
-    name = sys.argv.pop(1)
-    atheris.Setup(sys.argv, TARGETS[name])
+    _, name, *arguments = sys.argv
+    # When it chooses among inputs, libFuzzer runs this word again, by a shell.
+    again = f"{sys.executable} -W ignore -m tests.fuzz.hunt {name}"
+    atheris.Setup([again, *arguments], TARGETS[name])
     atheris.Fuzz()

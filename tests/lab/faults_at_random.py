@@ -73,13 +73,17 @@ class Round:
         for words in fault.mends:
             random_faults.carry_out(self._faults, words)
         self._whole()
-        took = time.monotonic() - began
+        whole = time.monotonic() - began
         self.right(running)
+        right = time.monotonic() - began
         running.flows()
         together = listening.speech().since(began).together
         assert together <= TOGETHER, f"two units spoke as the primary for {together:.1f} s"
         primary = self.world.primary
-        print(f"           whole after {took:.1f} s, unit {primary} is primary", flush=True)
+        print(
+            f"{whole:17.1f} s  whole; {right:.1f} s  all right; unit {primary} is primary",
+            flush=True,
+        )
 
     def _whole(self) -> None:
         """All units up, nothing broken, and each holds the sessions of the others."""
@@ -111,7 +115,7 @@ def _bugs(logs: Path) -> Iterator[str]:
     for log in (logs / "app.log", *logs.glob("u*/synod/*.log")):
         for line in log.read_text(errors="replace").splitlines() if log.exists() else ():
             if "event=bug" in line or line.startswith("Traceback"):
-                yield f"{log.parent.name}/{log.name}: {line}"
+                yield f"{log.relative_to(logs)}: {line}"
 
 
 def play(world: World, faults: Iterable[Fault], record: Path, deadline: float) -> int:

@@ -50,6 +50,35 @@ def test_a_restarted_app_learns_what_runs() -> None:
     assert world.decided(world.offer(1, 11)) == {11: 2}
 
 
+@pytest.mark.parametrize("asked", [1, 2])
+def test_what_ends_while_a_census_is_on_its_way_is_not_adopted_from_it(asked: int) -> None:
+    """It was found, it ended, that was told, and then the census came."""
+    world = restarted()
+    roles = {1: "primary", 2: "auxiliary"}
+    tokens = {
+        unit: token_of(world.announce(unit, role=role, primary=1), unit)
+        for unit, role in roles.items()
+    }
+    world.flows.clear()
+    world.ended(2, 11)
+    world.census(asked, tokens[asked], {11: 2})
+    assert world.live()[2] == 0
+    assert world.flows == {}
+    again = token_of(world.announce(asked, resync=1), asked)
+    world.census(asked, again, {11: 2})  # of its tuple there is another
+    assert world.live()[2] == 1
+
+
+def test_a_census_with_a_stranger_in_it_is_dropped_as_a_whole() -> None:
+    world = restarted()
+    token = token_of(world.announce(1, role="primary", primary=1), 1)
+    world.flows.clear()
+    world.census(1, token, {10: 1, 11: 2, 12: 9})
+    assert world.counters["census_stranger"] == 1
+    assert world.live() == {1: 0, 2: 0, 3: 0}
+    assert world.flows == {}
+
+
 def test_what_only_the_primary_remembers_is_looked_for_where_it_was() -> None:
     world = restarted()
     first = token_of(world.announce(1, role="primary", primary=1), 1)
