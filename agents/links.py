@@ -60,11 +60,11 @@ def parse(data: bytes) -> Iterator[Link]:
         if kind not in (RTM_NEWLINK, RTM_DELLINK) or end - at < _LINK.size:
             continue
         family, _, _, flags, _ = _LINK.unpack_from(data, at)
-        name = attributes(data[at + _LINK.size : end]).get(_IFLA_IFNAME, b"")
+        name = attributes(data[at + _LINK.size : end]).get(_IFLA_IFNAME, b"").rstrip(b"\0")
         # Of another family are a bridge's words on its ports: one that left a bridge isn't gone.
         if name and family == socket.AF_UNSPEC:
             linked = kind == RTM_NEWLINK and flags & _LINKED == _LINKED
-            yield Link(os.fsdecode(name.rstrip(b"\0")), linked)
+            yield Link(os.fsdecode(name), linked)
 
 
 def _message(kind: int, flags: int, seq: int, body: bytes) -> bytes:

@@ -8,7 +8,9 @@ was done is written to a file as it is done, to be replayed.
 """
 
 import argparse
+import errno
 import random
+import re
 import sys
 import tempfile
 import time
@@ -34,6 +36,13 @@ A_ROUND = 5  # faults: the downloads outlast them
 TOGETHER = 2.0  # seconds that two units may speak as the primary (docs/failover.md)
 WHOLE = 40.0  # seconds that a cluster may take until it is whole, and could bear the next fault
 SEEN = 1.5  # seconds: what lasts longer is asked to let traffic go on meanwhile
+
+
+# The last line of a traceback: what comes next that isn't indented.
+_ERROR = re.compile(r"^Traceback.*?\n(?:(?: .*)?\n)+(\S.*)$", re.MULTILINE)
+_NO_DEVICE = tuple(
+    f"OSError: [Errno {each}]" for each in (errno.ENETDOWN, errno.ENODEV, errno.ENXIO)
+)
 
 
 class Round:
@@ -111,11 +120,15 @@ class Round:
 
 
 def _bugs(logs: Path) -> Iterator[str]:
-    """What our programs have written about errors of their own."""
+    """What our programs have written about errors of their own. An agent ends by the error that its
+    device has gone (`agents.agent`), and is started anew: that is none.
+    """
     for log in (logs / "app.log", *logs.glob("u*/synod/*.log")):
-        for line in log.read_text(errors="replace").splitlines() if log.exists() else ():
-            if "event=bug" in line or line.startswith("Traceback"):
-                yield f"{log.relative_to(logs)}: {line}"
+        said = log.read_text(errors="replace") if log.exists() else ""
+        errors = _ERROR.findall(said)
+        for error in [*errors, *(line for line in said.splitlines() if "event=bug" in line)]:
+            if not error.startswith(_NO_DEVICE):
+                yield f"{log.relative_to(logs)}: {error}"
 
 
 def play(world: World, faults: Iterable[Fault], record: Path, deadline: float) -> int:

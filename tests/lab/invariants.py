@@ -29,7 +29,9 @@ _FLOW = re.compile(
 class Seen:
     """A cluster at about one moment.
 
-    `flows`: by unit, the tuple that each session flow of its bridge is for, and the unit it names;
+    `flows`: by unit, the tuple that each session flow of its bridge is for, and the unit it names,
+    but for those that go by themselves (docs/pipeline.md): the switch has seen the session's end,
+    and nobody was there to be told of it;
     `entries`: by unit, those of sessions; `macs`: by port of a switch (s1-u2), whom it has learned
     there.
     """
@@ -56,9 +58,13 @@ def look(world: World) -> Seen:
 
 
 def parsed(lines: list[str]) -> dict[Endpoints, int]:
-    """Session flows: for which tuple, and which unit each names."""
+    """Session flows: for which tuple, and which unit each names. `fin_timeout` has given those an
+    idle timeout that go by themselves.
+    """
     found = {}
     for line in lines:
+        if "idle_timeout=" in line.partition("actions=")[0]:
+            continue
         match = _FLOW.search(line)
         assert match, line
         source, destination, sport, dport, unit = match.groups()

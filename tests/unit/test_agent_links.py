@@ -55,7 +55,8 @@ def test_an_interface_that_is_gone_has_no_link() -> None:
 
 def test_what_is_of_no_interest_is_left_out() -> None:
     bridge = told(kind=RTM_DELLINK, family=socket.AF_BRIDGE)
-    both = told("nic-int", IFF_UP) + bridge + told(name="") + told(kind=20) + told()
+    unnamed = told(name="") + told(name="\0\0")
+    both = told("nic-int", IFF_UP) + bridge + unnamed + told(kind=20) + told()
     assert list(parse(both)) == [Link("nic-int", False), Link("nic-ext", True)]
 
 
