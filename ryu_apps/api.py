@@ -2,6 +2,8 @@
 
 GET  /metrics                  for Prometheus: text, or OpenMetrics if asked for
 GET  /v1/status                JSON, as all that follows
+GET  /v1/events?after=N        what has happened to the cluster after event N, or of late
+GET  /v1/history               new sessions of each unit in each of the last seconds
 POST /v1/units/UNIT/drain      {"deadline": SECONDS}, or no body: no deadline
 POST /v1/units/UNIT/undrain
 POST /v1/units/UNIT/promote    {"force": true}, or no body: only if no session is lost
@@ -28,6 +30,8 @@ class Doors:
     """What the app answers with: `give` raises Refusal."""
 
     status: Callable[[], dict[str, Any]]
+    events: Callable[[int], dict[str, Any]]  # of a higher number
+    history: Callable[[], dict[str, Any]]
     metrics: Callable[[str], tuple[bytes, str]]  # Accept header -> body, content type
     give: Callable[[Order], None]
 
@@ -38,7 +42,21 @@ class Api(ControllerBase):
     @route(NAME, "/v1/status", methods=["GET"])
     def status(self, request: Any, **_: Any) -> Any:
         """The cluster as it is now."""
-        return _answer(200, self.data[NAME].status())
+        return answer(200, self.data[NAME].status())
+
+    @route(NAME, "/v1/events", methods=["GET"])
+    def events(self, request: Any, **_: Any) -> Any:
+        """What has happened to it."""
+        try:
+            after = _number(request.GET.get("after", "0"))
+        except ValueError as error:
+            return answer(400, {"error": f"after: {error}"})
+        return answer(200, self.data[NAME].events(after))
+
+    @route(NAME, "/v1/history", methods=["GET"])
+    def history(self, request: Any, **_: Any) -> Any:
+        """New sessions of late."""
+        return answer(200, self.data[NAME].history(), indent=None)
 
     @route(NAME, "/metrics", methods=["GET"])
     def metrics(self, request: Any, **_: Any) -> Any:
@@ -52,12 +70,12 @@ class Api(ControllerBase):
         try:
             order = _order(verb, unit, request.body)
         except ValueError as error:
-            return _answer(400, {"error": str(error)})
+            return answer(400, {"error": str(error)})
         try:
             self.data[NAME].give(order)
         except Refusal as error:
-            return _answer(409, {"error": str(error)})
-        return _answer(200, {})
+            return answer(409, {"error": str(error)})
+        return answer(200, {})
 
 
 def _order(verb: str, unit: str, body: bytes) -> Order:
@@ -84,8 +102,15 @@ def _order(verb: str, unit: str, body: bytes) -> Order:
     return Order(verb, int(unit), deadline, force)
 
 
-def _answer(code: int, value: dict[str, Any]) -> Any:
-    body = json.dumps(value, indent=1) + "\n"
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise ValueError(f"{text!r} is not a number")
+    return int(text)
+
+
+def answer(code: int, value: dict[str, Any], *, indent: int | None = 1) -> Any:
+    """JSON."""
+    body = json.dumps(value, indent=indent) + "\n"
     return Response(status=code, content_type="application/json", charset="UTF-8", text=body)
 
 

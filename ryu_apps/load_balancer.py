@@ -33,8 +33,9 @@ from agents.wire import ports
 from ryu_apps import api
 from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
+from ryu_apps.core.moments import Moment
 from ryu_apps.core.orders import Order, Refusal
-from ryu_apps.core.status import status
+from ryu_apps.core.status import happenings, history, status
 from ryu_apps.exposition import Exposition
 from ryu_apps.openflow import Encoder
 from ryu_apps.receiving import Take, sift
@@ -65,14 +66,24 @@ class LoadBalancer(RyuApp):
         self._connections: dict[Any, Connection] = {}  # by Ryu's datapath
         self._present: dict[int, Connection] = {}  # by unit
         self._numbers = 0
-        exposition = Exposition(self.controller, time.monotonic)
-        doors = api.Doors(lambda: status(self.controller), exposition.expose, self._give)
-        api.serve(kwargs["wsgi"], doors)
+        api.serve(kwargs["wsgi"], self._doors())
 
     def start(self) -> None:
         """Called by Ryu once all apps are loaded."""
         super().start()
+        self._do(self.controller.start(time.monotonic()))
         self.threads.append(hub.spawn(self._tick))
+
+    def _doors(self) -> api.Doors:
+        """What the API asks."""
+        core = self.controller
+        return api.Doors(
+            status=lambda: status(core, moment()),
+            events=lambda after: happenings(core, moment(), after),
+            history=lambda: history(core, moment()),
+            metrics=Exposition(core, time.monotonic).expose,
+            give=self._give,
+        )
 
     # -- Ryu's events
 
@@ -187,6 +198,11 @@ class LoadBalancer(RyuApp):
         LOG.critical("event=bug in=%s", where, exc_info=True)
         logging.shutdown()
         os._exit(os.EX_SOFTWARE)
+
+
+def moment() -> Moment:
+    """Now, by both clocks."""
+    return Moment(time.monotonic(), time.time())
 
 
 def log(line: events.Line) -> None:

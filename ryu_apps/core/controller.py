@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
+import agents
 from agents.config import Cluster
 from agents.wire import control, ports, routed_arp
 from agents.wire.errors import WireError
@@ -19,6 +20,7 @@ from ryu_apps.core.census import Surveys
 from ryu_apps.core.cluster import Member
 from ryu_apps.core.events import Effect, Event, FrameIn, FramesIn
 from ryu_apps.core.formation import Formation
+from ryu_apps.core.history import History
 from ryu_apps.core.journal import Journal
 from ryu_apps.core.methods import METHODS
 from ryu_apps.core.orders import Order, Orders
@@ -38,6 +40,7 @@ class Controller:
         self.boot = boot
         self.journal = Journal()
         self.sessions = Sessions(METHODS[cluster.method], units)
+        self.history = History(self.sessions.served)
         self.formation = Formation(cluster, boot, self.sessions, self.journal, tokens)
         self.members = self.formation.members
         self.succession = Succession(self.formation, self.sessions.live, self.journal)
@@ -62,6 +65,12 @@ class Controller:
             control.CENSUS: self._census,
         }
 
+    def start(self, now: float) -> list[Effect]:
+        """The app begins."""
+        cluster = self.cluster
+        fields = {"boot": self.boot, "version": agents.__version__, "units": len(cluster.units)}
+        return [*self.journal.note(now, "app_started", method=cluster.method, **fields)]
+
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What is to be done now, in order."""
         if isinstance(event, events.Tick):
@@ -83,6 +92,7 @@ class Controller:
         effects = self.formation.tick(now) + self.succession.tick(now) + self.orders.tick(now)
         effects += self._surveys.tick(self.members, now) + self._redundancy.tick(now)
         effects += self._renewal.tick(now)
+        self.history.tick(now)
         self.journal.counters["routed_arp_unanswered"] += self._arp.expire(now)
         return effects
 
@@ -138,10 +148,17 @@ class Controller:
     def _stranger(self, member: Member, message: control.Message, now: float) -> list[Effect]:
         """A frame that names another unit than the bridge it came from, or another cluster."""
         outcome = "unit_mismatch" if message.group == self.cluster.group else "group_mismatch"
-        if message.kind == control.ANNOUNCE:
-            member.refusal = outcome
+        refused = message.kind == control.ANNOUNCE
+        effects = self._refuse(member, outcome, now) if refused else []
         fields = {"told_group": message.group, "told_unit": message.unit}
-        return [*self.journal.warn(now, outcome, unit=member.unit.id, **fields)]
+        return [*effects, *self.journal.warn(now, outcome, unit=member.unit.id, **fields)]
+
+    def _refuse(self, member: Member, why: str, now: float) -> list[Effect]:
+        """Its announcement isn't taken. It repeats that, and this is told once."""
+        before, member.refusal = member.refusal, why
+        if before == why:
+            return []
+        return [*self.journal.warn(now, "unit_refused", unit=member.unit.id, why=why)]
 
     def _arp_in(self, event: FrameIn, member: Member, now: float) -> list[Effect]:
         arp = routed_arp.parse(event.frame)
@@ -163,8 +180,8 @@ class Controller:
         announce = control.announce(message)
         refusal = self.members.refusal(announce)
         if refusal:
-            member.refusal = refusal
-            return [*self.journal.warn(now, refusal, unit=member.unit.id)]
+            effects = self._refuse(member, refusal, now)
+            return [*effects, *self.journal.warn(now, refusal, unit=member.unit.id)]
         adopting = self.formation.takeover.adopting
         effects = self.formation.announced(member, announce, now)
         adopted = adopting - self.formation.takeover.adopting

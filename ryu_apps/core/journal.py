@@ -6,26 +6,30 @@ Names are ours alone (never taken from a packet), so there is a bounded number o
 
 from collections import Counter
 
+from ryu_apps.core.chronicle import Chronicle
 from ryu_apps.core.events import Line
 
 LINES = 10  # lines a second and outcome; how many more there were is told with the next
 
 
 class Journal:
-    """Counts outcomes, and says which of them to write down."""
+    """Counts outcomes, and says which of them to write down. What is told of the cluster itself is
+    kept, too.
+    """
 
     def __init__(self) -> None:
+        self.chronicle = Chronicle()
         self.counters: Counter[str] = Counter()
         self._tried: dict[str, tuple[int, int]] = {}  # outcome -> (second, lines tried in it)
         self._suppressed: Counter[str] = Counter()
 
     def note(self, now: float, outcome: str, **fields: object) -> list[Line]:
         """Count; the line to write, if it isn't one too many."""
-        return [self.line(outcome, **fields)] if self.admits(now, outcome) else []
+        return self._tell(now, False, outcome, fields)
 
     def warn(self, now: float, outcome: str, **fields: object) -> list[Line]:
         """The same, as a warning."""
-        return [line._replace(warning=True) for line in self.note(now, outcome, **fields)]
+        return self._tell(now, True, outcome, fields)
 
     def admits(self, now: float, outcome: str) -> bool:
         """Count; may a line be written? (For the fast path, that would spare itself the
@@ -45,3 +49,11 @@ class Journal:
         """A line that was admitted."""
         suppressed = self._suppressed.pop(outcome, 0)
         return Line(False, outcome, fields | {"suppressed": suppressed} if suppressed else fields)
+
+    def _tell(
+        self, now: float, warning: bool, outcome: str, fields: dict[str, object]
+    ) -> list[Line]:
+        self.chronicle.add(now, warning, outcome, fields)
+        if not self.admits(now, outcome):
+            return []
+        return [self.line(outcome, **fields)._replace(warning=warning)]

@@ -1,40 +1,85 @@
-"""What the app tells of its cluster when asked: one JSON object, made from the core alone."""
+"""What the app tells of its cluster when asked: JSON objects, made from the core alone.
 
+Times are seconds since the epoch, `null` for what has not happened.
+"""
+
+import math
 from typing import Any
 
 from ryu_apps.core.cluster import Member
 from ryu_apps.core.controller import Controller
+from ryu_apps.core.moments import Moment
 from ryu_apps.core.redundancy import unheard, unheld
 
 
-def status(controller: Controller) -> dict[str, Any]:
-    """The cluster as a JSON object; `primary` is null while there is none."""
+def status(controller: Controller, moment: Moment) -> dict[str, Any]:
+    """The cluster as it is at that moment; `primary` is null while there is none."""
     cluster, members = controller.cluster, controller.members
     return {
+        "time": round(moment.epoch, 3),
         "cluster": cluster.name,
         "primary": members.primary_id or None,
         "term": members.term,
         "method": cluster.method,
         "session_table": cluster.session_table,
         "balancing": controller.formation.bridges.diverting,
-        "units": [_unit(controller, member) for member in members],
+        "units": [_unit(controller, member, moment) for member in members],
         "counters": dict(sorted(controller.journal.counters.items())),
     }
 
 
-def _unit(controller: Controller, member: Member) -> dict[str, Any]:
-    unit, told = member.unit, member.announce
+def happenings(controller: Controller, moment: Moment, after: int) -> dict[str, Any]:
+    """The events of the cluster of a higher number than `after`; `next` is what to ask after then.
+
+    `boot` is another after each start of the app, which numbers anew.
+    """
+    chronicle = controller.journal.chronicle
+    return {
+        "boot": controller.boot,
+        "events": [
+            {
+                "number": each.number,
+                "time": moment.date(each.at),
+                "event": each.event,
+                "warning": each.warning,
+                "fields": dict(each.fields),
+            }
+            for each in chronicle.after(after)
+        ],
+        "next": chronicle.last,
+    }
+
+
+def history(controller: Controller, moment: Moment) -> dict[str, Any]:
+    """New sessions of each unit in each second up to `end`, oldest first."""
+    told = controller.history
+    return {
+        "step": 1,
+        "end": moment.date(told.end(moment.now)),
+        "units": {
+            str(member.unit.id): told.seconds(member.unit.id) for member in controller.members
+        },
+    }
+
+
+def _unit(controller: Controller, member: Member, moment: Moment) -> dict[str, Any]:
+    unit, told, grown = member.unit, member.announce, controller.history
+    known, heard = math.isfinite(member.since), math.isfinite(member.heard)
     return {
         "id": unit.id,
         "role": member.role.value,
         "state": member.state.value,
+        "since": moment.date(member.since) if known else None,
+        "heard": round(max(0.0, moment.now - member.heard), 3) if heard else None,
         "weight": unit.weight,
         "drained": member.drained,
         "settled": unit.id not in controller.formation.takeover.unsettled,
         "sessions": {
             "live": controller.sessions.live[unit.id],
             "served": controller.sessions.served[unit.id],
+            "per_second": grown.per_second(unit.id),
         },
+        "share": grown.share(unit.id),
         "refusal": member.refusal or None,
         "name": told.name if told else None,
         "version": told.version if told else None,

@@ -72,11 +72,17 @@ class App:
     def status(self) -> dict[str, Any]:
         """What it tells; nothing while it isn't there."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/v1/status") as answer:
-                found: dict[str, Any] = json.load(answer)
-                return found
+            return self.ask("/v1/status")[1]
         except (urllib.error.URLError, ConnectionError):
             return {}
+
+    def ask(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Code and answer to a GET."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}") as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
 
     def metrics(self, accept: str = "") -> tuple[str, str]:
         """What Prometheus is told: content type and text."""

@@ -16,6 +16,7 @@ from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
 from ryu_apps.core.events import Effect, Event
 from ryu_apps.core.flows import Flow, part_of
+from ryu_apps.core.moments import Moment
 from ryu_apps.core.sessions import YOUNG
 from ryu_apps.core.status import status
 
@@ -89,6 +90,7 @@ class World:
     def restart(self, boot: int = 8) -> None:
         """A new app; switches and agents stay."""
         self.controller = Controller(self.cluster, boot)
+        self.controller.start(self.now)
         self.feed(events.Tick())
 
     # -- events
@@ -183,6 +185,15 @@ class World:
 
     # -- what became of it
 
+    @property
+    def moment(self) -> Moment:
+        """Now; the world began at 1,700,000,000 s after the epoch."""
+        return Moment(self.now, 1_700_000_000.0 + self.now - 1000.0)
+
+    def status(self) -> dict[str, Any]:
+        """What the app tells."""
+        return status(self.controller, self.moment)
+
     def decided(self, effects: Iterable[Effect]) -> dict[int, int]:
         """Offer id -> unit of all DECIDED frames."""
         messages = (control.parse(frame) for frame in agent_frames(effects))
@@ -195,18 +206,18 @@ class World:
 
     def states(self) -> dict[int, tuple[str, str]]:
         """Unit -> state and role, as the status tells them."""
-        told = status(self.controller)["units"]
+        told = self.status()["units"]
         return {unit["id"]: (unit["state"], unit["role"]) for unit in told}
 
     def live(self) -> dict[int, int]:
-        return {unit["id"]: unit["sessions"]["live"] for unit in status(self.controller)["units"]}
+        return {unit["id"]: unit["sessions"]["live"] for unit in self.status()["units"]}
 
     def served(self) -> dict[int, int]:
-        return {unit["id"]: unit["sessions"]["served"] for unit in status(self.controller)["units"]}
+        return {unit["id"]: unit["sessions"]["served"] for unit in self.status()["units"]}
 
     @property
     def counters(self) -> dict[str, int]:
-        return status(self.controller)["counters"]
+        return self.status()["counters"]
 
     def _change_session_flows(self, effect: Effect) -> None:
         if isinstance(effect, events.Settle):

@@ -12,7 +12,6 @@ from ryu_apps.core.forgetting import AT_ONCE
 from ryu_apps.core.formation import PATIENCE
 from ryu_apps.core.gratuitous import PAUSES, announcements
 from ryu_apps.core.liveness import GRACE, UNANSWERED
-from ryu_apps.core.status import status
 from tests.unit.core_world import (
     World,
     agent_frames,
@@ -38,7 +37,7 @@ def hearing(world: World, *silent: int) -> list[Effect]:
     effects: list[Effect] = []
     for unit in there:
         heard = tuple(other for other in there if other != unit)
-        primary, term = status(world.controller)["primary"], status(world.controller)["term"]
+        primary, term = world.status()["primary"], world.status()["term"]
         told = {"role": "auxiliary", "primary": primary, "term": term}
         effects += world.announce(unit, hears=heard, **told)
     return effects
@@ -67,7 +66,7 @@ def die(world: World, unit: int, *others: int) -> list[Effect]:
 
 def served_by(world: World) -> dict[int, int]:
     """The primary's bridge: unit -> where its sessions are served."""
-    primary = status(world.controller)["primary"]
+    primary = world.status()["primary"]
     cookies = world.bridges[primary].cookies
     homes = {}
     for flow in world.controller.formation.bridges.of(primary).wanted.values():
@@ -266,7 +265,7 @@ def test_another_unit_is_primary_when_the_primary_dies() -> None:
     assert world.states() == {
         1: ("dead", "auxiliary"), 2: ("up", "auxiliary"), 3: ("up", "primary"),
     }  # fmt: skip
-    assert status(world.controller)["term"] == 2
+    assert world.status()["term"] == 2
     assert world.live() == {1: 0, 2: 0, 3: 3}
     assert [e.unit for e in effects if isinstance(e, events.Forget)] == [3]
     assert not world.flows
@@ -335,7 +334,7 @@ def test_the_status_says_who_is_up_and_gets_no_sessions_yet() -> None:
 
 
 def unit_settled(world: World, unit: int) -> bool:
-    return bool(status(world.controller)["units"][unit - 1]["settled"])
+    return bool(world.status()["units"][unit - 1]["settled"])
 
 
 def test_a_unit_that_joins_is_up_once_it_holds_the_sessions_of_the_living() -> None:
@@ -379,7 +378,7 @@ def test_the_old_primary_returns_as_an_auxiliary() -> None:
     world.connect(1)
     world.announce(1, role="primary", primary=1, term=1)
     assert world.states()[1] == ("up", "auxiliary")
-    assert status(world.controller)["primary"] == 2
+    assert world.status()["primary"] == 2
 
 
 def test_nobody_is_dead_while_the_app_reaches_nobody() -> None:
@@ -401,11 +400,11 @@ def test_an_app_that_is_restarted_believes_the_latest_term() -> None:
     for unit in (1, 2, 3):
         world.connect(unit)
     world.announce(1, role="primary", primary=1, term=1)
-    assert status(world.controller)["primary"] == 1
+    assert world.status()["primary"] == 1
     world.announce(2, role="primary", primary=2, term=2)
-    assert (status(world.controller)["primary"], status(world.controller)["term"]) == (2, 2)
+    assert (world.status()["primary"], world.status()["term"]) == (2, 2)
     world.announce(1, role="primary", primary=1, term=1)
-    assert status(world.controller)["primary"] == 2
+    assert world.status()["primary"] == 2
 
 
 def test_virtual_macs_are_announced_several_times() -> None:

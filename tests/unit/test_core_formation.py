@@ -9,7 +9,6 @@ from ryu_apps.core import events
 from ryu_apps.core.cluster import TRANSITIONS, Change, Role, State
 from ryu_apps.core.flows import cookie
 from ryu_apps.core.pipeline import desired
-from ryu_apps.core.status import status
 from tests.unit.core_world import (
     World,
     agent_frames,
@@ -75,7 +74,7 @@ def test_the_highest_priority_is_primary_then_the_lowest_id(
     priorities: tuple[int, ...], primary: int
 ) -> None:
     world = World(cluster_of(3, priorities=priorities)).form()
-    assert status(world.controller)["primary"] == primary
+    assert world.status()["primary"] == primary
 
 
 def test_before_it_is_elected_a_unit_is_brought_no_more_than_what_all_have() -> None:
@@ -132,14 +131,14 @@ def test_a_primary_that_is_away_is_waited_for_if_others_know_it() -> None:
 def test_a_later_claim_changes_nothing() -> None:
     world = World().form()
     world.announce(2, role="primary", primary=2)
-    assert status(world.controller)["primary"] == 1
+    assert world.status()["primary"] == 1
 
 
 def test_a_claim_of_a_unit_that_is_not_configured_is_none() -> None:
     world = World()
     world.connect(1)
     world.announce(1, role="auxiliary", primary=9)
-    assert status(world.controller)["primary"] is None
+    assert world.status()["primary"] is None
 
 
 def test_every_announcement_is_answered() -> None:
@@ -293,13 +292,13 @@ def test_a_unit_that_does_not_fit_is_refused_by_name(
     effects = world.announce(2, **changes)
     assert agent_frames(effects) == []
     world.pass_time(3.0)
-    told = status(world.controller)
+    told = world.status()
     assert told["units"][1]["refusal"] == reason
     assert told["units"][1]["state"] == "joining"
     assert told["primary"] is None
     assert told["counters"][reason] == 1
     world.announce(2)
-    assert status(world.controller)["units"][1]["refusal"] is None
+    assert world.status()["units"][1]["refusal"] is None
 
 
 def test_a_bridge_of_no_configured_unit_is_ignored() -> None:
@@ -314,9 +313,9 @@ def test_an_agents_counters_may_come_in_several_announcements() -> None:
     world = World().form()
     world.announce(2, counters={"a": 1})
     world.announce(2, counters={"b": 2})
-    assert status(world.controller)["units"][1]["agent"] == {"a": 1, "b": 2}
+    assert world.status()["units"][1]["agent"] == {"a": 1, "b": 2}
     world.announce(2, boot=77, counters={"c": 3})
-    assert status(world.controller)["units"][1]["agent"] == {"c": 3}
+    assert world.status()["units"][1]["agent"] == {"c": 3}
 
 
 def test_what_bridges_drop_is_asked_and_told() -> None:
@@ -325,7 +324,7 @@ def test_what_bridges_drop_is_asked_and_told() -> None:
     (unasked,) = [flow for flow in flows if flow.name == "drop_routed_arp_unasked"]
     world.bridges[2].packets[unasked.cookie] = 5
     world.pass_time(2.4, 1, 2, 3)
-    drops = status(world.controller)["units"][1]["drops"]
+    drops = world.status()["units"][1]["drops"]
     assert drops["drop_routed_arp_unasked"] == 5
     assert set(drops) == {flow.name for flow in flows if flow.drops}
     connection = world.bridges[2].connection
@@ -335,7 +334,7 @@ def test_what_bridges_drop_is_asked_and_told() -> None:
 def test_status_tells_all() -> None:
     world = World().form()
     world.offer(1, 0, 1)
-    told = status(world.controller)
+    told = world.status()
     assert (told["cluster"], told["primary"], told["method"]) == ("lab", 1, "round-robin")
     assert (told["session_table"], told["balancing"]) == ("flows", True)
     unit = told["units"][1]
@@ -344,10 +343,10 @@ def test_status_tells_all() -> None:
         "role": "auxiliary",
         "state": "up",
         "weight": 1,
-        "sessions": {"live": 1, "served": 1},
+        "sessions": {"live": 1, "served": 1, "per_second": 0.0},
     }
     assert (unit["name"], unit["version"], unit["serving"]) == ("u2", "1", 0)
-    assert status(World().controller)["units"][0]["name"] is None
+    assert World().status()["units"][0]["name"] is None
 
 
 def test_transitions_lead_from_every_state_to_every_state_but_by_name() -> None:

@@ -4,7 +4,6 @@ import pytest
 
 from ryu_apps.core import events
 from ryu_apps.core.orders import DRAIN, LONGEST, UNDRAIN, Order, Refusal
-from ryu_apps.core.status import status
 from tests.unit.core_world import World, cluster_of
 from tests.unit.test_core_failover import by_and_by, die, hearing, settled
 
@@ -28,7 +27,7 @@ def test_a_drained_unit_gets_no_new_sessions_and_keeps_its_own() -> None:
     assert chosen(world, 10) == {1, 3}
     assert world.decided(world.offer(1, 1)) == {1: 2}  # it has that one already
     assert world.live()[2] == 1
-    assert [unit["drained"] for unit in status(world.controller)["units"]] == [False, True, False]
+    assert [unit["drained"] for unit in world.status()["units"]] == [False, True, False]
     assert world.controller.orders.left(2, world.now) is None
     give(world, UNDRAIN, 2)
     assert chosen(world, 20) == {1, 2, 3}
@@ -104,10 +103,10 @@ def test_a_primary_can_be_drained_of_new_sessions() -> None:
 def test_what_cannot_be_done_changes_nothing(order: Order, words: str) -> None:
     world = settled(World())
     world.lose(3)
-    before = status(world.controller)
+    before = world.status()
     with pytest.raises(Refusal, match=words):
         world.controller.give(order, world.now)
-    assert status(world.controller) == before
+    assert world.status() == before
 
 
 def test_without_a_primary_nothing_moves() -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from ryu_apps.core import events
 from ryu_apps.core.orders import DRAIN, Order, Refusal
-from ryu_apps.core.status import status
 from ryu_apps.core.succession import PATIENCE, RELAY
 from tests.unit.core_world import World, state_told
 from tests.unit.test_core_failover import die, settled
@@ -155,10 +154,10 @@ LOST = "session pickup is off: the sessions that other units serve would be lost
 def test_why_a_unit_is_not_promoted(unit: int, told: dict[str, Any], words: str) -> None:
     world = settled(World())
     tell(world, 2, **told)
-    before = status(world.controller)
+    before = world.status()
     with pytest.raises(Refusal, match=words):
         order(world, unit)
-    assert status(world.controller) == before
+    assert world.status() == before
     forced = words.endswith(("yet", "lost"))
     if forced:
         order(world, unit, force=True)

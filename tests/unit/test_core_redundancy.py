@@ -6,7 +6,6 @@ from typing import Any
 from ryu_apps.core import events
 from ryu_apps.core.events import Effect
 from ryu_apps.core.redundancy import SETTLE
-from ryu_apps.core.status import status
 from tests.unit.core_world import World
 from tests.unit.test_core_failover import die, hearing, settled
 from tests.unit.test_core_succession import live_on, synced, tell
@@ -23,7 +22,7 @@ def lines(effects: Iterable[Effect]) -> list[tuple[str, object, object]]:
 
 
 def unit_status(world: World, unit: int) -> dict[str, Any]:
-    found: dict[str, Any] = next(u for u in status(world.controller)["units"] if u["id"] == unit)
+    found: dict[str, Any] = next(u for u in world.status()["units"] if u["id"] == unit)
     return found
 
 

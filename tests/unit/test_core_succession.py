@@ -11,7 +11,6 @@ from ryu_apps.core import events
 from ryu_apps.core.events import Effect
 from ryu_apps.core.gratuitous import REPEAT, STEADY, announcements
 from ryu_apps.core.orders import DRAIN, PROMOTE, Order
-from ryu_apps.core.status import status
 from ryu_apps.core.succession import HOLD, RETRY, SETTLE
 from tests.unit.core_world import World, cluster_of, state_told
 from tests.unit.test_core_failover import by_and_by, die, hearing, served_by, settled
@@ -52,7 +51,7 @@ def order(world: World, unit: int, *, force: bool = False) -> list[Effect]:
 
 
 def primary(world: World) -> int:
-    return int(status(world.controller)["primary"])
+    return int(world.status()["primary"])
 
 
 def installs(effects: Iterable[Effect]) -> list[int]:

@@ -10,7 +10,6 @@ from ryu_apps.core.cluster import Role
 from ryu_apps.core.events import Effect
 from ryu_apps.core.flows import Flow, Move, Track
 from ryu_apps.core.pipeline import desired
-from ryu_apps.core.status import status
 from tests.unit.core_world import World, census_requests, cluster_of, tuples
 
 CLUSTER = cluster_of(session_table="conntrack")
@@ -28,7 +27,7 @@ def heard(world: World, *silent: int, **told: object) -> list[Effect]:
     """Every other unit announces itself, and hears the others; the primary says what else."""
     effects: list[Effect] = []
     there = [unit for unit in world.bridges if unit not in silent]
-    known = status(world.controller)
+    known = world.status()
     for unit in there:
         says = told if unit == known["primary"] else {}
         effects += world.announce(
@@ -158,7 +157,7 @@ def test_who_is_primary_no_more_loses_all_entries_at_once() -> None:
     world = settled()
     world.offer(1, *range(6))
     effects = die(world, 1)
-    assert status(world.controller)["primary"] == 2
+    assert world.status()["primary"] == 2
     assert next(e.unit for e in effects if isinstance(e, events.Forget)) == 2
     assert world.flows == {}
     heard(world, 1, adopted=(1, 3))
