@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from agents import bringup, bringup_steps, cli_cluster, provision
+from agents import bringup, bringup_steps, cli_cluster, cli_watching, provision
 from agents.cli_output import MISUSED, err, fail, out
 from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
 
@@ -19,7 +19,6 @@ DEFAULT_CONFIG = Path(DEFAULT_PATH)
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -33,9 +32,16 @@ app = typer.Typer(
     [bold]Where the app runs[/bold] (ryu-manager ryu_apps.load_balancer):
 
         synod status
+        synod top
+        synod events --follow
         synod drain 2 --deadline 10m
         synod undrain 2
         synod promote 2
+        synod weight 2 5
+        synod method weighted-round-robin
+
+    Orders need the app's token: /etc/synod/token, or where SYNOD_TOKEN_FILE says.
+    Drains, weights and the method hold until the app is started again.
 
     Exit codes: 0 done, 1 failed, 2 used or configured wrongly.""",
 )
@@ -43,7 +49,11 @@ unit_app = typer.Typer(no_args_is_help=True, help="Make this host a unit, and wh
 config_app = typer.Typer(no_args_is_help=True, help="The cluster's file.")
 app.add_typer(unit_app, name="unit")
 app.add_typer(config_app, name="config")
-for command in (cli_cluster.status, cli_cluster.drain, cli_cluster.undrain, cli_cluster.promote):
+for command in (
+    *(cli_cluster.status, cli_watching.top, cli_watching.events),
+    *(cli_cluster.drain, cli_cluster.undrain, cli_cluster.promote),
+    *(cli_cluster.weight, cli_cluster.method),
+):
     app.command()(command)
 
 ConfigOption = Annotated[

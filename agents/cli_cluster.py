@@ -1,55 +1,57 @@
-"""`synod status`, `drain`, `undrain`, `promote`: what the app is asked over HTTP."""
+"""`synod status`, and orders to the app: `drain`, `undrain`, `promote`, `weight`, `method`."""
 
+import contextlib
 import json
 import re
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
+from agents.app_http import DEFAULT_URL, AppError, ask, order
+from agents.cli_completion import method_names, unit_ids
 from agents.cli_output import MISUSED, fail, out
-
-DEFAULT_URL = "http://127.0.0.1:8080"
+from agents.config_form import METHODS, MOST_WEIGHT
+from agents.status_view import event_line, lacking, status_table
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+LATEST = 5  # events below the status
 
-UnitArgument = Annotated[int, typer.Argument(help="The unit's id.", metavar="UNIT")]
+UnitArgument = Annotated[
+    int, typer.Argument(help="The unit's id.", metavar="UNIT", autocompletion=unit_ids)
+]
 UrlOption = Annotated[str, typer.Option(envvar="SYNOD_URL", help="Where the app answers.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="What the app said, for programs.")]
 
 
-def status(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="What the app said, for programs.")
-    ] = False,
-    url: UrlOption = DEFAULT_URL,
-) -> None:
-    """Who is in the cluster, who is primary, who serves how many sessions.
+def status(as_json: JsonOption = False, url: UrlOption = DEFAULT_URL) -> None:
+    """Who is in the cluster, who is primary, who serves how many sessions; what happened last.
 
-    [bold]live[/bold] sessions are open now; [bold]served[/bold] counts all since the app started. A
-    unit is [bold]up[/bold] (takes sessions), [bold]joining[/bold], [bold]silent[/bold] (its bridge
-    is connected, its agent says nothing), [bold]degraded[/bold] (a NIC of it has no link),
+    A unit is [bold]up[/bold] (takes sessions), [bold]joining[/bold], [bold]silent[/bold] (its
+    bridge is connected, its agent says nothing), [bold]degraded[/bold] (a NIC of it has no link),
     [bold]down[/bold] (its bridge is not connected) or [bold]dead[/bold] (nor does another unit hear
-    of it).
+    of it): [bold]since[/bold] how long; and its agent was [bold]heard[/bold] so long ago.
+
+    [bold]live[/bold] sessions are open now, [bold]served[/bold] counts all since the app started,
+    [bold]new/s[/bold] are those of the last ten seconds, and its [bold]share[/bold] is that of the
+    last minute's. Weights and the method are those in force.
 
     A unit that [bold]lacks[/bold] something is named below: a link on an interface, the HA link to
     units that are there, or, with session pickup, up-to-date copies of their sessions.
     """
     try:
-        found = fetch_status(url)
-    except OSError as error:
-        fail(f"no answer from the app at {url}: {getattr(error, 'reason', error)}")
-    except ValueError:
-        fail(f"what answers at {url} is not the app: no JSON came back")
+        found = ask(url, "/v1/status")
+    except AppError as error:
+        fail(str(error))
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
-    else:
-        out.print(status_table(found))
-        for line in lacking(found):
-            out.print(f"[yellow]{line}", soft_wrap=True)
+        say(found)
+        return
+    out.print(status_table(found))
+    for line in lacking(found):
+        out.print(f"[yellow]{line}", soft_wrap=True)
+    with contextlib.suppress(AppError):  # an app that is older than this tells none
+        for event in ask(url, "/v1/events")["events"][-LATEST:]:
+            out.print(event_line(event))
 
 
 def drain(
@@ -58,6 +60,7 @@ def drain(
         str | None,
         typer.Option(help="Move what is left of its sessions then: 90s, 10m, 1h. 0s: at once."),
     ] = None,
+    as_json: JsonOption = False,
     url: UrlOption = DEFAULT_URL,
 ) -> None:
     """Give a unit no new sessions. Those that it has end by themselves, or move at the deadline.
@@ -65,16 +68,14 @@ def drain(
     Moving resets nothing: the primary serves them from then on. 'synod undrain' takes it back;
     sessions that have moved stay where they are.
     """
-    seconds = None if deadline is None else _seconds(deadline)
-    _give(url, unit, "drain", {} if seconds is None else {"deadline": seconds})
-    when = "" if seconds is None else f"; what is left moves in {deadline}"
-    out.print(f"unit {unit} gets no new sessions{when}")
+    body = {} if deadline is None else {"deadline": _seconds(deadline)}
+    when = "" if deadline is None else f"; what is left moves in {deadline}"
+    _give(url, f"units/{unit}/drain", body, f"unit {unit} gets no new sessions{when}", as_json)
 
 
-def undrain(unit: UnitArgument, url: UrlOption = DEFAULT_URL) -> None:
+def undrain(unit: UnitArgument, as_json: JsonOption = False, url: UrlOption = DEFAULT_URL) -> None:
     """Give a drained unit new sessions again."""
-    _give(url, unit, "undrain", {})
-    out.print(f"unit {unit} gets new sessions again")
+    _give(url, f"units/{unit}/undrain", {}, f"unit {unit} gets new sessions again", as_json)
 
 
 def promote(
@@ -82,6 +83,7 @@ def promote(
     force: Annotated[
         bool, typer.Option("--force", help="Even if sessions of other units are lost.")
     ] = False,
+    as_json: JsonOption = False,
     url: UrlOption = DEFAULT_URL,
 ) -> None:
     """Make a unit the primary. The present one steps back first, and goes on as an auxiliary.
@@ -90,78 +92,68 @@ def promote(
     the sessions of all others. [bold]--force[/bold] overrides the last of these, and loses what the
     unit doesn't hold. To take a primary out of service: promote another, then drain it.
     """
-    _give(url, unit, "promote", {"force": True} if force else {})
-    out.print(f"unit {unit} is about to be primary")
+    body = {"force": True} if force else {}
+    _give(url, f"units/{unit}/promote", body, f"unit {unit} is about to be primary", as_json)
 
 
-def fetch_status(url: str, timeout: float = 5.0) -> dict[str, Any]:
-    """The app's answer to /v1/status. OSError if there is none, ValueError if it is no object."""
-    with urllib.request.urlopen(f"{url.rstrip('/')}/v1/status", timeout=timeout) as answer:
-        found = json.load(answer)
-    if not isinstance(found, dict):
-        raise ValueError("not an object")
-    return found
+def weight(
+    unit: UnitArgument,
+    number: Annotated[
+        int, typer.Argument(metavar="N", min=0, max=MOST_WEIGHT, help="0: no new sessions.")
+    ],
+    as_json: JsonOption = False,
+    url: UrlOption = DEFAULT_URL,
+) -> None:
+    """Give a unit another weight, for new sessions; those that run stay where they are.
 
-
-def status_table(found: dict[str, Any]) -> Table:
-    """The cluster's status as a person reads it."""
-    primary = found["primary"]
-    title = f"{found['cluster']}: " + (
-        f"unit {primary} is primary" if primary else "no primary yet"
+    The methods whose name begins with 'weighted-', and source-hash, go by weights; all of them
+    leave out a unit of weight 0. It is in force until the app is started again: then the weights
+    of the cluster's file are.
+    """
+    _give(
+        url,
+        f"units/{unit}/weight",
+        {"weight": number},
+        f"unit {unit} has weight {number}, until the app is started again",
+        as_json,
     )
-    table = Table(
-        title=title + (f", {found['method']}" if "method" in found else ""), title_justify="left"
-    )
-    for column in ("unit", "role", "state", "weight", "live", "served"):
-        table.add_column(column, justify="left" if column in ("role", "state") else "right")
-    for unit in found["units"]:
-        colour = "green" if unit["state"] == "up" else "yellow"
-        sessions = unit["sessions"]
-        cells = (unit["id"], unit["role"], f"[{colour}]{unit['state']}", unit["weight"])
-        table.add_row(*map(str, cells), str(sessions["live"]), str(sessions["served"]))
-    return table
 
 
-def lacking(found: dict[str, Any]) -> list[str]:
-    """What units that work would need when the next thing fails: a line for each that lacks it."""
-    lines = []
-    for unit in found["units"]:
-        lacks = [f"a link on {name}" for name in unit.get("links_down", ())]
-        if unheard := unit.get("unheard"):
-            lacks.append(f"the HA link to {_numbers(unheard)}")
-        if unheld := unit.get("unheld"):
-            lacks.append(f"the sessions of {_numbers(unheld)}")
-        if not unit.get("settled", True) and unit["state"] == "up":
-            lacks.append("new sessions until those that it had are the primary's")
-        if lacks:
-            lines.append(f"unit {unit['id']} lacks {'; '.join(lacks)}")
-    return lines
+def method(
+    name: Annotated[
+        str, typer.Argument(help=", ".join(METHODS) + ".", autocompletion=method_names)
+    ],
+    as_json: JsonOption = False,
+    url: UrlOption = DEFAULT_URL,
+) -> None:
+    """Share new sessions out by another method; those that run stay where they are.
+
+    It is in force until the app is started again: then the one of the cluster's file is.
+    'synod status' says which one is in force.
+    """
+    if name not in METHODS:
+        fail(f"{name!r} is not one of {', '.join(METHODS)}", MISUSED)
+    _give(
+        url, "method", {"method": name}, f"the method is {name}, until the app is started again",
+        as_json,
+    )  # fmt: skip
 
 
-def _numbers(units: Iterable[int]) -> str:
-    return ", ".join(map(str, units))
+def say(found: dict[str, Any], *, indent: int | None = 2) -> None:
+    """For programs."""
+    sys.stdout.write(json.dumps(found, indent=indent) + "\n")
+    sys.stdout.flush()
 
 
-def _give(url: str, unit: int, verb: str, body: dict[str, float] | dict[str, bool]) -> None:
-    request = urllib.request.Request(
-        f"{url.rstrip('/')}/v1/units/{unit}/{verb}",
-        data=json.dumps(body).encode() if body else b"",
-        method="POST",
-    )
+def _give(url: str, path: str, body: dict[str, Any], done: str, as_json: bool) -> None:
     try:
-        with urllib.request.urlopen(request, timeout=5):
-            pass
-    except urllib.error.HTTPError as error:
-        fail(_reason(error))
-    except OSError as error:
-        fail(f"no answer from the app at {url}: {getattr(error, 'reason', error)}")
-
-
-def _reason(error: urllib.error.HTTPError) -> str:
-    try:
-        return str(json.load(error)["error"])
-    except (ValueError, TypeError, KeyError):
-        return f"the app answered {error.code} {error.reason}"
+        answer = order(url, f"/v1/{path}", body)
+    except AppError as error:
+        fail(str(error))
+    if as_json:
+        say(answer)
+    else:
+        out.print(done)
 
 
 def _seconds(text: str) -> float:

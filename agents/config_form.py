@@ -25,6 +25,8 @@ METHODS = (
     "source-hash",
 )
 
+MOST_WEIGHT = 1000
+
 # dev_valid_name() in net/core/dev.c allows more (anything but '/', ':' and white space); these also
 # pass unquoted through YAML, a shell, nft and ovs-vsctl.
 _LINUX_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
@@ -54,7 +56,9 @@ def _number(low: int, high: int) -> BeforeValidator:
     return BeforeValidator(number)
 
 
-def _one_of(*choices: str) -> BeforeValidator:
+def one_of(*choices: str) -> BeforeValidator:
+    """What a value of a few names is checked by."""
+
     def choice(value: object) -> str:
         if value not in choices:
             raise ValueError(f"not one of: {', '.join(choices)}")
@@ -154,10 +158,10 @@ class HeadForm(_Form):
 
     name: Annotated[str, BeforeValidator(_cluster_name)]
     group: Annotated[int, _number(1, ports.MAX_GROUP)]
-    method: Annotated[str, _one_of(*METHODS)] = "round-robin"
-    balance: Annotated[Literal["all", "labelled"], _one_of("all", "labelled")] = "all"
-    session_table: Annotated[Literal["flows", "conntrack"], _one_of("flows", "conntrack")] = "flows"
-    pickup: Annotated[Literal["established", "off"], _one_of("established", "off")] = "established"
+    method: Annotated[str, one_of(*METHODS)] = "round-robin"
+    balance: Annotated[Literal["all", "labelled"], one_of("all", "labelled")] = "all"
+    session_table: Annotated[Literal["flows", "conntrack"], one_of("flows", "conntrack")] = "flows"
+    pickup: Annotated[Literal["established", "off"], one_of("established", "off")] = "established"
     bridge: LinuxName = "br-synod"
     controllers: Annotated[list[Annotated[str, BeforeValidator(_controller)]], Field(min_length=1)]
 
@@ -195,7 +199,7 @@ class UnitForm(_Form):
     """An entry of `units`."""
 
     id: Annotated[int, _number(1, ports.MAX_UNITS)]
-    weight: Annotated[int, _number(0, 1000)] = 1
+    weight: Annotated[int, _number(0, MOST_WEIGHT)] = 1
     priority: Annotated[int, _number(0, 65535)] = 100
     override: Annotated[bool, BeforeValidator(_yes_or_no)] = False
     interfaces: dict[str, UnitPortForm] = Field(default_factory=dict)

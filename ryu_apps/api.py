@@ -4,14 +4,19 @@ GET  /metrics                  for Prometheus: text, or OpenMetrics if asked for
 GET  /v1/status                JSON, as all that follows
 GET  /v1/events?after=N        what has happened to the cluster after event N, or of late
 GET  /v1/history               new sessions of each unit in each of the last seconds
+POST /v1/method                {"method": NAME}
+POST /v1/units/UNIT/weight     {"weight": NUMBER}
 POST /v1/units/UNIT/drain      {"deadline": SECONDS}, or no body: no deadline
 POST /v1/units/UNIT/undrain
 POST /v1/units/UNIT/promote    {"force": true}, or no body: only if no session is lost
 
-An order that is carried out is answered by 200 and {}, one that can't be by 409 and {"error": why},
-one that can't be understood by 400 and the same.
+Reading needs nothing; an order needs the operator's token (`ryu_apps.admission`). One that is
+carried out is answered by 200 and how the unit, or the method, is now. All else by {"error": why}:
+400 can't be understood, 401 and 403 who asks may not, 404 there is no such unit or order, 405 not
+with this method of HTTP, 409 can't be carried out.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,32 +24,58 @@ from typing import Any
 
 from ryu.app.wsgi import ControllerBase, Response, WSGIApplication, route
 
-from ryu_apps.core.orders import DRAIN, PROMOTE, VERBS, Order, Refusal
+from ryu_apps.admission import TurnedAway
+from ryu_apps.core import order_forms
+from ryu_apps.core.orders import Method, NoSuch, Order, Refusal
 
 NAME = "synod"
-_FIELDS = {DRAIN: {"deadline"}, PROMOTE: {"force"}}  # of the bodies, by verb
 
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """What the app answers with: `give` raises Refusal."""
+    """What the app answers with. `admit` raises TurnedAway, `give` Refusal."""
 
     status: Callable[[], dict[str, Any]]
     events: Callable[[int], dict[str, Any]]  # of a higher number
     history: Callable[[], dict[str, Any]]
     metrics: Callable[[str], tuple[bytes, str]]  # Accept header -> body, content type
-    give: Callable[[Order], None]
+    admit: Callable[[str, str], None]  # Authorization header, address of who asks
+    give: Callable[[Order | Method], None]
+
+
+def answer(code: int, value: dict[str, Any], *, indent: int | None = 1) -> Any:
+    """JSON."""
+    body = json.dumps(value, indent=indent) + "\n"
+    return Response(status=code, content_type="application/json", charset="UTF-8", text=body)
+
+
+def resource(path: str, *methods: str) -> Callable[[Any], Any]:
+    """Ryu's route, which any other method of HTTP finds, too: it is told which ones there are."""
+
+    def decorate(answering: Any) -> Any:
+        @functools.wraps(answering)
+        def answered(self: Any, request: Any, **words: Any) -> Any:
+            if request.method not in methods:
+                allowed = ", ".join(methods)
+                refused = answer(405, {"error": f"{path} takes {allowed} only"})
+                refused.headers["Allow"] = allowed
+                return refused
+            return answering(self, request, **words)
+
+        return route(NAME, path)(answered)
+
+    return decorate
 
 
 class Api(ControllerBase):
     """Answers requests; made anew by Ryu for each."""
 
-    @route(NAME, "/v1/status", methods=["GET"])
+    @resource("/v1/status", "GET", "HEAD")
     def status(self, request: Any, **_: Any) -> Any:
         """The cluster as it is now."""
         return answer(200, self.data[NAME].status())
 
-    @route(NAME, "/v1/events", methods=["GET"])
+    @resource("/v1/events", "GET", "HEAD")
     def events(self, request: Any, **_: Any) -> Any:
         """What has happened to it."""
         try:
@@ -53,65 +84,64 @@ class Api(ControllerBase):
             return answer(400, {"error": f"after: {error}"})
         return answer(200, self.data[NAME].events(after))
 
-    @route(NAME, "/v1/history", methods=["GET"])
+    @resource("/v1/history", "GET", "HEAD")
     def history(self, request: Any, **_: Any) -> Any:
         """New sessions of late."""
         return answer(200, self.data[NAME].history(), indent=None)
 
-    @route(NAME, "/metrics", methods=["GET"])
+    @resource("/metrics", "GET", "HEAD")
     def metrics(self, request: Any, **_: Any) -> Any:
-        """The same, and more numbers, for Prometheus."""
+        """The cluster as it is now, and more numbers, for Prometheus."""
         body, content_type = self.data[NAME].metrics(request.headers.get("Accept", ""))
         return Response(body=body, headerlist=[("Content-Type", content_type)])
 
-    @route(NAME, "/v1/units/{unit}/{verb}", methods=["POST"])
+    @resource("/v1/method", "POST")
+    def method(self, request: Any, **_: Any) -> Any:
+        """The order to share new sessions out by another method."""
+        return self._given(
+            request,
+            lambda: order_forms.method(request.body),
+            lambda status: {"method": status["method"]},
+        )
+
+    @resource("/v1/units/{unit}/{verb}", "POST")
     def order(self, request: Any, unit: str, verb: str, **_: Any) -> Any:
         """An order about a unit."""
+        return self._given(
+            request,
+            lambda: order_forms.order(verb, unit, request.body),
+            lambda status: next(each for each in status["units"] if each["id"] == int(unit)),
+        )
+
+    def _given(
+        self,
+        request: Any,
+        read: Callable[[], Order | Method],
+        told: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> Any:
+        """An order's way: `read` from the request, and of the status then what is `told` of it."""
+        doors = self.data[NAME]
         try:
-            order = _order(verb, unit, request.body)
-        except ValueError as error:
-            return answer(400, {"error": str(error)})
-        try:
-            self.data[NAME].give(order)
+            doors.admit(request.headers.get("Authorization", ""), request.remote_addr)
+            doors.give(read())
+        except TurnedAway as error:
+            refused = answer(error.code, {"error": str(error)})
+            if error.code == 401:  # RFC 9110, section 11.6.1
+                refused.headers["WWW-Authenticate"] = 'Bearer realm="synod"'
+            return refused
+        except NoSuch as error:
+            return answer(404, {"error": str(error)})
         except Refusal as error:
             return answer(409, {"error": str(error)})
-        return answer(200, {})
-
-
-def _order(verb: str, unit: str, body: bytes) -> Order:
-    """ValueError with what is wrong."""
-    if verb not in VERBS:
-        raise ValueError(f"{verb!r} is not one of {', '.join(VERBS)}")
-    if not unit.isascii() or not unit.isdigit() or len(unit) > 3:
-        raise ValueError(f"{unit!r} is not a unit's id")
-    try:
-        asked = json.loads(body) if body else {}
-    except RecursionError as error:
-        raise ValueError("the body is nested too deeply") from error
-    known = _FIELDS.get(verb, set())
-    if not isinstance(asked, dict) or asked.keys() - known:
-        raise ValueError(f"the body is an object with {', '.join(known) or 'nothing'}, or empty")
-    force = asked.get("force", False)
-    if not isinstance(force, bool):
-        raise ValueError("force: not true or false")
-    deadline = asked.get("deadline")
-    if deadline is not None and (
-        isinstance(deadline, bool) or not isinstance(deadline, int | float)
-    ):
-        raise ValueError("deadline: not a number of seconds")
-    return Order(verb, int(unit), deadline, force)
+        except ValueError as error:
+            return answer(400, {"error": str(error)})
+        return answer(200, told(doors.status()))
 
 
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 15:
         raise ValueError(f"{text!r} is not a number")
     return int(text)
-
-
-def answer(code: int, value: dict[str, Any], *, indent: int | None = 1) -> Any:
-    """JSON."""
-    body = json.dumps(value, indent=indent) + "\n"
-    return Response(status=code, content_type="application/json", charset="UTF-8", text=body)
 
 
 def serve(wsgi: WSGIApplication, doors: Doors) -> None:

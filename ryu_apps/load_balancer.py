@@ -4,7 +4,8 @@ is taken here.
     ryu-manager ryu_apps.load_balancer
 
 The cluster's file is that of the environment variable SYNOD_CONFIG, or /etc/synod/cluster.yaml.
-Unless told otherwise (`--wsapi-host`), HTTP listens on the loopback address only.
+Unless told otherwise (`--wsapi-host`), HTTP listens on the loopback address only. Orders need the
+token in the file of SYNOD_TOKEN_FILE, or /etc/synod/token.
 
 An exception that comes out of the core is an error in this program: it is logged, and the process
 ends, to be started again by whoever runs it. Flows stay, agents notice, and the new process finds
@@ -28,13 +29,15 @@ from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.lib import hub
 from ryu.ofproto import ofproto_v1_3 as ofp
 
+from agents import config_token
 from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
 from agents.wire import ports
 from ryu_apps import api
+from ryu_apps.admission import Admission, TurnedAway
 from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
 from ryu_apps.core.moments import Moment
-from ryu_apps.core.orders import Order, Refusal
+from ryu_apps.core.orders import Method, Order, Refusal
 from ryu_apps.core.status import happenings, history, status
 from ryu_apps.exposition import Exposition
 from ryu_apps.openflow import Encoder
@@ -66,12 +69,15 @@ class LoadBalancer(RyuApp):
         self._connections: dict[Any, Connection] = {}  # by Ryu's datapath
         self._present: dict[int, Connection] = {}  # by unit
         self._numbers = 0
+        self._admission = Admission(config_token.path())
         api.serve(kwargs["wsgi"], self._doors())
 
     def start(self) -> None:
         """Called by Ryu once all apps are loaded."""
         super().start()
         self._do(self.controller.start(time.monotonic()))
+        if fault := self._admission.fault():
+            self._warn("orders_refused", detail=fault)
         self.threads.append(hub.spawn(self._tick))
 
     def _doors(self) -> api.Doors:
@@ -82,6 +88,7 @@ class LoadBalancer(RyuApp):
             events=lambda after: happenings(core, moment(), after),
             history=lambda: history(core, moment()),
             metrics=Exposition(core, time.monotonic).expose,
+            admit=self._admit,
             give=self._give,
         )
 
@@ -179,13 +186,23 @@ class LoadBalancer(RyuApp):
         except Exception:
             self._end(type(event).__name__)
 
-    def _give(self, order: Order) -> None:
+    def _admit(self, authorization: str, address: str) -> None:
+        try:
+            self._admission.admit(authorization)
+        except TurnedAway as error:
+            self._warn("order_turned_away", code=error.code, address=address)
+            raise
+
+    def _warn(self, outcome: str, **fields: object) -> None:
+        self._do(self.controller.journal.warn(time.monotonic(), outcome, **fields))
+
+    def _give(self, order: Order | Method) -> None:
         try:
             self._do(self.controller.give(order, time.monotonic()))
         except Refusal:
             raise
         except Exception:
-            self._end(order.verb)
+            self._end(type(order).__name__)
 
     def _do(self, effects: Iterable[events.Effect]) -> None:
         for effect in effects:

@@ -13,10 +13,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from agents.cli_cluster import status_table
 from agents.cli_output import MISUSED, fail, out
 from agents.config import parse
 from agents.provision import look
+from agents.status_view import status_table
 from topologies import capturing, fault_cli, recipe, registry
 from topologies.lab import Lab, LabError
 from topologies.which import NameOption, attach

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents import config_token
 from topologies.enter import join, namespaces
 
 _ENTER = Path(__file__).with_name("enter.py")
@@ -29,7 +30,7 @@ class LabError(Exception):
 @dataclass(frozen=True, slots=True)
 class Hosts:
     """`init`: the sandbox's first process; `shells`: by host, a process there; `config`: the
-    cluster's file, which commands find in SYNOD_CONFIG.
+    cluster's file, which commands find in SYNOD_CONFIG, and beside it the operator's token.
     """
 
     init: int
@@ -88,7 +89,11 @@ class Hosts:
         """What commands find: this environment, with Synod's programs first on the path."""
         programs = str(Path(sys.executable).parent)
         path = os.pathsep.join((programs, os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
-        return {**os.environ, "PATH": path, "SYNOD_CONFIG": str(self.config), **(more or {})}
+        ours = {
+            "SYNOD_CONFIG": str(self.config),
+            config_token.VARIABLE: str(self.config.with_name("token")),
+        }
+        return {**os.environ, "PATH": path, **ours, **(more or {})}
 
     def connect(self, host: str, port: int, timeout: float) -> socket.socket:
         """A TCP connection from a host to its own loopback address. OSError if there is none."""

@@ -5,6 +5,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
@@ -34,6 +35,9 @@ def make_directory(options: Options, config: Path) -> None:
     _log_dir(options).mkdir()
     config.write_text(recipe.cluster_file(options))
     (options.directory / "rules.nft").write_text(options.rules)
+    token = recipe.token_file(config)
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32) + "\n")
 
 
 def start_sandbox(options: Options, tied: bool) -> registry.State:

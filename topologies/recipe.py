@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents import config_token
 from agents.bringup import DATABASE, Host, plan
 from agents.bringup_steps import shell
 from agents.config import Cluster
@@ -119,11 +120,17 @@ def cluster_file(options: Options) -> str:
     return "\n".join([*lines, ""])
 
 
+def token_file(config: Path) -> Path:
+    """The operator's token, beside the cluster's file."""
+    return config.with_name("token")
+
+
 def app_argv(config: Path) -> list[str]:
     """The app, under a plain ryu-manager; before others, and so its session (`agents.priority`)."""
     first = f'echo {NICENESS} >/proc/self/autogroup; exec nice -n {NICENESS} "$@"'
     return [
         *("sh", "-c", first, "sh", "env", f"SYNOD_CONFIG={config}"),
+        f"{config_token.VARIABLE}={token_file(config)}",
         *(program("ryu-manager"), "--ofp-tcp-listen-port", str(OPENFLOW_PORT)),
         *("--wsapi-host", "127.0.0.1", "--wsapi-port", str(HTTP_PORT)),
         "ryu_apps.load_balancer",
@@ -188,7 +195,10 @@ def by_hand(options: Options, cluster: Cluster, datapath: str) -> str:
         sections.append((title, steps))
     sections += [
         ("On every unit: the user's rules", [f"nft -f - <<'EOF'\n{options.rules.rstrip()}\nEOF"]),
-        ("On controller: the app", [shlex.join(app_argv(config))]),
+        (
+            "On controller: the operator's token, and the app",
+            [config_token.recipe(str(token_file(config))), shlex.join(app_argv(config))],
+        ),
     ]
     return "\n".join(f"### {title}\n" + "\n".join(lines) + "\n" for title, lines in sections)
 

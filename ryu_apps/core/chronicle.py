@@ -18,7 +18,8 @@ KEPT = 500
 EVENTS = frozenset({
     "app_started",
     *(f"unit_{state.value}" for state in State),
-    *("unit_refused", "unit_rehomed", "unit_drained", "unit_undrained"),
+    *("unit_refused", "unit_rehomed", "unit_drained", "unit_undrained", "unit_weighted"),
+    "method_changed",
     *("primary_elected", "primary_adopted", "primary_promoted"),
     *("promotion", "promotion_broken_off"),
     *("ha_link_lost", "ha_link_back", "pickup_lost", "pickup_back"),

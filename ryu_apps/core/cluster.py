@@ -87,6 +87,7 @@ class Member:
     """One configured unit, and what is known of it."""
 
     unit: Unit
+    weight: int = field(init=False)  # that of the file, until an operator gives it another
     state: State = State.DOWN
     since: float = -math.inf  # when that became so
     role: Role = Role.NONE
@@ -99,6 +100,9 @@ class Member:
     announce: Announce | None = None  # the last that was taken
     counters: dict[str, int] = field(default_factory=dict)  # its agent's, of the present boot
     drops: dict[str, int] = field(default_factory=dict)  # packets that its bridge dropped, by flow
+
+    def __post_init__(self) -> None:
+        self.weight = self.unit.weight
 
     def change(self, change: Change, now: float) -> bool:
         """Follow the table; True if the state is another now."""

@@ -23,7 +23,7 @@ from ryu_apps.core.formation import Formation
 from ryu_apps.core.history import History
 from ryu_apps.core.journal import Journal
 from ryu_apps.core.methods import METHODS
-from ryu_apps.core.orders import Order, Orders
+from ryu_apps.core.orders import Method, Order, Orders
 from ryu_apps.core.redundancy import Redundancy
 from ryu_apps.core.renewal import Renewal
 from ryu_apps.core.sessions import Sessions
@@ -84,7 +84,7 @@ class Controller:
             return [*self.journal.note(now, "connection_replaced", unit=event.unit)]
         return self._handlers[type(event)](event, member, now)
 
-    def give(self, order: Order, now: float) -> list[Effect]:
+    def give(self, order: Order | Method, now: float) -> list[Effect]:
         """What an operator's order makes to be done, in order. Refusal if it can't be."""
         return self.orders.give(order, now)
 

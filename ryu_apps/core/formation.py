@@ -19,6 +19,7 @@ from ryu_apps.core.events import Effect
 from ryu_apps.core.forgetting import Forgetting
 from ryu_apps.core.journal import Journal
 from ryu_apps.core.liveness import GRACE
+from ryu_apps.core.methods import METHODS
 from ryu_apps.core.sessions import Sessions
 from ryu_apps.core.takeover import Takeover
 
@@ -39,6 +40,7 @@ class Formation:
     ) -> None:
         self.cluster = cluster
         self.boot = boot
+        self.method = cluster.method  # that of the file, until an operator names another
         self.members = members = Members(cluster)
         self.forgetting = Forgetting(cluster, members, sessions)
         self.takeover = Takeover(members, sessions, self.forgetting, boot)
@@ -153,7 +155,7 @@ class Formation:
         unsettled = self.takeover.unsettled
         up = [each for each in self.members.up() if each.unit.id not in unsettled]
         shares = tuple(
-            (each.unit.id, each.unit.weight) for each in up if each.unit.weight and not each.drained
+            (each.unit.id, each.weight) for each in up if each.weight and not each.drained
         )
         ids = frozenset(each.unit.id for each in up)
         self._sessions.serve_with(primary.unit.id, ids, shares)
@@ -161,6 +163,12 @@ class Formation:
         bridges = self.bridges
         before, bridges.diverting = bridges.diverting, others and primary.state is State.UP
         return bridges.refresh(primary, now) if bridges.diverting != before else []
+
+    def share_by(self, method: str, now: float) -> list[Effect]:
+        """From now on new sessions are shared out by that method; those that run stay."""
+        self.method = method
+        self._sessions.choose_by(METHODS[method])
+        return self.share_out(now)
 
     def appoint(self, primary: Member, term: int, how: str, now: float) -> list[Effect]:
         """Roles for all; their flows are brought, and have to be confirmed, even if none

@@ -97,8 +97,8 @@ def _counters(
 
 
 def _controller_info(controller: Controller, _now: float) -> list[Sample]:
-    cluster = controller.cluster
-    return [((cluster.name, cluster.method, cluster.session_table, agents.__version__), 1)]
+    cluster, method = controller.cluster, controller.formation.method
+    return [((cluster.name, method, cluster.session_table, agents.__version__), 1)]
 
 
 def _unit_info(controller: Controller, _now: float) -> Iterator[Sample]:
@@ -165,7 +165,7 @@ U = ("unit",)
 
 METRICS = (
     Metric("synod_controller_info", I, ("cluster", "method", "session_table", "version"),
-           "The cluster's name, the method and session table of its file, the app's version.",
+           "The cluster's name, its method and session table, the app's version.",
            _controller_info),
     Metric("synod_controller_boot_id", G, (),
            "A number that is another after each start of the app.",
@@ -209,8 +209,8 @@ METRICS = (
            "1 for the role that the unit has, 0 for the others.",
            _one_of(Role, lambda m: m.role)),
     Metric("synod_unit_weight", G, U,
-           "Its weight in the cluster's file.",
-           _each(lambda _c, m, _now: m.unit.weight)),
+           "Its weight: that of the cluster's file, or what an operator gave it.",
+           _each(lambda _c, m, _now: m.weight)),
     Metric("synod_unit_drained", G, U,
            "1 if an operator has drained it.",
            _each(lambda _c, m, _now: m.drained)),

@@ -1,8 +1,10 @@
-"""What an operator asks of the cluster: drain a unit, undrain it, promote it.
+"""What an operator asks of the cluster: drain a unit, undrain it, promote it, give it another
+weight; share sessions out by another method.
 
 A unit that is drained gets no new sessions and keeps those that it has, until they end or the
 deadline comes; what is left then becomes the primary's, as if the unit had died, and nothing is
-reset. All of it can be taken back, and is forgotten when the app is restarted.
+reset. Weights and the method are about new sessions only: those that run stay where they are. All
+of it can be taken back, and is forgotten when the app is restarted: then the file holds again.
 
 A unit that is promoted is primary from then on. State before address: it must hold the sessions of
 all others first.
@@ -17,24 +19,35 @@ from ryu_apps.core.formation import Formation
 from ryu_apps.core.journal import Journal
 from ryu_apps.core.succession import Succession
 
-DRAIN, UNDRAIN, PROMOTE = "drain", "undrain", "promote"
-VERBS = (DRAIN, UNDRAIN, PROMOTE)
+DRAIN, UNDRAIN, PROMOTE, WEIGHT = "drain", "undrain", "promote", "weight"
 LONGEST = 7 * 24 * 3600.0  # seconds of a drain's deadline
 
 
 class Order(NamedTuple):
-    """What is asked; `deadline` is in seconds from now, None for none, and of a drain only;
-    `force`, of a promotion only: even if sessions are lost.
+    """What is asked of a unit; `deadline` is in seconds from now, None for none, and of a drain
+    only; `force`, of a promotion only: even if sessions are lost; `weight`, of the order of that
+    name.
     """
 
     verb: str
     unit: int
     deadline: float | None = None
     force: bool = False
+    weight: int = 0
+
+
+class Method(NamedTuple):
+    """What is asked of the whole cluster: a name in METHODS."""
+
+    method: str
 
 
 class Refusal(Exception):
     """Why an order isn't carried out, for the operator to read."""
+
+
+class NoSuch(Refusal):
+    """There is no such unit, or no such order."""
 
 
 class Orders:
@@ -46,16 +59,20 @@ class Orders:
         self._journal = journal
         self._deadlines: dict[int, float] = {}
 
-    def give(self, order: Order, now: float) -> list[Effect]:
+    def give(self, order: Order | Method, now: float) -> list[Effect]:
         """What is to be done. Refusal if it can't be; then nothing has changed."""
+        if isinstance(order, Method):
+            return self._share_by(order.method, now)
         member = self._formation.members.get(order.unit)
         if member is None:
             known = ", ".join(str(each.unit.id) for each in self._formation.members)
-            raise Refusal(f"there is no unit {order.unit}; there are {known}")
+            raise NoSuch(f"there is no unit {order.unit}; there are {known}")
         if order.verb == DRAIN:
             return self._drain(member, order.deadline, now)
         if order.verb == PROMOTE:
             return self._promote(member, order.force, now)
+        if order.verb == WEIGHT:
+            return self._weigh(member, order.weight, now)
         return self._undrain(member, now)
 
     def tick(self, now: float) -> list[Effect]:
@@ -74,8 +91,6 @@ class Orders:
 
     def _drain(self, member: Member, deadline: float | None, now: float) -> list[Effect]:
         unit = member.unit.id
-        if deadline is not None and not 0 <= deadline <= LONGEST:
-            raise Refusal(f"a deadline is from 0 to {LONGEST:.0f} seconds from now")
         if deadline is not None and member is self._formation.members.primary:
             raise Refusal(
                 f"unit {unit} is primary: sessions move to the primary, not away from it; "
@@ -87,6 +102,20 @@ class Orders:
             self._deadlines[unit] = now + deadline
         line = self._journal.note(now, "unit_drained", unit=unit, deadline=deadline)
         return [*line, *self._formation.share_out(now), *self.tick(now)]
+
+    def _weigh(self, member: Member, weight: int, now: float) -> list[Effect]:
+        members = self._formation.members
+        if not weight and not any(each.weight for each in members if each is not member):
+            raise Refusal("all units would have weight 0, so none could be given a session")
+        before, member.weight = member.weight, weight
+        fields = {"unit": member.unit.id, "weight": weight, "was": before}
+        line = self._journal.note(now, "unit_weighted", **fields)
+        return [*line, *self._formation.share_out(now)]
+
+    def _share_by(self, method: str, now: float) -> list[Effect]:
+        fields = {"method": method, "was": self._formation.method}
+        line = self._journal.note(now, "method_changed", **fields)
+        return [*line, *self._formation.share_by(method, now)]
 
     def _promote(self, member: Member, force: bool, now: float) -> list[Effect]:
         reason = next(self._obstacles(member), "") or ("" if force else self._loss(member))

@@ -61,6 +61,10 @@ class Sessions:
             if kept[_UNIT] == unit
         )
 
+    def choose_by(self, method: Method) -> None:
+        """Another method, with the next `serve_with`."""
+        self._method = method
+
     def serve_with(self, primary: int, up: frozenset[int], shares: Shares) -> None:
         """From now on choose from `shares`; a session may stay with any unit that is `up`."""
         self._primary = primary

@@ -20,7 +20,7 @@ def status(controller: Controller, moment: Moment) -> dict[str, Any]:
         "cluster": cluster.name,
         "primary": members.primary_id or None,
         "term": members.term,
-        "method": cluster.method,
+        "method": controller.formation.method,
         "session_table": cluster.session_table,
         "balancing": controller.formation.bridges.diverting,
         "units": [_unit(controller, member, moment) for member in members],
@@ -71,7 +71,7 @@ def _unit(controller: Controller, member: Member, moment: Moment) -> dict[str, A
         "state": member.state.value,
         "since": moment.date(member.since) if known else None,
         "heard": round(max(0.0, moment.now - member.heard), 3) if heard else None,
-        "weight": unit.weight,
+        "weight": member.weight,
         "drained": member.drained,
         "settled": unit.id not in controller.formation.takeover.unsettled,
         "sessions": {

@@ -117,3 +117,30 @@ class TestSourceHash:
         gained.subtract(before)
         assert sum(gained.values()) == len(sources)
         assert min(gained.values()) >= 3, gained
+
+
+def test_weights_and_the_method_change_under_sessions_that_go_on(world: World) -> None:
+    """By `synod` on the controller, with the token that the lab has made."""
+
+    def order(*argv: object) -> None:
+        world.lab.run("controller", ["synod", *map(str, argv)])
+
+    before = [world.connect() for _ in world.units]
+    try:
+        order("method", "weighted-round-robin")
+        order("weight", 1, 2)
+        order("weight", 3, 0)
+        served = decisions(world, 12)
+        assert [*map(dict, windows(served, 3))] == [{1: 2, 2: 1}] * 10
+        order("method", "source-hash")
+        assert len(set(decisions(world, 4))) == 1  # they are of one client
+    finally:
+        for unit in world.units:
+            order("weight", unit, 1)
+        order("method", "round-robin")
+    assert set(decisions(world, 3)) == set(world.units)
+    for session in before:
+        assert world.client("talk", id=session.id, text="alive?") == "alive?"
+        entry = world.entry(session.endpoints)
+        assert entry is not None
+        assert entry.unit == session.unit

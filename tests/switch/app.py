@@ -41,6 +41,9 @@ class App:
         self.port, self.http = free_port(), free_port()
         self.config = folder / "cluster.yaml"
         self.config.write_text(cluster_text(len(cluster.units), cluster.session_table))
+        self.token = folder / "token"
+        self.token.touch(mode=0o600)
+        self.token.write_text("only-for-this-test\n")
         self.log = folder / "app.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -56,7 +59,8 @@ class App:
             self.process = subprocess.Popen(
                 (*command, *self.arguments()),
                 cwd=ROOT,
-                env=os.environ | {"SYNOD_CONFIG": str(self.config)},
+                env=os.environ
+                | {"SYNOD_CONFIG": str(self.config), "SYNOD_TOKEN_FILE": str(self.token)},
                 stdout=log,
                 stderr=log,
             )
@@ -78,16 +82,30 @@ class App:
 
     def ask(self, path: str) -> tuple[int, dict[str, Any]]:
         """Code and answer to a GET."""
+        return self._ask(urllib.request.Request(self.url + path))
+
+    def order(
+        self, path: str, body: bytes = b"", authorization: str = "Bearer only-for-this-test"
+    ) -> tuple[int, dict[str, Any]]:
+        """Code and answer to a POST, by default with the token."""
+        headers = {"Authorization": authorization} if authorization else {}
+        return self._ask(urllib.request.Request(self.url + path, body, headers, method="POST"))
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.http}"
+
+    def _ask(self, request: urllib.request.Request) -> tuple[int, dict[str, Any]]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}") as answer:
+            with urllib.request.urlopen(request) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
     def metrics(self, accept: str = "") -> tuple[str, str]:
         """What Prometheus is told: content type and text."""
-        url = f"http://127.0.0.1:{self.http}/metrics"
-        asked = urllib.request.Request(url, headers={"Accept": accept})
+        asked = urllib.request.Request(self.url + "/metrics", headers={"Accept": accept})
         with urllib.request.urlopen(asked) as answer:
             return answer.headers["Content-Type"], answer.read().decode()
 

@@ -61,17 +61,121 @@ def test_a_number_that_is_none_is_refused(scene: Scene, after: str) -> None:
 
 def test_new_sessions_are_told_second_by_second(scene: Scene) -> None:
     wait(scene.formed, "all units are up", 20)
+
+    def told() -> dict[str, list[int]]:
+        code, found = scene.app.ask("/v1/history")
+        assert (code, found["step"], abs(found["end"] - time.time()) < 5) == (200, 1, True)
+        units: dict[str, list[int]] = found["units"]
+        return units
+
+    before = {unit: sum(new) for unit, new in told().items()}
     scene.offer(*range(100, 109))
 
-    def told() -> dict[str, Any]:
-        code, found = scene.app.ask("/v1/history")
-        assert code == 200
-        return found if sum(map(sum, found["units"].values())) == 9 else {}
+    def grown() -> dict[str, int]:
+        found = {unit: sum(new) - before[unit] for unit, new in told().items()}
+        return found if sum(found.values()) == 9 else {}
 
-    found = wait(told, "the second is over", 20)
-    assert {unit: sum(new) for unit, new in found["units"].items()} == {"1": 3, "2": 3, "3": 3}
-    assert abs(found["end"] - time.time()) < 5
-    units = scene.app.status()["units"]
-    assert [unit["share"] for unit in units] == [0.3333] * 3
-    assert [unit["sessions"]["per_second"] for unit in units] == [0.3] * 3
-    assert all(0 <= unit["heard"] < 5 for unit in units)
+    assert wait(grown, "the second is over", 20) == {"1": 3, "2": 3, "3": 3}
+
+    def agree() -> bool:
+        """Status and history, unless a second ends between the two answers."""
+        units, lately = scene.app.status()["units"], [new[-60:] for new in told().values()]
+        minute, rates = [*map(sum, lately)], [sum(new[-10:]) / 10 for new in lately]
+        shares = [round(new / sum(minute), 4) for new in minute]
+        return (shares, rates) == (
+            [unit["share"] for unit in units],
+            [unit["sessions"]["per_second"] for unit in units],
+        )
+
+    assert wait(agree, "share and rate are those of the history", 20)
+    assert all(0 <= unit["heard"] < 5 for unit in scene.app.status()["units"])
+
+
+class TestOrders:
+    def test_a_unit_is_drained_and_undrained(self, scene: Scene) -> None:
+        code, unit = scene.app.order("/v1/units/2/drain", b'{"deadline": 600}')
+        assert (code, unit["id"], unit["drained"]) == (200, 2, True)
+        assert scene.app.order("/v1/units/2/drain")[0] == 200
+        code, unit = scene.app.order("/v1/units/2/undrain")
+        assert (code, unit["drained"]) == (200, False)
+        assert not scene.app.unit(2)["drained"]
+
+    def test_weights_and_the_method_are_in_force_at_once(self, scene: Scene) -> None:
+        wait(scene.formed, "all units are up", 20)
+        code, unit = scene.app.order("/v1/units/3/weight", b'{"weight": 4}')
+        assert (code, unit["weight"]) == (200, 4)
+        order = b'{"method": "weighted-round-robin"}'
+        assert scene.app.order("/v1/method", order) == (200, {"method": "weighted-round-robin"})
+        found = scene.offer(*range(200, 212))
+        assert sorted(found.values()) == [1] * 2 + [2] * 2 + [3] * 8
+        assert scene.app.status()["method"] == "weighted-round-robin"
+        labels = 'cluster="lab",method="weighted-round-robin"'
+        assert labels in scene.app.metrics()[1]
+        last = [(each["event"], each["fields"]) for each in events_of(scene)][-2:]
+        assert last == [
+            ("unit_weighted", {"unit": 3, "weight": 4, "was": 1}),
+            ("method_changed", {"method": "weighted-round-robin", "was": "round-robin"}),
+        ]
+        assert scene.app.order("/v1/units/3/weight", b'{"weight": 1}')[0] == 200
+        assert scene.app.order("/v1/method", b'{"method": "round-robin"}')[0] == 200
+
+    @pytest.mark.parametrize(
+        ("path", "body", "code", "words"),
+        [
+            ("units/2/undrain", b"", 409, "unit 2 is not drained"),
+            ("units/1/promote", b'{"force": true}', 409, "unit 1 is primary already"),
+            ("units/9/drain", b"", 404, "there is no unit 9"),
+            ("units/2/explode", b"", 404, "'explode' is not one of drain, undrain, promote"),
+            ("units/two/drain", b"", 404, "'two' is not a unit's id"),
+            ("units/2/drain", b"[]", 400, "the body: "),
+            ("units/2/drain", b'{"deadline": NaN}', 400, "deadline: "),
+            ("units/2/weight", b'{"weight": 1001}', 400, "weight: "),
+            ("method", b'{"method": "guess"}', 400, "method: not one of: round-robin, "),
+        ],
+    )
+    def test_what_is_not_done_is_answered_with_the_reason(
+        self, scene: Scene, path: str, body: bytes, code: int, words: str
+    ) -> None:
+        before = scene.app.unit(2)["drained"], scene.app.status()["method"]
+        answered, said = scene.app.order(f"/v1/{path}", body)
+        assert (answered, words in said["error"]) == (code, True), said
+        assert before == (scene.app.unit(2)["drained"], scene.app.status()["method"])
+
+    @pytest.mark.parametrize(
+        ("authorization", "words"),
+        [("", "Authorization: Bearer TOKEN"), ("Bearer another-token-1234", "not the token")],
+    )
+    @pytest.mark.parametrize("path", ["/v1/units/2/drain", "/v1/method", "/v1/units/9/nothing"])
+    def test_who_does_not_show_the_token_is_turned_away(
+        self, scene: Scene, path: str, authorization: str, words: str
+    ) -> None:
+        before = scene.app.status()["counters"].get("order_turned_away", 0)
+        code, said = scene.app.order(path, b"{", authorization)
+        assert (code, words in said["error"]) == (401, True), said
+        assert not scene.app.unit(2)["drained"]
+        assert scene.app.status()["counters"]["order_turned_away"] == before + 1
+        assert "event=order_turned_away code=401 address=127.0.0.1" in scene.app.log.read_text()
+
+    def test_without_a_token_of_its_own_the_app_takes_no_orders(self, scene: Scene) -> None:
+        token = scene.app.token.read_text()
+        scene.app.token.chmod(0o644)
+        try:
+            code, said = scene.app.order("/v1/units/2/drain")
+            assert (code, "'chmod 600 " in said["error"]) == (403, True), said
+            scene.app.token.unlink()
+            code, said = scene.app.order("/v1/units/2/drain")
+            assert (code, "make one by (umask 077 && " in said["error"]) == (403, True), said
+            assert scene.app.ask("/v1/status")[0] == 200
+        finally:
+            scene.app.token.touch()
+            scene.app.token.chmod(0o600)
+            scene.app.token.write_text(token)
+        assert scene.app.order("/v1/units/2/drain")[0] == 200
+        assert scene.app.order("/v1/units/2/undrain")[0] == 200
+
+    def test_what_only_reads_is_not_posted_to_and_the_other_way_round(self, scene: Scene) -> None:
+        for path in ("/v1/status", "/v1/events", "/v1/history", "/metrics"):
+            assert scene.app.order(path)[0] == 405
+        for path in ("/v1/method", "/v1/units/2/drain"):
+            code, said = scene.app.ask(path)
+            assert (code, said["error"].endswith(" takes POST only")) == (405, True), said

@@ -1,12 +1,9 @@
 """The whole app on a real switch: units join, sessions come and go, and trouble passes."""
 
-import json
 import os
 import re
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -246,51 +243,6 @@ def test_the_log_has_one_line_an_event(scene: Scene) -> None:
     assert any("event=unit_up unit=2 role=auxiliary was=joining" in line for line in lines)
     for line in lines:
         assert re.fullmatch(r"time=\S+ event=[a-z_]+( \w+=('[^']*'|[^\s']+))*", line), line
-
-
-def ordered(scene: Scene, path: str, body: bytes = b"") -> tuple[int, dict[str, str]]:
-    url = f"http://127.0.0.1:{scene.app.http}/v1/units/{path}"
-    request = urllib.request.Request(url, data=body, method="POST")
-    try:
-        with urllib.request.urlopen(request) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
-
-
-def test_a_unit_is_drained_and_undrained_over_http(scene: Scene) -> None:
-    assert ordered(scene, "2/drain", b'{"deadline": 600}') == (200, {})
-    assert scene.app.unit(2)["drained"]
-    assert ordered(scene, "2/drain") == (200, {})
-    assert ordered(scene, "2/undrain") == (200, {})
-    assert not scene.app.unit(2)["drained"]
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "code", "words"),
-    [
-        ("2/undrain", b"", 409, "unit 2 is not drained"),
-        ("9/drain", b"", 409, "there is no unit 9"),
-        ("2/explode", b"", 400, "'explode' is not one of drain, undrain, promote"),
-        ("two/drain", b"", 400, "'two' is not a unit's id"),
-        ("2/drain", b"[]", 400, "the body is"),
-        ("2/drain", b"{", 400, "Expecting"),
-        ("2/drain", b'{"in": 3}', 400, "the body is"),
-        ("2/drain", b'{"force": true}', 400, "the body is"),
-        ("2/promote", b'{"force": 1}', 400, "force: not true or false"),
-        ("2/promote", b'{"deadline": 1}', 400, "the body is"),
-        ("2/undrain", b'{"force": true}', 400, "the body is"),
-        ("1/promote", b'{"force": true}', 409, "unit 1 is primary already"),
-        ("2/drain", b'{"deadline": true}', 400, "deadline: not a number"),
-        ("2/drain", b'{"deadline": NaN}', 409, "a deadline is from 0"),
-    ],
-)
-def test_what_is_not_done_is_answered_with_the_reason(
-    scene: Scene, path: str, body: bytes, code: int, words: str
-) -> None:
-    answered, said = ordered(scene, path, body)
-    assert (answered, words in said["error"]) == (code, True), said
-    assert not scene.app.unit(2)["drained"]
 
 
 def test_http_listens_on_the_loopback_address_only(scene: Scene) -> None:

@@ -87,7 +87,8 @@ def test_the_app_runs_under_a_plain_ryu_manager() -> None:
     argv = app_argv(options.directory / "cluster.yaml")
     env = argv.index("env")
     assert argv[env + 1] == "SYNOD_CONFIG=/run/synod-lab/x/cluster.yaml"
-    assert argv[env + 2].endswith("/ryu-manager")
+    assert argv[env + 2] == "SYNOD_TOKEN_FILE=/run/synod-lab/x/token"
+    assert argv[env + 3].endswith("/ryu-manager")
     assert argv[-1] == "ryu_apps.load_balancer"
     assert argv[argv.index("--wsapi-host") + 1] == "127.0.0.1"
 

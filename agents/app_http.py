@@ -1,0 +1,75 @@
+"""What is asked and ordered of the app over HTTP.
+
+It only carries: JSON to and fro, the operator's token with each order, what went wrong in words.
+"""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+from agents import config_token
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+TIMEOUT = 5.0  # seconds
+
+
+class AppError(Exception):
+    """Why there is no answer, or what it says is wrong; for a person to read."""
+
+
+class Unreachable(AppError):
+    """Nothing answers there, or what does isn't the app."""
+
+
+def ask(url: str, path: str, timeout: float = TIMEOUT) -> dict[str, Any]:
+    """The app's answer to a GET."""
+    return _answer(url, urllib.request.Request(url.rstrip("/") + path), timeout)
+
+
+def order(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Have it done, with the token; what the app answers then."""
+    try:
+        headers = {"Authorization": f"Bearer {config_token.load(config_token.path())}"}
+    except config_token.NoToken:
+        headers = {}  # what the app says to it is better than what could be guessed here
+    except config_token.TokenError as error:
+        raise AppError(str(error)) from error
+    data = json.dumps(body).encode()
+    headers["Content-Type"] = "application/json"
+    request = urllib.request.Request(url.rstrip("/") + path, data, headers, method="POST")
+    try:
+        return _answer(url, request, TIMEOUT)
+    except Unauthorized as error:
+        if "Authorization" in headers:
+            raise
+        there = f"{config_token.path()}, or where {config_token.VARIABLE} says"
+        raise AppError(f"{error}; here is none, at {there}") from error
+
+
+class Unauthorized(AppError):
+    """The app knows another token, or was shown none."""
+
+
+def _answer(url: str, request: urllib.request.Request, timeout: float) -> dict[str, Any]:
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            found = json.load(answer)
+    except urllib.error.HTTPError as error:
+        kind = Unauthorized if error.code == 401 else AppError
+        raise kind(_reason(url, error)) from error
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise Unreachable(f"no answer from the app at {url}: {reason}") from error
+    except ValueError as error:
+        raise Unreachable(f"what answers at {url} is not the app: no JSON came back") from error
+    if not isinstance(found, dict):
+        raise Unreachable(f"what answers at {url} is not the app: no JSON came back")
+    return found
+
+
+def _reason(url: str, error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["error"])
+    except (ValueError, TypeError, KeyError, OSError):
+        return f"what answers at {url} said {error.code} {error.reason}"

@@ -1,0 +1,87 @@
+"""The app's answers as a person reads them: tables and lines for a terminal.
+
+Answers of an app that is older than this program lack some keys: what isn't told is shown as
+a dash.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+_STEPS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_COLUMNS = ("unit", "role", "state", "since", "heard", "weight", "live", "served", "new/s", "share")
+_WORDS = ("role", "state")  # the columns that aren't numbers
+NOTHING = "-"
+
+
+def status_table(found: dict[str, Any]) -> Table:
+    """The cluster's status."""
+    primary = found["primary"]
+    title = f"{found['cluster']}: " + (
+        f"unit {primary} is primary" if primary else "no primary yet"
+    )
+    table = Table(
+        title=title + (f", {found['method']}" if "method" in found else ""), title_justify="left"
+    )
+    for column in _COLUMNS:
+        table.add_column(column, justify="left" if column in _WORDS else "right", no_wrap=True)
+    for unit in found["units"]:
+        table.add_row(*_row(unit, found.get("time")))
+    return table
+
+
+def _row(unit: dict[str, Any], now: float | None) -> Iterable[str]:
+    colour = "green" if unit["state"] == "up" and not unit.get("drained") else "yellow"
+    sessions, since, heard = unit["sessions"], unit.get("since"), unit.get("heard")
+    yield str(unit["id"])
+    yield unit["role"]
+    yield f"[{colour}]{unit['state']}{', drained' if unit.get('drained') else ''}"
+    yield NOTHING if since is None or now is None else span(now - since)
+    yield NOTHING if heard is None else f"{heard:.1f} s" if heard < 60 else span(heard)
+    yield str(unit["weight"])
+    yield str(sessions["live"])
+    yield str(sessions["served"])
+    yield f"{sessions['per_second']:.1f}" if "per_second" in sessions else NOTHING
+    yield NOTHING if unit.get("share") is None else f"{unit['share']:.0%}"
+
+
+def span(seconds: float) -> str:
+    """`2d 3h`, `5m 7s`, `9s`: the two largest steps."""
+    left = max(0, int(seconds))
+    words: list[str] = []
+    for step, letter in _STEPS:
+        count, left = divmod(left, step)
+        if count or words or letter == "s":
+            words.append(f"{count}{letter}")
+    return " ".join(words[:2])
+
+
+def lacking(found: dict[str, Any]) -> list[str]:
+    """What units that work would need when the next thing fails: a line for each that lacks it."""
+    lines = []
+    for unit in found["units"]:
+        lacks = [f"a link on {name}" for name in unit.get("links_down", ())]
+        if unheard := unit.get("unheard"):
+            lacks.append(f"the HA link to {_numbers(unheard)}")
+        if unheld := unit.get("unheld"):
+            lacks.append(f"the sessions of {_numbers(unheld)}")
+        if not unit.get("settled", True) and unit["state"] == "up":
+            lacks.append("new sessions until those that it had are the primary's")
+        if lacks:
+            lines.append(f"unit {unit['id']} lacks {'; '.join(lacks)}")
+    return lines
+
+
+def event_line(event: dict[str, Any]) -> str:
+    """When, what, and what of it; in rich's markup."""
+    at = datetime.fromtimestamp(event["time"]).strftime("%Y-%m-%d %H:%M:%S")
+    fields = " ".join(f"{name}={value}" for name, value in event["fields"].items())
+    text = escape(f"{event['event']:<17} {fields}".rstrip())
+    return f"[dim]{at}[/dim]  " + (f"[yellow]{text}[/yellow]" if event["warning"] else text)
+
+
+def _numbers(units: Iterable[int]) -> str:
+    return ", ".join(map(str, units))

@@ -1,0 +1,79 @@
+"""The status, its times and the events, as a person reads them."""
+
+import io
+from datetime import datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from agents.status_view import event_line, span, status_table
+
+UNIT: dict[str, Any] = {
+    "id": 2,
+    "role": "auxiliary",
+    "state": "up",
+    "since": 1000.0,
+    "heard": 0.21,
+    "weight": 3,
+    "drained": False,
+    "sessions": {"live": 5, "served": 70, "per_second": 2.5},
+    "share": 0.304,
+}
+
+
+def row_of(**changes: Any) -> list[str]:
+    """The cells of a unit that is so, 310 s after it became what it is."""
+    told = {"cluster": "lab", "primary": 1, "time": 1310.0, "units": [UNIT | changes]}
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(status_table(told))
+    line = next(line for line in console.export_text().splitlines() if line.startswith("│"))
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0s"),
+        (0.9, "0s"),
+        (59.9, "59s"),
+        (60, "1m 0s"),
+        (3599, "59m 59s"),
+        (3600, "1h 0m"),
+        (90061, "1d 1h"),
+        (864000, "10d 0h"),
+    ],
+)
+def test_how_long_in_its_two_largest_steps(seconds: float, words: str) -> None:
+    assert span(seconds) == words
+
+
+def test_a_unit_in_a_row() -> None:
+    assert row_of() == [
+        *("2", "auxiliary", "up", "5m 10s", "0.2 s", "3", "5", "70", "2.5", "30%"),
+    ]
+
+
+def test_what_is_unknown_is_a_dash() -> None:
+    cells = row_of(since=None, heard=None, share=None)
+    assert (cells[3], cells[4], cells[9]) == ("-", "-", "-")
+    assert row_of(heard=61.0)[4] == "1m 1s"
+    assert row_of(drained=True)[2] == "up, drained"
+
+
+def test_an_event_in_a_line() -> None:
+    event = {
+        "number": 7,
+        "time": 1_700_000_000.25,
+        "event": "unit_up",
+        "warning": False,
+        "fields": {"unit": 2, "was": "[joining]"},
+    }
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(event_line(event))
+    console.print(event_line(event | {"warning": True, "fields": {}}))
+    at = datetime.fromtimestamp(1_700_000_000).strftime("%Y-%m-%d %H:%M:%S")
+    assert console.export_text().splitlines() == [
+        f"{at}  unit_up           unit=2 was=[joining]",
+        f"{at}  unit_up",
+    ]
