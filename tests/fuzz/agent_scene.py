@@ -339,7 +339,12 @@ def _state_of(scene: Scene) -> object:
             list(desk.begun),
         ),
         (dict(serving.sessions), list(serving.ended), dict(serving._made), len(serving._settling)),
-        (dict(primary.pending), dict(primary.clearing._waiting), dict(primary._released), primary.alone),
+        (
+            dict(primary.pending),
+            dict(primary.clearing._waiting),
+            dict(primary._released),
+            primary.alone,
+        ),
         (dict(core.hearing._heard), set(core.hearing._apart)),
         (dict(core.announcing._asked), core.announcing._held.keys() | set()),
         (list(core.beginnings._heard), core.fencing.fenced, core.fencing._rival),

@@ -14,7 +14,9 @@ from agents.cttuple import TUPLE
 from agents.outcomes import Outcome
 from agents.wire import control, labels, packet, peer, routed_arp, syndata
 from agents.wire.errors import WireError
-from ryu_apps import api, receiving
+from ryu_apps import receiving
+from ryu_apps.core import order_forms
+from ryu_apps.core.orders import NoSuch
 
 # Reasons that only the app gives; all others are the agent's outcomes, too, and counted as those.
 ARP_REASONS = frozenset({"not_arp", "arp_truncated", "arp_format"})
@@ -199,8 +201,8 @@ def request_body(data: bytes) -> None:
     """An order's verb, unit and body, as they stand in a request."""
     verb, _, rest = data.partition(b"/")
     unit, _, body = rest.partition(b"\n")
-    with contextlib.suppress(ValueError):
-        order = api._order(verb.decode("latin-1"), unit.decode("latin-1"), body)
+    with contextlib.suppress(ValueError, NoSuch):
+        order = order_forms.order(verb.decode("latin-1"), unit.decode("latin-1"), body)
         assert 0 <= order.unit <= 999
 
 
