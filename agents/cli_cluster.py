@@ -10,7 +10,7 @@ import typer
 
 from agents.app_http import DEFAULT_URL, AppError, ask, order
 from agents.cli_completion import method_names, unit_ids
-from agents.cli_output import MISUSED, fail, out
+from agents.cli_output import MISUSED, fail, out, show_table
 from agents.config_form import METHODS, MOST_WEIGHT
 from agents.status_view import event_line, lacking, status_table
 
@@ -46,7 +46,7 @@ def status(as_json: JsonOption = False, url: UrlOption = DEFAULT_URL) -> None:
     if as_json:
         say(found)
         return
-    out.print(status_table(found))
+    show_table(status_table(found))
     for line in lacking(found):
         out.print(f"[yellow]{line}", soft_wrap=True)
     with contextlib.suppress(AppError):  # an app that is older than this tells none

@@ -24,7 +24,6 @@ from agents.status_view import event_line, lacking, status_table
 
 INTERVAL = 1.0  # seconds
 _TIMEOUT = 2.0  # seconds that the screen may stand still for want of an answer
-_LATEST = 10  # events that the screen has at least room for
 _TABLE = 8  # lines of the screen that are neither units nor events
 
 
@@ -114,7 +113,7 @@ class _Screen:
         lines = lacking(self._status)
         parts += [Text(line, style="yellow") for line in lines]
         room = height - _TABLE - len(lines) - len(self._status["units"])
-        latest = self._events[-max(room, _LATEST) :]
+        latest = self._events[-max(room, 1) :]
         parts += ["", *(Text.from_markup(event_line(each), overflow="ellipsis") for each in latest)]
         parts += [Text("q ends", style="dim")]
         return Group(*parts)

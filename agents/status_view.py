@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -23,8 +24,9 @@ def status_table(found: dict[str, Any]) -> Table:
     title = f"{found['cluster']}: " + (
         f"unit {primary} is primary" if primary else "no primary yet"
     )
+    title += f", {found['method']}" if "method" in found else ""
     table = Table(
-        title=title + (f", {found['method']}" if "method" in found else ""), title_justify="left"
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
     for column in _COLUMNS:
         table.add_column(column, justify="left" if column in _WORDS else "right", no_wrap=True)

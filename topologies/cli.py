@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from agents.cli_output import MISUSED, fail, out
+from agents.cli_output import MISUSED, fail, out, show_table
 from agents.config import parse
 from agents.provision import look
 from agents.status_view import status_table
@@ -96,7 +96,7 @@ def up(  # noqa: PLR0917 - typer calls it, by name
         found = lab.status()
     except LabError as error:
         fail(str(error))
-    out.print(status_table(found))
+    show_table(status_table(found))
     out.print(f"[dim]Next: synod-lab exec client -- curl -s http://{_server(lab)}/")
 
 
@@ -165,7 +165,7 @@ def status(
     if as_json:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:
-        out.print(status_table(found))
+        show_table(status_table(found))
 
 
 @app.command()
