@@ -4,6 +4,7 @@ GET  /metrics                  for Prometheus: text, or OpenMetrics if asked for
 GET  /v1/status                JSON, as all that follows
 GET  /v1/events?after=N        what has happened to the cluster after event N, or of late
 GET  /v1/history               new sessions of each unit in each of the last seconds
+GET  /v1/openapi.json          all this, described for programs (docs/openapi.yaml)
 POST /v1/method                {"method": NAME}
 POST /v1/units/UNIT/weight     {"weight": NUMBER}
 POST /v1/units/UNIT/drain      {"deadline": SECONDS}, or no body: no deadline
@@ -27,6 +28,7 @@ from ryu.app.wsgi import ControllerBase, Response, WSGIApplication, route
 from ryu_apps.admission import TurnedAway
 from ryu_apps.core import order_forms
 from ryu_apps.core.orders import Method, NoSuch, Order, Refusal
+from ryu_apps.description import description
 
 NAME = "synod"
 
@@ -89,6 +91,11 @@ class Api(ControllerBase):
         """New sessions of late."""
         return answer(200, self.data[NAME].history(), indent=None)
 
+    @resource("/v1/openapi.json", "GET", "HEAD")
+    def description(self, request: Any, **_: Any) -> Any:
+        """How to ask."""
+        return answer(200, description())
+
     @resource("/metrics", "GET", "HEAD")
     def metrics(self, request: Any, **_: Any) -> Any:
         """The cluster as it is now, and more numbers, for Prometheus."""
@@ -138,6 +145,15 @@ class Api(ControllerBase):
         return answer(200, told(doors.status()))
 
 
+class Nothing(ControllerBase):
+    """Answers for all paths that nobody else answers for."""
+
+    @route(NAME, "/{path:.*}")
+    def nothing(self, request: Any, path: str, **_: Any) -> Any:
+        """In the words of all other answers."""
+        return answer(404, {"error": f"there is nothing at /{path}"})
+
+
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 15:
         raise ValueError(f"{text!r} is not a number")
@@ -147,3 +163,8 @@ def _number(text: str) -> int:
 def serve(wsgi: WSGIApplication, doors: Doors) -> None:
     """Answer from now on."""
     wsgi.register(Api, {NAME: doors})
+
+
+def refuse_the_rest(wsgi: WSGIApplication) -> None:
+    """What hasn't been registered by now isn't there."""
+    wsgi.register(Nothing)

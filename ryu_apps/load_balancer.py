@@ -70,11 +70,13 @@ class LoadBalancer(RyuApp):
         self._present: dict[int, Connection] = {}  # by unit
         self._numbers = 0
         self._admission = Admission(config_token.path())
-        api.serve(kwargs["wsgi"], self._doors())
+        self._wsgi = kwargs["wsgi"]
+        api.serve(self._wsgi, self._doors())
 
     def start(self) -> None:
         """Called by Ryu once all apps are loaded."""
         super().start()
+        api.refuse_the_rest(self._wsgi)
         self._do(self.controller.start(time.monotonic()))
         if fault := self._admission.fault():
             self._warn("orders_refused", detail=fault)

@@ -7,7 +7,7 @@ Forms know one order at a time. Whether it can be carried out is `ryu_apps.core.
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from agents.config_form import METHODS, MOST_WEIGHT, one_of
@@ -21,6 +21,11 @@ from ryu_apps.core.orders import (
     NoSuch,
     Order,
 )
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 5.0 is as whole as 5 (JSON Schema core, section 6.3)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class _Form(BaseModel):
@@ -40,7 +45,7 @@ class _Promote(_Form):
 
 
 class _Weight(_Form):
-    weight: Annotated[int, Field(ge=0, le=MOST_WEIGHT)]
+    weight: Annotated[int, Field(ge=0, le=MOST_WEIGHT), BeforeValidator(_whole)]
 
 
 class _Method(_Form):

@@ -27,6 +27,7 @@ from ryu_apps.core.orders import DRAIN, LONGEST, PROMOTE, UNDRAIN, WEIGHT, Metho
         (PROMOTE, b'{"force": true}', Order(PROMOTE, 2, force=True)),
         (WEIGHT, b'{"weight": 0}', Order(WEIGHT, 2, weight=0)),
         (WEIGHT, b' {"weight": 1000} ', Order(WEIGHT, 2, weight=MOST_WEIGHT)),
+        (WEIGHT, b'{"weight": 5.0}', Order(WEIGHT, 2, weight=5)),
     ],
 )
 def test_what_is_understood(verb: str, body: bytes, expected: Order) -> None:
@@ -61,6 +62,8 @@ def test_every_method_can_be_named(name: str) -> None:
         (WEIGHT, b'{"weight": 1001}', "weight: Input should be less than or equal to 1000"),
         (WEIGHT, b'{"weight": -1}', "weight: Input should be greater than or equal to 0"),
         (WEIGHT, b'{"weight": 1.5}', "weight: Input should be a valid integer"),
+        (WEIGHT, b'{"weight": Infinity}', "weight: "),
+        (WEIGHT, b'{"weight": 1e300}', "weight: "),
         (WEIGHT, b'{"weight": true}', "weight: Input should be a valid integer"),
     ],
 )
