@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from agents import bringup, bringup_steps, cli_cluster, cli_watching, provision
+from agents import bringup, bringup_steps, cli_cluster, cli_sessions, cli_watching, provision
 from agents.cli_output import MISUSED, err, fail, out
 from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
 
@@ -55,6 +55,7 @@ for command in (
     *(cli_cluster.weight, cli_cluster.method),
 ):
     app.command()(command)
+app.command()(cli_sessions.sessions)
 
 ConfigOption = Annotated[
     Path,

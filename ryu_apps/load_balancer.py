@@ -32,7 +32,7 @@ from ryu.ofproto import ofproto_v1_3 as ofp
 from agents import config_token
 from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
 from agents.wire import ports
-from ryu_apps import api
+from ryu_apps import api, api_sessions
 from ryu_apps.admission import Admission, TurnedAway
 from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
@@ -72,6 +72,7 @@ class LoadBalancer(RyuApp):
         self._admission = Admission(config_token.path())
         self._wsgi = kwargs["wsgi"]
         api.serve(self._wsgi, self._doors())
+        api_sessions.serve(self._wsgi, self.controller)
 
     def start(self) -> None:
         """Called by Ryu once all apps are loaded."""

@@ -22,6 +22,7 @@ from ryu_apps.core.events import Effect, Event, FrameIn, FramesIn
 from ryu_apps.core.formation import Formation
 from ryu_apps.core.history import History
 from ryu_apps.core.journal import Journal
+from ryu_apps.core.listing import ends
 from ryu_apps.core.methods import METHODS
 from ryu_apps.core.orders import Method, Order, Orders
 from ryu_apps.core.redundancy import Redundancy
@@ -245,6 +246,4 @@ class Controller:
 
 def _text(tuple12: bytes) -> str:
     """`10.1.0.10:40000>203.0.113.10:80` for the log."""
-    source, target = (".".join(map(str, tuple12[at : at + 4])) for at in (0, 4))
-    sport, dport = (int.from_bytes(tuple12[at : at + 2], "big") for at in (8, 10))
-    return f"{source}:{sport}>{target}:{dport}"
+    return ">".join(ends(tuple12))

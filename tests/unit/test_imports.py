@@ -22,6 +22,7 @@ RYU_SHELL = {
     "ryu_apps.receiving",
     "ryu_apps.sending",
     "ryu_apps.api",
+    "ryu_apps.api_sessions",
 }
 RYU_AND_ITS_OWN = ("ryu", "eventlet", "webob")
 EXPOSITION = "ryu_apps.exposition"  # the one that knows Prometheus' client
