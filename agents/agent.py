@@ -30,6 +30,7 @@ from agents.links import Links
 from agents.outcomes import TROUBLE, Outcome
 from agents.replication import CONTROL
 from agents.supervise import ANEW, REPLICATION, RUN, read_pid
+from agents.tracing import Tracer
 from agents.wire.ports import SYNOD_NAME
 
 LOG = logging.getLogger("synod.agent")
@@ -116,6 +117,7 @@ class Agent:
         for each in (self._destroyed, self._expected, self._links):
             self._poll.register(each, select.POLLIN)
             self._news.register(each, select.POLLIN)
+        self._tracer = Tracer(self._poll)
         self._reported = (0.0, Counter[Outcome]())
         self._standing = ("none", False)
         self._looked, self._pickup, self._pickup_pid = 0.0, 0, -1
@@ -124,6 +126,7 @@ class Agent:
     def close(self) -> None:
         """Close the sockets."""
         self._end_dump()
+        self._tracer.close()
         sockets = (self._conntrack, self._destroyed, self._expected, self._frames, self._links)
         for each in sockets:
             each.close()
@@ -162,6 +165,7 @@ class Agent:
             done = time.monotonic()
             self._dump_due = done + _REST * (done - now)
         self._fence()
+        self._trace()
         self._write(now)
         self._watch_pickup(now)
         self._hold_neighbours(now)
@@ -191,6 +195,12 @@ class Agent:
         if dump:
             self._end_dump()
             self._dump, self._dump_due = Dump(), now
+
+    def _trace(self) -> None:
+        """Go on with what the app has asked that takes commands."""
+        begun = self.core.answering.begun()
+        if found := self._tracer.begin(begun) if begun else self._tracer.turn():
+            self.core.answering.traced(found)
 
     def _fence(self) -> None:
         """While the unit is fenced no NIC that carries data is up, whoever sets it up."""

@@ -51,12 +51,19 @@ class Unauthorized(AppError):
     """The app knows another token, or was shown none."""
 
 
+class Misunderstood(AppError):
+    """What was asked is no question; it says what is wrong with it."""
+
+
+_KINDS: dict[int, type[AppError]] = {400: Misunderstood, 401: Unauthorized}
+
+
 def _answer(url: str, request: urllib.request.Request, timeout: float) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             found = json.load(answer)
     except urllib.error.HTTPError as error:
-        kind = Unauthorized if error.code == 401 else AppError
+        kind = _KINDS.get(error.code, AppError)
         raise kind(_reason(url, error)) from error
     except OSError as error:
         reason = getattr(error, "reason", error)

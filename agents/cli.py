@@ -34,6 +34,8 @@ app = typer.Typer(
         synod status
         synod top
         synod events --follow
+        synod sessions --unit 2
+        synod explain 10.1.0.10:40000 203.0.113.10:80
         synod drain 2 --deadline 10m
         synod undrain 2
         synod promote 2
@@ -56,6 +58,7 @@ for command in (
 ):
     app.command()(command)
 app.command()(cli_sessions.sessions)
+app.command()(cli_sessions.explain)
 
 ConfigOption = Annotated[
     Path,

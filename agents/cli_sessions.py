@@ -1,28 +1,30 @@
-"""`synod sessions`: single sessions, as the app tells of them over HTTP."""
+"""`synod sessions`, `explain`: single sessions, as the app tells of them over HTTP."""
 
-import json
-import sys
-import urllib.error
 import urllib.parse
-import urllib.request
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from agents.cli_cluster import DEFAULT_URL, UrlOption
+from agents.app_http import DEFAULT_URL, AppError, Misunderstood, ask
+from agents.cli_cluster import JsonOption, UrlOption, say
+from agents.cli_completion import unit_ids
 from agents.cli_output import MISUSED, fail, out
+from agents.status_view import span
 
 _ADDRESS = "ADDR[/LEN]"
-WIDTH = 100  # columns of the widest table
+_FOR_EVER = 10_000_000  # seconds; the kernel's longest are far below, an agent's longest above
+WIDTH = 120  # columns of the widest table
 PAGE = 1000  # sessions that the app tells at once
-
-JsonOption = Annotated[bool, typer.Option("--json", help="What the app said, for programs.")]
+PATIENCE = 15.0  # seconds: the app asks units and bridges, and others wait, too
 
 
 def sessions(  # noqa: PLR0917 - typer calls it, by name
-    unit: Annotated[int | None, typer.Option(help="Those that this unit serves.")] = None,
+    unit: Annotated[
+        int | None,
+        typer.Option(help="Those that this unit serves.", autocompletion=unit_ids),
+    ] = None,
     src: Annotated[
         str | None, typer.Option(help="Whose client is this, or in this network.", metavar=_ADDRESS)
     ] = None,
@@ -43,11 +45,87 @@ def sessions(  # noqa: PLR0917 - typer calls it, by name
     query = {name: str(value) for name, value in asked.items() if value is not None}
     found = _pages(url, query, limit)
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        say(found)
     else:
         # Of an address nothing is cut off, however narrow the terminal, or if there is none.
         Console(width=max(out.width, WIDTH), highlight=False).print(sessions_table(found))
         out.print(shown_of(found))
+
+
+def explain(
+    src: Annotated[str, typer.Argument(help="The client's end.", metavar="SRC:PORT")],
+    dst: Annotated[str, typer.Argument(help="The server's end.", metavar="DST:PORT")],
+    as_json: JsonOption = False,
+    url: UrlOption = DEFAULT_URL,
+) -> None:
+    """Say which unit has a session, why, and whether it survives that unit.
+
+    Either direction will do, before translation or after it. Of a session that isn't there it says
+    what would become of its SYN on the primary, and which unit would be chosen now; nothing is
+    sent, and nobody loses their turn. Units that don't answer within a second are named.
+    """
+    found = fetch(url, "/v1/explain", {"src": src, "dst": dst})
+    if as_json:
+        say(found)
+        return
+    out.print(f"[bold]{found['src']} > {found['dst']}")
+    for line in found["summary"]:
+        out.print(f"  {line}", markup=False)
+    wide = Console(width=max(out.width, WIDTH), highlight=False)
+    if any(unit["entry"] for unit in found["units"]):
+        wide.print(entries_table(found))
+    if found["flows"]:
+        wide.print(flows_table(found))
+    for each in found["tracked"]:
+        out.print(f"on the primary's switch: {tracked(each)}")
+    for each in (found["syn"] or {}).get("commands", ()):
+        out.print(f"\n[bold]$ {each['command']}")
+        out.print(each["output"].rstrip(), markup=False)
+
+
+def entries_table(found: dict[str, Any]) -> Table:
+    """What each unit's kernel has of the session."""
+    table = Table(title="in each unit's kernel: conntrack -L -o labels", title_justify="left")
+    for column in ("unit", "role", "state", "for", "mark", "labels"):
+        table.add_column(column, justify="right" if column == "unit" else "left", no_wrap=True)
+    for unit in found["units"]:
+        entry = unit["entry"]
+        number = f"{unit['id']} ←" if unit["serves"] else f"{unit['id']}  "
+        if entry is None:
+            state = "no entry" if unit["answered"] else f"no answer ({unit['state']})"
+            table.add_row(number, unit["role"], state)
+            continue
+        flags = "" if entry["assured"] else ", not assured"
+        cells = (f"{entry['state']}{flags}", lasts(entry["timeout"]), f"0x{entry['mark']:x}")
+        table.add_row(number, unit["role"], *cells, ",".join(entry["labels"]))
+    return table
+
+
+def flows_table(found: dict[str, Any]) -> Table:
+    """The flows of the primary's bridge that carry the session."""
+    table = Table(title="on the primary's bridge: ovs-ofctl dump-flows", title_justify="left")
+    for column in ("table", "flow", "cookie", "packets", "bytes", "for"):
+        right = column in ("table", "packets", "bytes")
+        table.add_column(column, justify="right" if right else "left", no_wrap=True)
+    for flow in found["flows"]:
+        counts = (str(flow["packets"]), str(flow["bytes"]))
+        if not flow["there"]:
+            counts = ("not there" if flow["answered"] else "no answer", "")
+        table.add_row(str(flow["table"]), flow["name"], flow["cookie"], *counts, flow["of"])
+    return table
+
+
+def tracked(each: dict[str, Any]) -> str:
+    """What the switch's connection tracker has of one direction."""
+    if not each["answered"]:
+        return f"no answer about {each['of']}"
+    whose = f"mark {each['mark']}" if each["mark"] else "no mark, so the primary's"
+    return f"{each['of']} has {whose}"
+
+
+def lasts(timeout: int) -> str:
+    """How long an entry is kept if no packet comes."""
+    return f"{timeout} s" if timeout < _FOR_EVER else "until told"
 
 
 def sessions_table(found: dict[str, Any]) -> Table:
@@ -76,11 +154,7 @@ def ago(session: dict[str, Any], now: float) -> str:
     """How long ago the session was decided."""
     if session["decided"] is None:
         return "before the app began"
-    seconds = max(0, round(now - session["decided"]))
-    minutes, hours = seconds // 60, seconds // 3600
-    if hours:
-        return f"{hours} h {minutes % 60} min ago"
-    return f"{minutes} min {seconds % 60} s ago" if minutes else f"{seconds} s ago"
+    return f"{span(now - session['decided'])} ago"
 
 
 def shown_of(found: dict[str, Any]) -> str:
@@ -91,21 +165,14 @@ def shown_of(found: dict[str, Any]) -> str:
     return f"{matching} session{'' if matching == 1 else 's'}{which}{more}"
 
 
-def fetch(url: str, path: str, query: dict[str, str], timeout: float = 10.0) -> dict[str, Any]:
+def fetch(url: str, path: str, query: dict[str, str]) -> dict[str, Any]:
     """The app's answer to a question. Ends the command if there is none, or the app refuses."""
-    asked = f"{url.rstrip('/')}{path}?{urllib.parse.urlencode(query)}"
     try:
-        with urllib.request.urlopen(asked, timeout=timeout) as answer:
-            found = json.load(answer)
-        if not isinstance(found, dict):
-            raise ValueError("not an object")
-    except urllib.error.HTTPError as error:
-        fail(_reason(error), MISUSED if error.code == 400 else 1)
-    except OSError as error:
-        fail(f"no answer from the app at {url}: {getattr(error, 'reason', error)}")
-    except ValueError:
-        fail(f"what answers at {url} is not the app: no JSON came back")
-    return found
+        return ask(url, f"{path}?{urllib.parse.urlencode(query)}", PATIENCE)
+    except Misunderstood as error:
+        fail(str(error), MISUSED)
+    except AppError as error:
+        fail(str(error))
 
 
 def _pages(url: str, query: dict[str, str], limit: int) -> dict[str, Any]:
@@ -119,10 +186,3 @@ def _pages(url: str, query: dict[str, str], limit: int) -> dict[str, Any]:
         listed += whole["sessions"]
         after = {"after": str(whole["next"])}
     return whole | {"sessions": listed}
-
-
-def _reason(error: urllib.error.HTTPError) -> str:
-    try:
-        return str(json.load(error)["error"])
-    except (ValueError, TypeError, KeyError):
-        return f"the app answered {error.code} {error.reason}"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from agents.core_adopting import Adopting
 from agents.core_announcing import Announcing
+from agents.core_answering import Answering
 from agents.core_auxiliary import Auxiliary
 from agents.core_beginnings import Beginnings
 from agents.core_canary import Canary
@@ -59,6 +60,7 @@ class Core:
         self.renewing = Renewing(facts, self.desk, self.serving, now)
         self.canary = Canary(facts, now)
         self.fencing = Fencing(facts, self.desk, fenced)
+        self.answering = Answering(facts, self.desk, now)
         self._from_app = facts.cluster.group, facts.unit, control.ETH_DST + control.ETH_SRC
         self._announce_at = now
         self._standing = self.desk.standing()
@@ -278,6 +280,8 @@ class Core:
                 self.serving.start_census(message.token, now)
                 self._dump = True
                 self.count(Outcome.CENSUS)
+            case control.QUESTION:
+                yield from self.answering.asked(message, now)
             case _:
                 raise WireError(Outcome.CONTROL_KIND)
 

@@ -113,6 +113,10 @@ class Outcome(StrEnum):
     BEGUN_MADE = "begun_made"  # this unit is primary now, and its kernel knows the session
     BEGUN_HELD = "begun_held"  # it did already, or makes no such entry
 
+    # A question of the app's about one session.
+    ANSWERED = "answered"
+    QUESTION_REFUSED = "question_refused"  # too many at once: not answered
+
     # Other frames.
     KEEPALIVE = "keepalive"
     STATE = "state"
@@ -188,6 +192,7 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.ENDED_REUSED,
     Outcome.FORGOTTEN,
     Outcome.FORGET_UNKNOWN,
+    Outcome.ANSWERED,
     Outcome.STATE,
     Outcome.CENSUS,
 }

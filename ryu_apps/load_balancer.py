@@ -38,6 +38,7 @@ from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
 from ryu_apps.core.moments import Moment
 from ryu_apps.core.orders import Method, Order, Refusal
+from ryu_apps.core.pipeline import Table
 from ryu_apps.core.status import happenings, history, status
 from ryu_apps.exposition import Exposition
 from ryu_apps.openflow import Encoder
@@ -72,7 +73,7 @@ class LoadBalancer(RyuApp):
         self._admission = Admission(config_token.path())
         self._wsgi = kwargs["wsgi"]
         api.serve(self._wsgi, self._doors())
-        api_sessions.serve(self._wsgi, self.controller)
+        api_sessions.serve(self._wsgi, self.controller, self._do)
 
     def start(self) -> None:
         """Called by Ryu once all apps are loaded."""
@@ -113,6 +114,9 @@ class LoadBalancer(RyuApp):
         """A flow has sent a frame to the app."""
         message = event.msg
         if connection := self._connections.get(message.datapath):
+            if message.table_id == Table.LOOK:
+                self._handle(_marked(connection, message))
+                return
             port = message.match["in_port"]
             self._handle(events.FrameIn(connection.unit, connection.number, port, message.data))
 
@@ -127,6 +131,9 @@ class LoadBalancer(RyuApp):
         if message.xid == events.COUNT_TOKEN:
             for flow in message.body:
                 self._handle(events.Counted(unit, number, flow.cookie, flow.packet_count))
+            return
+        if message.xid & events.QUESTION:
+            self._handle(events.Looked(unit, number, message.xid, _seen(message.body)))
             return
         connection.cookies.update(flow.cookie for flow in message.body)
         if not message.flags & ofp.OFPMPF_REPLY_MORE:
@@ -223,6 +230,19 @@ class LoadBalancer(RyuApp):
 def moment() -> Moment:
     """Now, by both clocks."""
     return Moment(time.monotonic(), time.time())
+
+
+def _marked(connection: Connection, message: Any) -> events.Marked:
+    """A packet that the app itself has put in: the tuple is behind a header without options."""
+    mark = message.match.get("ct_mark", 0)  # OVS leaves a mark of 0 out
+    return events.Marked(connection.unit, connection.number, message.data[26:38], mark)
+
+
+def _seen(flows: Iterable[Any]) -> events.Seen | None:
+    for flow in flows:
+        seconds = flow.duration_sec + flow.duration_nsec / 1e9
+        return events.Seen(flow.packet_count, flow.byte_count, seconds)
+    return None
 
 
 def log(line: events.Line) -> None:

@@ -35,7 +35,7 @@ from ryu_apps.core.flows import (
     cookie,
     part_of,
 )
-from ryu_apps.core.pipeline import session_flow
+from ryu_apps.core.pipeline import Table, session_flow
 from ryu_apps.messages import PROTOCOL, TemplateError, encoded, packet_out
 
 _ALL_BITS = 0xFFFFFFFFFFFFFFFF
@@ -74,6 +74,8 @@ class Encoder:
             events.Ping: lambda _effect: ping(),
             events.AskStatic: ask_static,
             events.AskCount: ask_count,
+            events.AskFlow: ask_flow,
+            events.AskMark: lambda effect: tracker.look(effect.tuple12, Table.LOOK),
         }
 
     def encode(self, effect: events.Effect) -> bytes:
@@ -140,9 +142,19 @@ def ask_count(effect: events.AskCount) -> bytes:
     return _flow_stats(effect.cookie, _ALL_BITS, events.COUNT_TOKEN)
 
 
-def _flow_stats(number: int, mask: int, xid: int) -> bytes:
+def ask_flow(effect: events.AskFlow) -> bytes:
+    """A request for that flow: by its cookie, too, so that the switch finds it by index."""
+    flow = effect.flow
+    match = parser.OFPMatch(**_match(flow))
+    return _flow_stats(flow.cookie, _ALL_BITS, effect.token, flow.table, match)
+
+
+def _flow_stats(
+    number: int, mask: int, xid: int, table: int = ofp.OFPTT_ALL, match: Any = None
+) -> bytes:
+    match = match or parser.OFPMatch()
     request = parser.OFPFlowStatsRequest(
-        PROTOCOL, 0, ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, number, mask, parser.OFPMatch()
+        PROTOCOL, 0, table, ofp.OFPP_ANY, ofp.OFPG_ANY, number, mask, match
     )
     return encoded(request, xid)
 
@@ -162,12 +174,6 @@ def _delete_by_cookie(number: int, xid: int, mask: int = _ALL_BITS) -> bytes:
 
 
 def _flow_mod(flow: Flow, command: int, xid: int) -> bytes:
-    match = {
-        _MATCH_NAMES.get(name, name): tuple(map(_user, value))
-        if isinstance(value, tuple)
-        else _user(value)
-        for name, value in flow.match
-    }
     actions = [_action(action) for action in flow.actions if not isinstance(action, Goto)]
     instructions = [
         parser.OFPInstructionGotoTable(a.table) for a in flow.actions if isinstance(a, Goto)
@@ -183,10 +189,19 @@ def _flow_mod(flow: Flow, command: int, xid: int) -> bytes:
         priority=flow.priority,
         out_port=ofp.OFPP_ANY,
         out_group=ofp.OFPG_ANY,
-        match=parser.OFPMatch(**match),
+        match=parser.OFPMatch(**_match(flow)),
         instructions=instructions,
     )
     return encoded(message, xid)
+
+
+def _match(flow: Flow) -> dict[str, Any]:
+    return {
+        _MATCH_NAMES.get(name, name): tuple(map(_user, value))
+        if isinstance(value, tuple)
+        else _user(value)
+        for name, value in flow.match
+    }
 
 
 def _user(value: Value) -> int | str:

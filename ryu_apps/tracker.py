@@ -50,7 +50,7 @@ _FLUSH_ZONE, _FLUSH = 29, 32
 _TUPLE, _ZONE = 0, 2  # properties of NXT_CT_FLUSH
 _MAPPED = bytes(10) + b"\xff\xff"  # of an IPv4 address in IPv6
 
-_SYN, _SYN_ACK = 0x02, 0x12
+_SYN, _ACK, _SYN_ACK = 0x02, 0x10, 0x12
 _WORDS = struct.Struct("!6H")
 _FRAME = struct.Struct("!24sH12s8sBB2sH8s")
 _SAMPLES = (
@@ -64,6 +64,14 @@ _SAMPLES = (
 def forget() -> bytes:
     """All entries go."""
     return _nicira(_FLUSH_ZONE, bytes(6) + CT_ZONE.to_bytes(2, "big"))
+
+
+def look(tuple12: bytes, table: int) -> bytes:
+    """A packet of that tuple is looked up, and goes on in that table. Nothing is committed; to an
+    entry it is what the handshake's last ACK would be, by which it is only kept for longer.
+    """
+    track = parser.NXActionCT(0, "", CT_ZONE, table, 0, [])
+    return packet_out([track], _by_ryu(tuple12, _ACK))
 
 
 def deleting() -> Callable[[Iterable[bytes]], list[bytes]]:

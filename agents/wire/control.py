@@ -26,10 +26,12 @@ padding behind it is ignored.
      2 OFFER             32-byte records               agent to app
      3 ENDED             24-byte records               agent to app
      4 CENSUS            28-byte records, flag LAST    agent to app
+     5 ANSWER            part of a map, flag LAST      agent to app
     16 STATE             map                           app to agent, every interval
     17 DECIDED           8-byte records                app to agent
     18 FORGET            24-byte records               app to agent
     19 CENSUS_REQUEST    none                          app to agent
+    20 QUESTION          a 16-byte record              app to agent
     32 and above         those of agents.wire.peer     agent to agent
 
     OFFER      offer_id u32 | known_unit u8 | in_interface u8 | out_interface u8 | flags u8
@@ -40,7 +42,8 @@ padding behind it is ignored.
     CENSUS     orig 12 | reply 12 | unit u8 | 0 u8 * 3
 
 The records are packed because one comes with every session; the maps, which come by the clock, can
-afford names (`agents.wire.control_maps`). Tuples are those of `agents.wire.packet`.
+afford names (`agents.wire.control_maps`). QUESTION and ANSWER, which come when somebody wants to
+know, are those of `agents.wire.inquiry`. Tuples are those of `agents.wire.packet`.
 """
 
 import struct
@@ -61,18 +64,20 @@ ETH_SRC = bytes.fromhex("025359000002")
 VERSION = 1
 MAX_BODY = 1488  # header and body fill an Ethernet MTU of 1500
 
-ANNOUNCE, OFFER, ENDED, CENSUS = 1, 2, 3, 4
-STATE, DECIDED, FORGET, CENSUS_REQUEST = 16, 17, 18, 19
+ANNOUNCE, OFFER, ENDED, CENSUS, ANSWER = 1, 2, 3, 4, 5
+STATE, DECIDED, FORGET, CENSUS_REQUEST, QUESTION = 16, 17, 18, 19, 20
 EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED, KEEPALIVE, BEGUN = 32, 33, 34, 35, 36, 37, 38
 KINDS = {
     ANNOUNCE: "announce",
     OFFER: "offer",
     ENDED: "ended",
     CENSUS: "census",
+    ANSWER: "answer",
     STATE: "state",
     DECIDED: "decided",
     FORGET: "forget",
     CENSUS_REQUEST: "census_request",
+    QUESTION: "question",
     EXPECT: "expect",
     EXPECTED: "expected",
     WITHDRAW: "withdraw",
@@ -81,7 +86,7 @@ KINDS = {
     KEEPALIVE: "keepalive",
     BEGUN: "begun",
 }
-LAST = 1  # flag: the last frame of a census
+LAST = 1  # flag: the last frame of a census, or of an answer
 HEARS_APP = 1  # flag of a keepalive: the unit hears the app
 
 HEADER = struct.Struct("!6s6sHBBBBHBxI")
@@ -89,6 +94,7 @@ OFFER_FORMAT = struct.Struct("!IBBBB12s12s")
 DECIDED_FORMAT = struct.Struct("!IB3x")
 SESSION_FORMAT = struct.Struct("!12s12s")
 CENSUS_FORMAT = struct.Struct("!12s12sB3x")
+QUESTION_FORMAT = struct.Struct("!B3x12s")
 EXPECT_FORMAT = struct.Struct("!IBBBB12s12s6s6s24s")
 EXPECTED_FORMAT = struct.Struct("!IB3x")
 WITHDRAW_FORMAT = struct.Struct("!12s12sB3x")
@@ -101,10 +107,12 @@ _RECORD_SIZES = {
     OFFER: OFFER_FORMAT.size,
     ENDED: SESSION_FORMAT.size,
     CENSUS: CENSUS_FORMAT.size,
+    ANSWER: 1,
     STATE: 1,
     DECIDED: DECIDED_FORMAT.size,
     FORGET: SESSION_FORMAT.size,
     CENSUS_REQUEST: 0,
+    QUESTION: QUESTION_FORMAT.size,
     EXPECT: EXPECT_FORMAT.size,
     EXPECTED: EXPECTED_FORMAT.size,
     WITHDRAW: WITHDRAW_FORMAT.size,
@@ -277,6 +285,17 @@ def census_request_frame(group: int, unit: int, token: int) -> bytes:
 def empty_frame(kind: int, group: int, unit: int, flags: int = 0) -> bytes:
     """A frame of a kind that has no body."""
     return _frame(kind, group, unit, 0, b"", flags=flags)
+
+
+def part_frames(kind: int, group: int, unit: int, token: int, body: bytes) -> list[bytes]:
+    """Frames that have the parts of a body, as few as hold it; the last has the flag LAST."""
+    starts = range(0, max(1, len(body)), MAX_BODY)
+    parts = [body[start : start + MAX_BODY] for start in starts]
+    flags = [0] * (len(parts) - 1) + [LAST]
+    return [
+        _frame(kind, group, unit, len(part), part, flags=flag, token=token)
+        for part, flag in zip(parts, flags, strict=True)
+    ]
 
 
 def announce_frames(told: Announce) -> list[bytes]:

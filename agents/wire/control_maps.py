@@ -153,15 +153,18 @@ def pack(told: Announce | State) -> bytes:
 
 def unpack_announce(body: bytes) -> Announce:
     """The value of an ANNOUNCE's map; WireError control_body, control_field."""
-    return Announce(**_map(body, _ANNOUNCE))
+    return Announce(**read_map(body, _ANNOUNCE))
 
 
 def unpack_state(body: bytes) -> State:
     """The value of a STATE's map; WireError control_body, control_field."""
-    return State(**_map(body, _STATE))
+    return State(**read_map(body, _STATE))
 
 
-def _map(body: bytes, wanted: Mapping[str, Callable[[object], bool]]) -> dict[str, Any]:
+def read_map(body: bytes, wanted: Mapping[str, Callable[[object], bool]]) -> dict[str, Any]:
+    """A map with just these fields, each of which is right; lists as tuples. WireError
+    control_body, control_field.
+    """
     try:
         table = msgpack.unpackb(body)
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:

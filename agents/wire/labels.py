@@ -36,6 +36,15 @@ CLOSING_BIT = 84
 _UNITS = sum(1 << (UNIT_BIT + unit) for unit in range(1, MAX_UNITS + 1))
 _INTERFACES = sum(1 << (INTERFACE_BIT + index) for index in range(1, MAX_INTERFACES + 1))
 
+_NAMES = {
+    **{UNIT_BIT + unit: f"unit-{unit}" for unit in range(1, MAX_UNITS + 1)},
+    **{INTERFACE_BIT + index: f"in-{index}" for index in range(1, MAX_INTERFACES + 1)},
+    BALANCE_BIT: "balance",
+    HELPER_BIT: "helper",
+    LIVE_BIT: "live",
+    CLOSING_BIT: "closing",
+}
+
 # What is said anew when a unit is written: the packet that then sets `live` tells everyone of it.
 _ANEW = 1 << HELPER_BIT | 1 << LIVE_BIT | 1 << CLOSING_BIT
 _remembered = lru_cache(maxsize=4096)
@@ -62,6 +71,14 @@ def interface_of(labels: bytes) -> int:
 def balanced(labels: bytes) -> bool:
     """Whether the user's rules labelled this connection as one to balance."""
     return bool(int.from_bytes(labels, "little") >> BALANCE_BIT & 1)
+
+
+def names_of(labels: bytes) -> tuple[str, ...]:
+    """The names of all labels that are set, as `conntrack -L -o labels` has them; `bit-N` of one
+    that is not ours.
+    """
+    bits = int.from_bytes(labels, "little")
+    return tuple(_NAMES.get(bit, f"bit-{bit}") for bit in range(8 * SIZE) if bits >> bit & 1)
 
 
 @_remembered

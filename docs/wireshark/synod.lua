@@ -6,7 +6,9 @@ local synod = Proto("synod", "Synod")
 
 local KINDS = {
     [1] = "announce", [2] = "offer", [3] = "ended", [4] = "census",
+    [5] = "answer",
     [16] = "state", [17] = "decided", [18] = "forget", [19] = "census_request",
+    [20] = "question",
     [32] = "expect", [33] = "expected", [34] = "withdraw", [35] = "clear", [36] = "cleared",
     [37] = "keepalive", [38] = "begun",
 }
@@ -26,6 +28,7 @@ local RECORDS = {
     forget = SESSION,
     census = { { "orig", "tuple" }, { "reply", "tuple" }, { "unit", "unit" }, { "zero", "pad3" } },
     census_request = {},
+    question = { { "what", "u8" }, { "zero", "pad3" }, { "tuple12", "tuple" } },
     expect = {
         { "ask_id", "u32" }, { "protocol", "protocol" }, { "direction", "bit" }, { "flags", "u8" },
         { "translated", "bit" }, { "master", "tuple" }, { "tuple12", "tuple" }, { "mask", "endpoint" },
@@ -353,6 +356,7 @@ local function summary(kind, count, flags, first)
     if MAPS[kind] then return first.role and ", " .. first.role .. ", primary " .. (first.primary or "?") or "" end
     if kind == "keepalive" then return flags % 2 == 1 and ", hears the app" or ", doesn't hear the app" end
     if kind == "census_request" then return "" end
+    if kind == "answer" then return ", " .. plural(count, "byte") .. (flags % 2 == 1 and ", the last" or "") end
     local words = ", " .. plural(count, "record")
     if not first then return words end
     if first.answer then return words .. ": " .. (ANSWERS[first.answer] or "?") end
@@ -379,6 +383,12 @@ local function add_records(tree, kind, range, count)
 end
 
 local function add_body(tree, kind, range, count)
+    if kind == "answer" then -- a map, in parts: what one frame has of it need not be whole
+        local there = math.min(count, range and range:len() or 0)
+        if there < count then complain(tree, "bad_length", there .. " of " .. plural(count, "byte")) end
+        if there > 0 then tree:add(range(0, there), "part of a map: " .. plural(there, "byte")) end
+        return nil, there
+    end
     if not MAPS[kind] then return add_records(tree, kind, range, count) end
     local there = math.min(count, range and range:len() or 0)
     if there < count then complain(tree, "bad_length", there .. " of " .. plural(count, "byte")) end

@@ -124,7 +124,8 @@ class Bridges:
     def refused(self, event: events.Refused, member: Member, now: float) -> list[Effect]:
         """A bridge has refused something: if a static flow, the unit isn't ready."""
         fields = {"unit": event.unit, "detail": event.detail}
-        if event.token in (events.SESSION_TOKEN, events.COUNT_TOKEN):
+        harmless = event.token in (events.SESSION_TOKEN, events.COUNT_TOKEN)
+        if harmless or event.token & events.QUESTION:
             return [*self._journal.warn(now, "message_refused", **fields)]
         self._bridges[event.unit].refused = True
         return [*self._journal.warn(now, "flow_refused", **fields)]

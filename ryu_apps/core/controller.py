@@ -25,6 +25,7 @@ from ryu_apps.core.journal import Journal
 from ryu_apps.core.listing import ends
 from ryu_apps.core.methods import METHODS
 from ryu_apps.core.orders import Method, Order, Orders
+from ryu_apps.core.questions import Questions
 from ryu_apps.core.redundancy import Redundancy
 from ryu_apps.core.renewal import Renewal
 from ryu_apps.core.sessions import Sessions
@@ -50,6 +51,7 @@ class Controller:
         self._renewal = Renewal(cluster, self.members, self.sessions)
         self._surveys = Surveys(cluster, self.sessions, self.journal, tokens)
         self._arp = RoutedArp(cluster)
+        self.questions = Questions(cluster.group)
         self._handlers: dict[type[Any], Callable[[Any, Member, float], list[Effect]]] = {
             events.Lost: self.formation.lost,
             events.StaticFlows: self.formation.bridges.static_flows,
@@ -57,6 +59,8 @@ class Controller:
             events.Refused: self.formation.bridges.refused,
             events.Counted: self.formation.bridges.counted,
             events.Pong: self.formation.answered,
+            events.Marked: lambda event, _member, _now: self.questions.marked(event),
+            events.Looked: lambda event, _member, _now: self.questions.looked(event),
             events.FrameIn: self._frame_in,
             events.FramesIn: self._frames_in,
         }
@@ -64,6 +68,7 @@ class Controller:
             control.ANNOUNCE: self._announce,
             control.ENDED: self._ended,
             control.CENSUS: self._census,
+            control.ANSWER: lambda _member, message, _now: self.questions.answered(message),
         }
 
     def start(self, now: float) -> list[Effect]:

@@ -46,6 +46,32 @@ class Counted(NamedTuple):
     packets: int
 
 
+class Seen(NamedTuple):
+    """What a flow has seen, and for how many seconds it has been there."""
+
+    packets: int
+    octets: int
+    seconds: float
+
+
+class Looked(NamedTuple):
+    """Answer to `AskFlow`; `seen` is None if there is no such flow."""
+
+    unit: int
+    connection: int
+    token: int
+    seen: Seen | None
+
+
+class Marked(NamedTuple):
+    """Answer to `AskMark`; 0: the tracker knows no such packets."""
+
+    unit: int
+    connection: int
+    tuple12: bytes
+    mark: int
+
+
 class Confirmed(NamedTuple):
     """The switch has done everything that it was told before `Install`'s token."""
 
@@ -93,7 +119,7 @@ class Tick(NamedTuple):
     """Time has passed."""
 
 
-FromSwitch = Connected | Lost | StaticFlows | Counted | Confirmed | Refused | Pong
+FromSwitch = Connected | Lost | StaticFlows | Counted | Looked | Marked | Confirmed | Refused | Pong
 Event = FromSwitch | FrameIn | FramesIn | Tick
 
 # -- effects
@@ -111,6 +137,21 @@ class AskCount(NamedTuple):
 
     unit: int
     cookie: int
+
+
+class AskFlow(NamedTuple):
+    """Ask a bridge what just that flow has seen. Answers come in the order of what was asked."""
+
+    unit: int
+    token: int
+    flow: Flow
+
+
+class AskMark(NamedTuple):
+    """Ask a bridge with what mark its connection tracker has packets of that tuple."""
+
+    unit: int
+    tuple12: bytes
 
 
 class Install(NamedTuple):
@@ -171,8 +212,21 @@ class Line(NamedTuple):
     fields: Mapping[str, object]
 
 
-Effect = AskStatic | AskCount | Install | Forget | ForgetParts | Ping | Settle | Send | Line
+Effect = (
+    AskStatic
+    | AskCount
+    | AskFlow
+    | AskMark
+    | Install
+    | Forget
+    | ForgetParts
+    | Ping
+    | Settle
+    | Send
+    | Line
+)
 
 # Tokens of what needs none of its own: all that `Settle`, `Forget` and `Send` put on the wire,
 # `AskCount` and `Ping`. Others are above.
 SESSION_TOKEN, COUNT_TOKEN, PING_TOKEN = 1, 2, 3
+QUESTION = 1 << 31  # this bit is set in the tokens of operators' questions, and in no other

@@ -20,6 +20,7 @@ from ryu_apps.core.forgetting import Forgetting
 from ryu_apps.core.journal import Journal
 from ryu_apps.core.liveness import GRACE
 from ryu_apps.core.methods import METHODS
+from ryu_apps.core.regimes import Regime, Regimes
 from ryu_apps.core.sessions import Sessions
 from ryu_apps.core.takeover import Takeover
 
@@ -45,6 +46,7 @@ class Formation:
         self.forgetting = Forgetting(cluster, members, sessions)
         self.takeover = Takeover(members, sessions, self.forgetting, boot)
         self.bridges = Bridges(cluster, members, sessions, self.takeover, journal, tokens=tokens)
+        self.regimes = Regimes()
         self.found = math.inf  # when the cluster was formed, or found
         self._sessions = sessions
         self._journal = journal
@@ -159,6 +161,9 @@ class Formation:
         )
         ids = frozenset(each.unit.id for each in up)
         self._sessions.serve_with(primary.unit.id, ids, shares)
+        rehomed = frozenset(self.takeover.units)
+        regime = Regime(now, self.method, shares, primary.unit.id, rehomed)
+        self.regimes.note(regime)
         others = any(unit != primary.unit.id for unit, _ in shares)
         bridges = self.bridges
         before, bridges.diverting = bridges.diverting, others and primary.state is State.UP

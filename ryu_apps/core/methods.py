@@ -93,3 +93,5 @@ METHODS: dict[str, Method] = {
     "weighted-least-connection": weighted_least_connection,
     "source-hash": source_hash,
 }
+# Those of which a choice changes the next.
+TAKE_TURNS = frozenset((round_robin, weighted_round_robin))

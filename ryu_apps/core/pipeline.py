@@ -8,6 +8,8 @@
     4 forward   serving unit, interface -> MACs; back out of the port that the packet came in by
     5 egress    what leaves a kernel, out of the NIC
     6 answers   routed ARP requests that wait; written by the switch itself, for seconds
+    7 look      what the app has put in to be looked up in the switch's connection tracker; back to
+                the app, with the mark
 
 Fragments carry no ports here, not even the first (ovs-fields(7), "ip_frag"), so they are of no
 session, and the kernel puts them together.
@@ -66,6 +68,7 @@ class Table(IntEnum):
     FORWARD = 4
     EGRESS = 5
     ANSWERS = 6
+    LOOK = 7
 
 
 INTERFACE, UNIT, SERVING = "reg0", "reg1", "reg2"
@@ -115,7 +118,7 @@ def _row(  # noqa: PLR0917 - a line of a table: the columns are its order
     return Row(name, table, priority, when, each, match, actions)
 
 
-C, A, S, U, F, E, R = Table
+C, A, S, U, F, E, R, L = Table
 ALWAYS, PRIMARY, AUXILIARY, EITHER, YIELDING, SUCCEEDING, BY_FLOWS, BY_MARKS, DIVERTING = When
 ONCE, INTERFACES, UNITS, PEERS = Each
 FROM_NIC: Fields = {"in_port": Its.NIC}
@@ -219,6 +222,9 @@ ROWS: tuple[Row, ...] = (
          Write("eth_src", Its.VIRTUAL), To(Its.NIC)),
     _row("out_as_unit", E, 10, AUXILIARY, INTERFACES, {INTERFACE: Its.INDEX}, To(Its.NIC)),
     _row("drop_egress_unexpected", E, 0, ALWAYS, ONCE, {}),
+    # -- what was looked up
+    _row("looked_up", L, 10, BY_MARKS, ONCE, {}, Output(CONTROLLER)),
+    _row("drop_look_unexpected", L, 0, ALWAYS, ONCE, {}),
 )
 # fmt: on
 

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ryu_apps.core.methods import Choice, Method, Shares
+from ryu_apps.core.methods import TAKE_TURNS, Choice, Method, Shares
 
 YOUNG = 2.0  # seconds since its last decision in which a session's end isn't believed
 MOST_SESSIONS = 1_000_000  # what is beyond the primary serves, unknown to the app
@@ -70,6 +70,17 @@ class Sessions:
         self._primary = primary
         self._up = up
         self._choose = self._method(shares, self.live) if shares else None
+
+    def foretell(self, client: bytes) -> int:
+        """The unit that the next new session of that client would be given to. Nobody loses their
+        turn by it.
+        """
+        if self._choose is None:
+            return self._primary
+        unit = self._choose(client)
+        if self._method in TAKE_TURNS:
+            self._give_back(unit, self._choose)
+        return unit
 
     def decide(self, orig: bytes, reply: bytes, known: int, now: float) -> Decision:
         """Who serves the session of these tuples (12 bytes each); `known` is the unit in its entry,
@@ -152,6 +163,15 @@ class Sessions:
         if self._choose is None:
             return self._primary, "decided_alone"
         return self._choose(orig[:4]), "decided_anew" if preferred else "decided"
+
+    def _give_back(self, unit: int, choose: Choice) -> None:
+        """That unit is next, and all others after it."""
+
+        def choose_it(_client: bytes) -> int:
+            self._choose = choose
+            return unit
+
+        self._choose = choose_it
 
     def _flows(self, unit: int, orig: bytes, reply: bytes) -> tuple[bytes, ...]:
         """The tuples that have flows: the primary's own sessions have none."""

@@ -89,3 +89,20 @@ def test_a_switch_that_has_lost_all_of_it_gets_it_back(scene: Scene) -> None:
     assert (unit.bridge.flows(), marks(scene)) == ([], {})
     scene.connect(unit)
     wait(lambda: marks(scene).get(40040) == {2}, "the session's entries are back", 20)
+
+
+def test_the_tracker_is_asked_about_one_session(scene: Scene) -> None:
+    scene.offer(400, known=2)
+    scene.offer(401, known=1)
+    before = scene.switch.appctl("dpctl/dump-conntrack", f"zone={CT_ZONE}")
+    for number, mark in ((400, 2), (401, 0)):
+        src = f"10.1.0.10:{40000 + number}"
+        _, found = scene.app.ask(f"/v1/explain?src={src}&dst=203.0.113.10:80")
+        assert [(each["answered"], each["mark"]) for each in found["tracked"]] == [(True, mark)] * 2
+    after = scene.switch.appctl("dpctl/dump-conntrack", f"zone={CT_ZONE}")
+    assert without_states(after) == without_states(before)
+
+
+def without_states(dump: str) -> list[str]:
+    """What entries there are: a packet of its handshake may bring one further."""
+    return sorted(re.sub(r",protoinfo=.*", "", line) for line in dump.splitlines())

@@ -84,7 +84,7 @@ def test_a_person_gets_a_table(app: Any) -> None:
     assert found.exit_code == 0
     assert asked == [("/v1/sessions", {"limit": "100"})]
     assert rows(found.output) == [
-        ["2", "10.1.0.10:40000", "203.0.113.10:80", "203.0.113.1:40000", "1 min 15 s ago"]
+        ["2", "10.1.0.10:40000", "203.0.113.10:80", "203.0.113.1:40000", "1m 15s ago"]
     ]
     assert "1 session\n" in found.output
 
@@ -136,9 +136,9 @@ def test_what_translation_makes_of_it(changes: dict[str, str], text: str) -> Non
     ("decided", "text"),
     [
         (None, "before the app began"),
-        (1075.0, "0 s ago"),
-        (1080.0, "0 s ago"),
-        (1075.2 - 7322, "2 h 2 min ago"),
+        (1075.0, "0s ago"),
+        (1080.0, "0s ago"),
+        (1075.2 - 7322, "2h 2m ago"),
     ],
 )
 def test_when_it_was_decided(decided: float | None, text: str) -> None:
@@ -150,7 +150,7 @@ def test_when_it_was_decided(decided: float | None, text: str) -> None:
     [
         ((400, {"error": "src: 'x' is not an IPv4 address or network"}), 2, "src: 'x' is not an"),
         ((503, {"error": "ask again"}), 1, "ask again"),
-        ((404, "<html>"), 1, "the app answered 404"),
+        ((404, "<html>"), 1, "said 404"),
         ((200, "<html>"), 1, "is not the app"),
         ((200, "[]"), 1, "is not the app"),
     ],
@@ -165,3 +165,119 @@ def test_a_refusal_is_told(app: Any, reply: Reply, code: int, text: str) -> None
 def test_no_answer_is_told(app: Any) -> None:
     found = run("sessions", "--url", "http://127.0.0.1:1")
     assert (found.exit_code, "no answer from the app" in found.stderr) == (1, True)
+
+
+# -- synod explain
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    return {
+        "state": "ESTABLISHED",
+        "timeout": 300,
+        "assured": True,
+        "mark": 5,
+        "labels": ["unit-2", "in-1"],
+        **changes,
+    }
+
+
+def unit(number: int, **changes: Any) -> dict[str, Any]:
+    usual = {"role": "auxiliary", "state": "up", "serves": False, "answered": True, "entry": None}
+    return {"id": number, **usual, **changes}
+
+
+def flow(**changes: Any) -> dict[str, Any]:
+    return {
+        "table": 2,
+        "name": "session",
+        "cookie": "0x5359020200000090",
+        "of": "10.1.0.10:40000 > 203.0.113.10:80",
+        "answered": True,
+        "there": True,
+        "packets": 6,
+        "bytes": 472,
+        **changes,
+    }
+
+
+EXPLAINED = {
+    "src": "10.1.0.10:40000",
+    "dst": "203.0.113.10:80",
+    "summary": ["Unit 2 serves it, decided 4 s ago.", "[not markup]"],
+    "units": [
+        unit(1, role="primary", entry=entry(timeout=0x7FFFFFFF, assured=False)),
+        unit(2, serves=True, entry=entry()),
+        unit(3),
+        unit(4, answered=False, state="silent"),
+    ],
+    "flows": [
+        flow(),
+        flow(there=False, packets=None, bytes=None),
+        flow(there=False, answered=False, packets=None, bytes=None),
+    ],
+    "tracked": [],
+    "syn": None,
+}
+ENDS = ("10.1.0.10:40000", "203.0.113.10:80")
+
+
+def test_an_explanation_is_sentences_and_what_they_are_based_on(app: Any) -> None:
+    asked = app((200, EXPLAINED))
+    found = run("explain", *ENDS)
+    assert found.exit_code == 0
+    assert asked == [("/v1/explain", {"src": ENDS[0], "dst": ENDS[1]})]
+    lines = found.output.splitlines()
+    assert lines[:3] == [
+        "10.1.0.10:40000 > 203.0.113.10:80",
+        "  Unit 2 serves it, decided 4 s ago.",
+        "  [not markup]",
+    ]
+    told = rows(found.output)
+    assert told[:4] == [
+        ["1", "primary", "ESTABLISHED, not assured", "until told", "0x5", "unit-2,in-1"],
+        ["2 ←", "auxiliary", "ESTABLISHED", "300 s", "0x5", "unit-2,in-1"],
+        ["3", "auxiliary", "no entry", "", "", ""],
+        ["4", "auxiliary", "no answer (silent)", "", "", ""],
+    ]
+    name = ["2", "session", "0x5359020200000090"]
+    of = "10.1.0.10:40000 > 203.0.113.10:80"
+    assert told[4:] == [
+        [*name, "6", "472", of],
+        [*name, "not there", "", of],
+        [*name, "no answer", "", of],
+    ]
+
+
+def test_what_would_become_of_a_syn_is_shown(app: Any) -> None:
+    commands = [{"command": "ovs-appctl ofproto/trace", "output": "Flow: tcp [x]\n", "flows": []}]
+    app((200, EXPLAINED | {"units": [unit(1)], "flows": [], "syn": {"commands": commands}}))
+    found = run("explain", *ENDS)
+    assert found.output.splitlines()[-2:] == ["$ ovs-appctl ofproto/trace", "Flow: tcp [x]"]
+    assert not rows(found.output)
+
+
+def test_a_primary_that_did_not_answer_shows_nothing(app: Any) -> None:
+    app((200, EXPLAINED | {"units": [unit(1)], "flows": [], "syn": {"answered": False}}))
+    assert run("explain", *ENDS).output.splitlines()[-1] == "  [not markup]"
+
+
+def test_a_program_gets_what_the_app_explained(app: Any) -> None:
+    app((200, EXPLAINED))
+    assert json.loads(run("explain", *ENDS, "--json").output) == EXPLAINED
+
+
+def test_nonsense_is_refused_by_the_app(app: Any) -> None:
+    app((400, {"error": "src: 'x' is not like 10.1.0.10:40000"}))
+    found = run("explain", "x", "y")
+    assert (found.exit_code, "is not like" in found.stderr) == (2, True)
+
+
+def test_marks_of_the_switch_are_told(app: Any) -> None:
+    marks = [("a > b", True, 2), ("b > a", True, 0), ("b > c", False, None)]
+    told = [{"of": of, "answered": answered, "mark": mark} for of, answered, mark in marks]
+    app((200, EXPLAINED | {"tracked": told}))
+    assert run("explain", *ENDS).output.splitlines()[-3:] == [
+        "on the primary's switch: a > b has mark 2",
+        "on the primary's switch: b > a has no mark, so the primary's",
+        "on the primary's switch: no answer about b > c",
+    ]

@@ -93,6 +93,13 @@ def test_a_server_is_found_by_the_address_that_it_has_behind_the_cluster() -> No
         assert clients(page(made, **query)) == ["198.51.100.7:40000"]
 
 
+def test_pages_have_each_session_once() -> None:
+    first = page(limit="2")
+    second = page(limit="2", after=first["next"])
+    assert clients(first) + clients(second) == clients(page())
+    assert (second["matching"], second["next"]) == (4, None)
+
+
 def test_pages_follow_each_other_whatever_ends_meanwhile() -> None:
     live = sessions(("10.1.0.9", 40000), ("10.1.0.10", 50000), ("10.1.0.10", 40000))
     first = page(live, limit="2")
@@ -109,6 +116,7 @@ def test_pages_follow_each_other_whatever_ends_meanwhile() -> None:
 
 def test_between_steps_sessions_may_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STEP", 1)
+    monkeypatch.setattr(module, "TOLD", 1)
     live = sessions(("10.1.0.9", 40000), ("10.1.0.10", 50000), ("10.1.0.10", 40000))
     steps = listing(live, Wanted(), lambda since: since)
     for _ in range(3):
@@ -125,6 +133,7 @@ def test_between_steps_sessions_may_end(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_no_step_looks_at_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STEP", 2)
+    monkeypatch.setattr(module, "TOLD", 2)
     steps = listing(LIVE, Wanted(), lambda since: since)
     assert len(list(steps)) == 4  # two to find them, two to tell of them
 

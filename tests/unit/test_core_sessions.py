@@ -146,3 +146,27 @@ def test_there_is_an_end_to_what_is_remembered(monkeypatch: pytest.MonkeyPatch) 
     assert not made.adopt(2, *tuples(3))
     assert decide(made, 0).unit == 2
     assert len(made) == 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_foretold_comes_true(method: str) -> None:
+    made = sessions(1, 2, 3, method=method)
+    for number in range(7):
+        client = tuples(number)[0][:4]
+        foretold = {made.foretell(client) for _ in range(3)}
+        assert foretold == {decide(made, number).unit}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_foretelling_takes_nobodys_turn(method: str) -> None:
+    asked, unasked = (sessions(1, 2, 3, method=method) for _ in range(2))
+    given = []
+    for number in range(9):
+        asked.foretell(bytes((10, 9, 9, number)))
+        given.append(decide(asked, number).unit)
+    assert given == [decide(unasked, number).unit for number in range(9)]
+
+
+def test_alone_it_is_the_primary_that_is_foretold() -> None:
+    made = sessions()
+    assert made.foretell(bytes(4)) == PRIMARY

@@ -67,7 +67,8 @@ def test_the_pipeline_is_that_of_flows_but_for_where_sessions_are_looked_up() ->
     by_flows = desired(cluster_of(), 1, Role.PRIMARY, 1, diverting=True)
     by_marks = desired(CLUSTER, 1, Role.PRIMARY, 1, diverting=True)
     assert set(by_flows) - set(by_marks) == named(by_flows, "nic_tcp")
-    assert set(by_marks) - set(by_flows) == named(by_marks, "nic_tcp_tracked", "marked")
+    only = named(by_marks, "nic_tcp_tracked", "marked", "looked_up")
+    assert set(by_marks) - set(by_flows) == only
     others = {(Role.AUXILIARY, 2), (Role.NONE, 0)}
     for role, primary in others:
         assert desired(CLUSTER, 1, role, primary) == desired(cluster_of(), 1, role, primary)

@@ -226,7 +226,7 @@ ANY = ONE_OF_EACH[1]
         (patched(ANY, 12, 8), "not_control"),
         (patched(ANY, 14, 2), "control_version"),
         (patched(ANY, 15, 0), "control_kind"),
-        (patched(ANY, 15, 5), "control_kind"),
+        (patched(ANY, 15, 6), "control_kind"),
         (patched(ANY, 16, 0), "control_value"),
         (patched(ANY, 17, 0), "control_value"),
         (patched(ANY, 17, 65), "control_value"),

@@ -82,3 +82,13 @@ def test_connlabel_conf_names_each_bit_once() -> None:
     assert len(lines) == len(set(names.values())) == 84
     assert "# in-1: came in by int\n" in text
     assert "# in-2: came in by ext\n" in text
+
+
+def test_labels_have_the_names_that_conntrack_gives_them() -> None:
+    conf = labels.connlabel_conf(("int",))
+    names = dict(line.split() for line in conf.splitlines() if not line.startswith("#"))
+    for bit in range(128):
+        told = labels.names_of((1 << bit).to_bytes(16, "little"))
+        assert told == (names.get(str(bit), f"bit-{bit}"),)
+    assert labels.names_of(bytes(16)) == ()
+    assert labels.names_of(b"\x04" + bytes(7) + b"\x02" + bytes(7)) == ("unit-2", "in-1")

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scapy.utils import wrpcap
 
-from agents.wire import control, control_maps, packet, peer, ports, routed_arp, syndata
+from agents.wire import control, control_maps, inquiry, packet, peer, ports, routed_arp, syndata
 from agents.wire.labels import INTERFACE_BIT, UNIT_BIT
 from tests.unit.wire_frames import ORIG, addresses, interfaces, macs, syn, tuples, u8, u32, units
 
@@ -160,13 +160,29 @@ def test_the_kinds_are_pythons(tmp_path: Path) -> None:
     for kind, row in zip(control.KINDS, rows, strict=False):
         assert row["synod.kind"] == [str(kind)]
         assert row["_ws.col.Info"][0].startswith(f"{control.KINDS[kind].upper()}: unit 2")
-    assert [bool(row["synod.bad_kind"]) for row in rows] == [False] * 15 + [True] * 241
+    assert [bool(row["synod.bad_kind"]) for row in rows] == [False] * 17 + [True] * 239
+
+
+def test_a_question_and_the_parts_of_its_answer(tmp_path: Path) -> None:
+    asked = packet.tuple12("10.1.0.10", "203.0.113.10", 40000, 80)
+    trace = inquiry.Traced("int", "ext", commands=(("ovs-appctl", "x" * 2000),))
+    frames = [inquiry.question_frame(1, 2, 9, inquiry.TRACE, asked)]
+    frames += inquiry.answer_frames(1, 2, 9, trace)
+    rows = fields(
+        *(tmp_path / "questions", frames, "synod.question.what", "synod.question.tuple12"),
+        *("_ws.col.Info", "_ws.expert.message"),
+    )
+    question, first, last = rows
+    assert question["synod.question.what"] == [str(inquiry.TRACE)]
+    assert question["synod.question.tuple12"] == [packet.tuple_text(asked)]
+    assert first["_ws.col.Info"] == ["ANSWER: unit 2, 1488 bytes"]
+    assert last["_ws.col.Info"][0].endswith("bytes, the last")
+    assert not any(row["_ws.expert.message"] for row in rows)
 
 
 def test_records_are_shown_as_python_knows_them(tmp_path: Path) -> None:
-    assert set(RECORDS) | {"announce", "state", "keepalive", "census_request"} == set(
-        control.KINDS.values()
-    )
+    others = {"announce", "state", "keepalive", "census_request", "question", "answer"}
+    assert set(RECORDS) | others == set(control.KINDS.values())
     cases = [
         (kind, records, frame)
         for kind, (strategy, encode) in RECORDS.items()
