@@ -12,7 +12,16 @@ from typing import Annotated
 
 import typer
 
-from agents import bringup, bringup_steps, cli_cluster, cli_install, cli_watching, provision, supervise
+from agents import (
+    bringup,
+    bringup_steps,
+    cli_cluster,
+    cli_doctor,
+    cli_install,
+    cli_watching,
+    provision,
+    supervise,
+)
 from agents.cli_config import DEFAULT_CONFIG, ConfigOption, IdOption, check_id, cluster_or_exit
 from agents.cli_output import MISUSED, fail, out
 
@@ -57,6 +66,7 @@ for command in (
     *(cli_cluster.weight, cli_cluster.method),
 ):
     app.command()(command)
+app.command()(cli_doctor.doctor)
 unit_app.command("install")(cli_install.unit_install)
 unit_app.command("uninstall")(cli_install.unit_uninstall)
 app_app.command("install")(cli_install.app_install)
