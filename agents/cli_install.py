@@ -51,9 +51,8 @@ def app_install(
 ) -> None:
     """Run the controller app on this host now, and whenever it starts: a service of systemd.
 
-    Its name is synod-app. It runs as a user of its own, synod, that exists while it does. It
-    listens for the units at the address that the file's [bold]controllers[/bold] have, if it is
-    one only.
+    Its name is synod-app. It runs as a user of its own, synod. It listens for the units at the
+    address that the file's [bold]controllers[/bold] have, if it is one only.
     """
     cluster = cluster_or_exit(config)
     path = str(config.resolve())
@@ -81,6 +80,8 @@ def _install(name: str, text_for: Callable[[systemd.Place], str], show: bool, st
             MISUSED,
         )
     try:
+        if name == systemd.APP:
+            installing.add_user()
         fresh = installing.install(name, text, start)
     except ProvisionError as error:
         fail(f"{error}\nSee 'journalctl -u {name}'")
@@ -92,6 +93,8 @@ def _uninstall(name: str) -> None:
     path: Path = systemd.DIRECTORY / name
     try:
         was_there = installing.uninstall(name)
+        if name == systemd.APP:
+            installing.remove_user()
     except ProvisionError as error:
         fail(str(error))
     out.print(f"{path} is {'gone' if was_there else 'not there'}")

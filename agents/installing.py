@@ -1,4 +1,4 @@
-"""Writes a service file, has systemd take it up, and takes both back.
+"""Writes a service file, has systemd take it up, and takes both back; and the app's user, too.
 
 What stands in the file is `agents.systemd`'s. A file that isn't ours is neither written over nor
 removed.
@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from agents.machine import ProvisionError, run
-from agents.systemd import DIRECTORY
+from agents.systemd import DIRECTORY, USER, USER_TEXT, USERS
 
 _OURS = "# Written by 'synod "
 
@@ -34,6 +34,22 @@ def install(name: str, text: str, start: bool) -> bool:
     verb = "restart" if was and old != text else "start"
     run(("systemctl", verb, name), seconds=180)
     return old != text or not was
+
+
+def add_user() -> None:
+    """The user that the app runs as. ProvisionError if there can't be one."""
+    _check()
+    _require_ours(USERS)
+    USERS.parent.mkdir(exist_ok=True)
+    USERS.write_text(USER_TEXT)
+    run(("systemd-sysusers", str(USERS)))
+
+
+def remove_user() -> None:
+    """Takes it away, if it is ours. ProvisionError if it can't be."""
+    if USERS.exists() and USERS.read_text().startswith(_OURS):
+        USERS.unlink()
+        run(("userdel", USER))
 
 
 def uninstall(name: str) -> bool:
@@ -65,6 +81,10 @@ def _check() -> None:
 
 def _ours(name: str) -> Path:
     path = DIRECTORY / name
+    _require_ours(path)
+    return path
+
+
+def _require_ours(path: Path) -> None:
     if path.exists() and not path.read_text().startswith(_OURS):
         raise ProvisionError(f"{path} is there, and not Synod's")
-    return path

@@ -19,6 +19,7 @@ from agents.supervise import NICENESS
 UNIT, APP = "synod-unit.service", "synod-app.service"
 DIRECTORY = Path("/etc/systemd/system")
 TOKEN = Path("/etc/synod/token")
+USER, USERS = "synod", Path("/etc/sysusers.d/synod.conf")  # the app's, and what makes it
 
 # What the bring-up does needs these. (The agent itself is left with the first two.)
 CAPABILITIES = {
@@ -96,24 +97,23 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
+# The token of those who may give orders, if root has made one: the app must read it.
+ExecStartPre=+-/bin/chown {user}: {token}
 ExecStart={ryu_manager} {listen} --wsapi-host 127.0.0.1 --wsapi-port 8080 ryu_apps.load_balancer
 # Each session (setsid(2)) gets a core by its own niceness, too; there may be none such.
 ExecStartPost=+-/bin/sh -c 'echo {niceness} >/proc/$MAINPID/autogroup'
 Nice={niceness}
 SyslogIdentifier=synod-app
 Environment=SYNOD_CONFIG={config} PYTHONUNBUFFERED=1
-# The token of those who may give orders, if there is one: root's file, read for the app.
-LoadCredential=token:{token}
-SetCredential=token:\\n
-Environment=SYNOD_TOKEN_FILE=%d/token
 Restart=always
 RestartSec=500ms
 RestartPreventExitStatus=2
 OOMScoreAdjust=-900
 
-User=synod
-DynamicUser=yes
+User={user}
 CapabilityBoundingSet=
+ProtectSystem=strict
+RemoveIPC=yes
 ProtectProc=invisible
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
@@ -126,6 +126,10 @@ WantedBy=multi-user.target
 
 # The first line of a file of ours: no other is written over, or removed.
 MARK = "# Written by 'synod {what} install': 'synod {what} uninstall' takes it away."
+
+USER_TEXT = f"""{MARK.format(what="app")}
+u {USER} - "Synod controller app"
+"""
 
 _HIDDEN = ("/home", "/root", "/run/user")  # from a service with ProtectHome=
 
@@ -173,6 +177,7 @@ def app_file(cluster: Cluster, config: str, place: Place) -> str:
         niceness=NICENESS,
         config=_quoted(config),
         token=TOKEN,
+        user=USER,
         hardened=_HARDENED,
     )
 

@@ -224,6 +224,16 @@ def test_a_unit_whose_process_is_killed_goes_on_with_another(site: Site) -> None
     until(site.balances, site.situation, 30)
 
 
+def test_the_doctor_finds_nothing_but_a_clock_that_nobody_sets(site: Site) -> None:
+    for host in (*GATEWAYS, CONTROLLER):
+        until(lambda host=host: _faults(site, host) <= {"clock_unsynchronised"}, site.situation)  # type: ignore[misc]
+
+
+def _faults(site: Site, host: str) -> set[str]:
+    said = "\n".join(site.machines[host].run("synod doctor --json", check=False))
+    return {finding["name"] for finding in json.loads(said)["findings"]}
+
+
 def test_install_again_changes_nothing(site: Site) -> None:
     before = site.main_process("gw1", "synod-unit")
     said = site.machines["gw1"].run("synod unit install --id 1")
@@ -265,7 +275,7 @@ def test_nothing_is_left_afterwards(site: Site) -> None:
         assert gateway.run("cat /proc/sys/net/ipv4/ip_forward") == ["0"]
         assert gateway.run("ls /etc/systemd/system | grep synod", check=False) == [""]
         assert gateway.run("pgrep -a python", check=False) == [""]
-    assert site.machines[CONTROLLER].run("pgrep -a ryu", check=False) == [""]
+    assert site.machines[CONTROLLER].run("pgrep -a ryu; getent passwd synod", check=False) == [""]
     for step in STEPS:  # for tests that come after this one
         if step.section in ("The app", "The units", "A balanced session"):
             site.do(step)
