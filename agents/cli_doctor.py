@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from agents import doctor_look, provision
-from agents.cli_cluster import DEFAULT_URL, fetch_status
+from agents.app_http import DEFAULT_URL, AppError, ask
 from agents.cli_config import DEFAULT_CONFIG, ConfigOption, check_id, cluster_or_exit
 from agents.cli_output import FAILED, MISUSED, fail, out
 from agents.config import Cluster
@@ -98,12 +98,11 @@ def _unit(
 def _cluster(url: str | None, found: list[Finding], unseen: list[str]) -> dict[str, str]:
     """What the app says is wrong; what it runs on. Empty if none answers."""
     try:
-        status = fetch_status(url or DEFAULT_URL)
-    except (OSError, ValueError) as error:
-        why = f"the cluster: no answer from the app at {url or DEFAULT_URL}"
+        status = ask(url or DEFAULT_URL, "/v1/status")
+    except AppError as error:
         if url:
-            fail(f"{why}: {getattr(error, 'reason', error)}", MISUSED)
-        unseen.append(why)
+            fail(str(error), MISUSED)
+        unseen.append(f"the cluster: {error}")
         return {}
     found += findings(CLUSTER, status)
     return {"url": url or DEFAULT_URL, **doctor_look.app_versions()}

@@ -11,6 +11,7 @@ import yaml
 from agents.doctor_checks import UNIT
 from agents.doctor_cluster import ALIKE, CLUSTER
 from agents.outcomes import TROUBLE, Outcome
+from ryu_apps.core.chronicle import EVENTS
 from ryu_apps.core.cluster import State
 
 ROOT = Path(__file__).parents[2]
@@ -67,10 +68,10 @@ def test_each_state_is_there_and_no_other() -> None:
     assert words("States of a unit") == STATES
 
 
-def test_each_warning_of_the_app_is_there() -> None:
+def test_each_warning_of_the_app_is_there_and_what_synod_events_tells() -> None:
     found = set(warnings())
     assert {"flow_refused", "promotion_broken_off", "bug"} <= found
-    wanted = found | OF_REFUSALS | OF_FRAMES | PUT_TOGETHER
+    wanted = found | EVENTS | OF_REFUSALS | OF_FRAMES | PUT_TOGETHER
     assert wanted - words("Events in the app's log") == set()
 
 
