@@ -61,6 +61,7 @@ class Host:
     datapath_known: bool = False  # the database has a record of that datapath
     links_up: frozenset[str] = frozenset()
     python: str = "python3"
+    foreground: bool = False  # who brings it up becomes what keeps the agent running
 
 
 def plan(cluster: Cluster, unit_id: int, config: str, host: Host) -> tuple[Step, ...]:
@@ -327,10 +328,13 @@ def _priority_step(host: Host) -> Command:
 
 def _agent_step(config: str, unit_id: int, host: Host) -> Command:
     supervise = (host.python, "-m", "agents.supervise")
+    stop = (*supervise, "stop")
+    if host.foreground:
+        return Command("none but this keeps the agent and session pickup running", stop, undo=stop)
     return Command(
         "the agent, session pickup, and what restarts them",
         (*supervise, "start", "--config", config, "--id", str(unit_id)),
-        undo=(*supervise, "stop"),
+        undo=stop,
     )
 
 

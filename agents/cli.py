@@ -6,16 +6,25 @@ touched).
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agents import bringup, bringup_steps, cli_cluster, cli_sessions, cli_watching, provision
-from agents.cli_output import MISUSED, err, fail, out
-from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
-
-DEFAULT_CONFIG = Path(DEFAULT_PATH)
+from agents import (
+    bringup,
+    bringup_steps,
+    cli_cluster,
+    cli_doctor,
+    cli_install,
+    cli_sessions,
+    cli_watching,
+    provision,
+    supervise,
+)
+from agents.cli_config import DEFAULT_CONFIG, ConfigOption, IdOption, check_id, cluster_or_exit
+from agents.cli_output import MISUSED, fail, out
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,10 +36,11 @@ app = typer.Typer(
     [bold]On every unit[/bold], with the same file:
 
         synod config check /etc/synod/cluster.yaml
-        synod unit up --id 1
+        synod unit install --id 1
 
-    [bold]Where the app runs[/bold] (ryu-manager ryu_apps.load_balancer):
+    [bold]Where the app runs[/bold]:
 
+        synod app install
         synod status
         synod top
         synod events --follow
@@ -48,8 +58,10 @@ app = typer.Typer(
     Exit codes: 0 done, 1 failed, 2 used or configured wrongly.""",
 )
 unit_app = typer.Typer(no_args_is_help=True, help="Make this host a unit, and what it was before.")
+app_app = typer.Typer(no_args_is_help=True, help="The host that runs the controller app.")
 config_app = typer.Typer(no_args_is_help=True, help="The cluster's file.")
 app.add_typer(unit_app, name="unit")
+app.add_typer(app_app, name="app")
 app.add_typer(config_app, name="config")
 for command in (
     *(cli_cluster.status, cli_watching.top, cli_watching.events),
@@ -59,14 +71,11 @@ for command in (
     app.command()(command)
 app.command()(cli_sessions.sessions)
 app.command()(cli_sessions.explain)
-
-ConfigOption = Annotated[
-    Path,
-    typer.Option(
-        "--config", "-c", envvar="SYNOD_CONFIG", help="The cluster's file, the same on every unit."
-    ),
-]
-IdOption = Annotated[int, typer.Option("--id", help="Which of the file's units this host is.")]
+app.command()(cli_doctor.doctor)
+unit_app.command("install")(cli_install.unit_install)
+unit_app.command("uninstall")(cli_install.unit_uninstall)
+app_app.command("install")(cli_install.app_install)
+app_app.command("uninstall")(cli_install.app_uninstall)
 
 
 @unit_app.command("up")
@@ -82,29 +91,43 @@ def unit_up(
             help="OVS's datapath, netdev or system. Default: system if the kernel has it."
         ),
     ] = None,
+    foreground: Annotated[
+        bool,
+        typer.Option(
+            "--foreground", help="Then stay, and keep the agent running, until a SIGTERM."
+        ),
+    ] = False,
 ) -> None:
     """Make this host a unit: its bridge, filters, settings, addresses and agent.
 
     If a step fails, those before it are undone. Done twice, the second does nothing.
+    [bold]synod unit install[/bold] has systemd do it, now and after each start of the machine.
     """
     cluster = cluster_or_exit(config)
     if datapath not in (None, "netdev", "system"):
         fail("--datapath: netdev or system", MISUSED)
-    if not any(unit.id == unit_id for unit in cluster.units):
-        known = ", ".join(str(unit.id) for unit in cluster.units)
-        fail(f"{config} has no unit {unit_id}; it has {known}", MISUSED)
+    check_id(cluster, unit_id, config)
     path = str(config.resolve())
     try:
         if show:
-            for step in bringup.plan(cluster, unit_id, path, provision.look(datapath)):
+            host = replace(provision.look(datapath), foreground=foreground)
+            for step in bringup.plan(cluster, unit_id, path, host):
                 sys.stdout.write(bringup_steps.shell(step) + "\n")
             return
         fresh = provision.up(
-            cluster, unit_id, path, lambda step: out.print(f"[dim]{step.why}"), datapath
+            cluster,
+            unit_id,
+            path,
+            lambda step: out.print(f"[dim]{step.why}"),
+            datapath,
+            foreground=foreground,
         )
     except provision.ProvisionError as error:
         fail(str(error))
     out.print(f"unit {unit_id} of {cluster.name} is up" + ("" if fresh else " already"))
+    if foreground:
+        supervise.stop()  # one that somebody has started before
+        raise typer.Exit(supervise.run(path, unit_id))
 
 
 @unit_app.command("down")
@@ -147,19 +170,6 @@ def config_check(file: Annotated[Path, typer.Argument(help="The cluster's file."
     out.print(
         f"{file} is right: cluster {cluster.name}, {units}, interfaces {names}, {cluster.method}"
     )
-
-
-def cluster_or_exit(path: Path) -> Cluster:
-    """The cluster that the file describes; all its errors on stderr and exit code 2 if there are
-    any.
-    """
-    try:
-        return load(path)
-    except ConfigErrors as errors:
-        for where, message in errors.errors:
-            prefix = f"{path}: {where}: " if where not in ("", str(path)) else f"{path}: "
-            err.print(prefix + message, markup=False)
-    raise typer.Exit(MISUSED)
 
 
 def main() -> None:

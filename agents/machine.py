@@ -17,11 +17,11 @@ class ProvisionError(Exception):
     """Why the host did not become a unit, or not again what it was; for a person to read."""
 
 
-def run(argv: tuple[str, ...], stdin: str = "") -> str:
-    """What a command prints. ProvisionError if it fails."""
+def run(argv: tuple[str, ...], stdin: str = "", seconds: float = 60) -> str:
+    """What a command prints. ProvisionError if it fails, or isn't done in time."""
     try:
         done = subprocess.run(
-            argv, input=stdin, capture_output=True, text=True, timeout=60, check=False
+            argv, input=stdin, capture_output=True, text=True, timeout=seconds, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ProvisionError(f"{argv[0]}: {error}") from None

@@ -10,17 +10,30 @@ is to be done, and nothing is. The niceness of the processes themselves is left 
 """
 
 import sys
+import time
 from pathlib import Path
 
 from agents import switch
+
+_AGAIN, _PATIENCE = 0.05, 5.0  # seconds
 
 
 def of_session(pid: int, niceness: int) -> None:
     """Makes the session of that process so nice, -20 to 19. OSError if there is no such process, or
     it isn't allowed: less than 0 takes root.
     """
-    if (file := _group(pid)).exists():
-        file.write_text(str(niceness))
+    file, deadline = _group(pid), time.monotonic() + _PATIENCE
+    while file.exists():
+        try:
+            file.write_text(str(niceness))
+        except BlockingIOError:
+            # Whoever lacks CAP_SYS_ADMIN may do this ten times a second, all together
+            # (proc_sched_autogroup_set_nice() in kernel/sched/autogroup.c).
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN)
+        else:
+            return
 
 
 def switch_waits(niceness: int) -> bool:

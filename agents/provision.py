@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,8 @@ def up(
     config: str,
     report: Callable[[Step], None],
     datapath: str | None = None,
+    *,
+    foreground: bool = False,
 ) -> bool:
     """Makes this host the unit; False if it is already. Where it is but for something that is no
     longer there, such as what was killed, that is done again. ProvisionError, and nothing changed,
@@ -113,13 +115,13 @@ def up(
     before = read_journal()
     if before:
         if (before.cluster, before.unit, before.digest) == (cluster.name, unit_id, cluster.digest):
-            return mend(cluster, unit_id, config, report)
+            return mend(cluster, unit_id, config, report, foreground=foreground)
         raise ProvisionError(
             f"this host is unit {before.unit} of {before.cluster!r} already, "
             "by another configuration: run 'synod unit down' first"
         )
     _check(cluster, unit_id)
-    host = look(datapath)
+    host = replace(look(datapath), foreground=foreground)
     _remove_remains(cluster, host)
     journal = Journal(cluster.name, unit_id, cluster.digest, [])
     journal.write()
@@ -139,6 +141,8 @@ def mend(
     config: str,
     report: Callable[[Step], None],
     anew: frozenset[str] | None = None,
+    *,
+    foreground: bool = False,
 ) -> bool:
     """Does again what `up` has done and is no longer so; whether anything was. ProvisionError if
     that fails; then it may be tried again.
@@ -151,7 +155,9 @@ def mend(
         return False
     unit = cluster.unit(unit_id)
     nics = frozenset((*unit.nics, unit.ha_nic))
-    host = Host(ovs_running=anew is not None, links_up=nics, python=sys.executable)
+    host = Host(
+        ovs_running=anew is not None, links_up=nics, python=sys.executable, foreground=foreground
+    )
     undone = [argv for _why, argv in journal.undo]
     links: list[Command] = []
     mended, seen = False, _see(anew)

@@ -49,6 +49,9 @@ NICENESS = "-10"
 # What has time: session pickup's preparations, a walk through all entries among them.
 UNHURRIED = "10"
 
+# What the agent may of all that root may: packet sockets, conntrack, neighbours and links.
+_AGENTS = "-all,+net_admin,+net_raw"
+
 # A program that is ended by this signal is to begin anew, and at once. (conntrackd has no handler
 # of it.)
 ANEW = signal.SIGUSR1
@@ -93,7 +96,9 @@ def read_pid(path: Path) -> int | None:
 
 
 def run(config: str, unit_id: int) -> int:
-    """The supervisor: returns 0 after a SIGTERM or SIGINT, once its programs are gone."""
+    """The supervisor: returns 0 after a SIGTERM or SIGINT, once its programs are gone. Tells
+    systemd, if that has started it, when it stands.
+    """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -109,10 +114,19 @@ def run(config: str, unit_id: int) -> int:
     threads.append(threading.Thread(target=_mend, args=(cluster, unit_id, config, ports, stopping)))
     for thread in threads:
         thread.start()
+    _tell_ready()
     for thread in threads:
         thread.join()
     (RUN / SUPERVISOR).unlink(missing_ok=True)
     return 0
+
+
+def _tell_ready() -> None:
+    """What sd_notify(3) does."""
+    if address := os.environ.pop("NOTIFY_SOCKET", ""):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as teller:
+            # One that begins with @ is in the abstract namespace: unix(7).
+            teller.sendto(b"READY=1", address.replace("@", "\0", 1))
 
 
 def start(config: str, unit_id: int, log: Path = LOG) -> None:
@@ -243,12 +257,14 @@ def _run(name: str, config: str, unit_id: int, ports: Ports, stopping: threading
     """
     on = ports.settled
     niceness = NICENESS if name == AGENT else UNHURRIED
-    program = ["setpriv", "--pdeathsig", "TERM", "nice", "-n", niceness]
+    bounds = ["--bounding-set", _AGENTS] if name == AGENT else []
+    program = ["nice", "-n", niceness, "setpriv", "--pdeathsig", "TERM", *bounds]
     program += [sys.executable, "-m", *_PROGRAMS[name]]
     argv = [*program, "--config", config, "--id", str(unit_id)]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True) as process:
-        priority.of_session(process.pid, int(niceness))
         write_pid(RUN / name, process.pid)
+        with contextlib.suppress(OSError):  # it has ended, or waits for a core as others do
+            priority.of_session(process.pid, int(niceness))
         while process.poll() is None:
             if stopping.wait(_WATCH) or ports.settled != on:
                 process.terminate()

@@ -38,8 +38,8 @@ SYNOD = 200
 HA_KERNEL_NAME = "ha"
 SYNOD_NAME = "synod0"
 
-_MAGIC = 0x5359
-CT_ZONE = _MAGIC  # of the sessions in Open vSwitch's connection tracker, apart from anybody else's
+MAGIC = 0x5359  # "SY": the first bits of what is Synod's, cookies of flows too
+CT_ZONE = MAGIC  # of the sessions in Open vSwitch's connection tracker, apart from anybody else's
 MAC_PATTERN = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}")
 
 
@@ -66,12 +66,12 @@ def interface_of_kernel(port: int) -> int | None:
 def datapath_id(group: int, unit: int) -> int:
     """Datapath id of the bridge of a unit (1…64) of the cluster of that group (1…255)."""
     _checked("group", group, MAX_GROUP)
-    return _MAGIC << 48 | group << 16 | _checked("unit", unit, MAX_UNITS)
+    return MAGIC << 48 | group << 16 | _checked("unit", unit, MAX_UNITS)
 
 
 def unit_of(dpid: int, group: int) -> int | None:
     """Unit id in a datapath id; None if it is not a bridge of this group."""
-    unit = dpid - (_MAGIC << 48 | group << 16)
+    unit = dpid - (MAGIC << 48 | group << 16)
     return unit if 1 <= unit <= MAX_UNITS else None
 
 

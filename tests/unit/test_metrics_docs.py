@@ -72,7 +72,7 @@ def test_each_alert_says_what_is_and_what_to_do() -> None:
         assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
         assert re.fullmatch(r"\d+[sm]", rule.get("for", "0s"))
         assert rule["labels"]["severity"] in ("warning", "critical")
-        assert rule["annotations"].keys() == {"summary", "action"}
+        assert rule["annotations"].keys() == {"summary", "action", "runbook"}
         used = re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))
         names = re.findall(r"\bsynod_\w+", rule["expr"])
         assert set(used) <= set().union(*(LABELS[name] for name in names))

@@ -63,3 +63,35 @@ def test_where_it_is_not_allowed(
     assert priority.main(["-10"]) == 1
     said = capsys.readouterr().err
     assert re.fullmatch(r".*Operation not permitted \(it takes root\)\n", said)
+
+
+class Refusing:
+    """The file of a session's group, for one who may not write it so soon again."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.written: list[str] = []
+
+    def exists(self) -> bool:
+        return True
+
+    def write_text(self, text: str) -> None:
+        if self.times:
+            self.times -= 1
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        self.written.append(text)
+
+
+def test_who_comes_too_soon_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = Refusing(2)
+    monkeypatch.setattr(priority, "_group", lambda _pid: file)
+    monkeypatch.setattr(priority, "_AGAIN", 0)
+    priority.of_session(1, -10)
+    assert file.written == ["-10"]
+
+
+def test_and_gives_up_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(priority, "_group", lambda _pid: Refusing(1))
+    monkeypatch.setattr(priority, "_PATIENCE", -1)
+    with pytest.raises(BlockingIOError):
+        priority.of_session(1, -10)

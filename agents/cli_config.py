@@ -1,0 +1,41 @@
+"""What the commands share that read the cluster's file: their options, and what is said of a wrong
+one.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.cli_output import MISUSED, err, fail
+from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
+
+DEFAULT_CONFIG = Path(DEFAULT_PATH)
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option(
+        "--config", "-c", envvar="SYNOD_CONFIG", help="The cluster's file, the same on every unit."
+    ),
+]
+IdOption = Annotated[int, typer.Option("--id", help="Which of the file's units this host is.")]
+
+
+def cluster_or_exit(path: Path) -> Cluster:
+    """The cluster that the file describes; all its errors on stderr and exit code 2 if there are
+    any.
+    """
+    try:
+        return load(path)
+    except ConfigErrors as errors:
+        for where, message in errors.errors:
+            prefix = f"{path}: {where}: " if where not in ("", str(path)) else f"{path}: "
+            err.print(prefix + message, markup=False)
+    raise typer.Exit(MISUSED)
+
+
+def check_id(cluster: Cluster, unit_id: int, path: Path) -> None:
+    """Exit code 2 if the file has no such unit."""
+    if not any(unit.id == unit_id for unit in cluster.units):
+        known = ", ".join(str(unit.id) for unit in cluster.units)
+        fail(f"{path} has no unit {unit_id}; it has {known}", MISUSED)

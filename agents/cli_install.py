@@ -1,0 +1,100 @@
+"""`synod unit install`, `synod app install`, and `uninstall`: services of systemd."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents import installing, systemd
+from agents.cli_config import DEFAULT_CONFIG, ConfigOption, IdOption, check_id, cluster_or_exit
+from agents.cli_output import MISUSED, fail, out
+from agents.machine import ProvisionError
+
+PrintOption = Annotated[
+    bool, typer.Option("--print", help="Show the service's file and change nothing.")
+]
+StartOption = Annotated[
+    bool, typer.Option("--start/--no-start", help="Start it now, or with the machine only.")
+]
+
+
+def unit_install(
+    unit_id: IdOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    show: PrintOption = False,
+    start: StartOption = True,
+) -> None:
+    """Make this host a unit now, and whenever it starts: a service of systemd.
+
+    Its name is synod-unit: 'systemctl status synod-unit', 'journalctl -u synod-unit'. Stopping it
+    is [bold]synod unit down[/bold]. Done twice, the second changes what is other: another id, say.
+    """
+    cluster = cluster_or_exit(config)
+    check_id(cluster, unit_id, config)
+    _install(
+        systemd.UNIT,
+        lambda place: systemd.unit_file(cluster, unit_id, str(config.resolve()), place),
+        show,
+        start,
+    )
+
+
+def unit_uninstall() -> None:
+    """Undo 'synod unit install': the host is no unit any more, and won't be when it starts."""
+    _uninstall(systemd.UNIT)
+
+
+def app_install(
+    config: ConfigOption = DEFAULT_CONFIG, show: PrintOption = False, start: StartOption = True
+) -> None:
+    """Run the controller app on this host now, and whenever it starts: a service of systemd.
+
+    Its name is synod-app. It runs as a user of its own, synod. It listens for the units at the
+    address that the file's [bold]controllers[/bold] have, if it is one only.
+    """
+    cluster = cluster_or_exit(config)
+    path = str(config.resolve())
+    _install(systemd.APP, lambda place: systemd.app_file(cluster, path, place), show, start)
+
+
+def app_uninstall() -> None:
+    """Undo 'synod app install'. Sessions go on; the primary serves new ones alone."""
+    _uninstall(systemd.APP)
+
+
+def _install(name: str, text_for: Callable[[systemd.Place], str], show: bool, start: bool) -> None:
+    place = systemd.Place.here()
+    try:
+        text = text_for(place)
+    except ValueError as error:
+        fail(str(error), MISUSED)
+    if show:
+        sys.stdout.write(text)
+        return
+    if hidden := place.hidden():
+        fail(
+            f"{', '.join(hidden)}: services see no homes. Install Synod elsewhere, as /opt/synod, "
+            "with a Python that is elsewhere, as Debian's",
+            MISUSED,
+        )
+    try:
+        if name == systemd.APP:
+            installing.add_user()
+        fresh = installing.install(name, text, start)
+    except ProvisionError as error:
+        fail(f"{error}\nSee 'journalctl -u {name}'")
+    path = systemd.DIRECTORY / name
+    out.print(f"{path} is {'installed' if fresh else 'installed already'}")
+
+
+def _uninstall(name: str) -> None:
+    path: Path = systemd.DIRECTORY / name
+    try:
+        was_there = installing.uninstall(name)
+        if name == systemd.APP:
+            installing.remove_user()
+    except ProvisionError as error:
+        fail(str(error))
+    out.print(f"{path} is {'gone' if was_there else 'not there'}")

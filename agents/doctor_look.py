@@ -1,0 +1,203 @@
+"""Looks at this machine, for the doctor: what `agents.doctor_checks` is to see of a unit.
+
+Asks, and changes nothing. Who is to be root is told by what calls this.
+"""
+
+import importlib.metadata
+import os
+import platform
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from agents import __version__, machine, priority, provision, queues, supervise, switch
+from agents.bringup import CONNLABEL_FILES, plan
+from agents.config import Cluster
+from agents.doctor_cluster import Report, table_digests
+from agents.doctor_seen import Look
+from agents.mending import Seen
+from agents.supervise import AGENT, REPLICATION, RUN, SUPERVISOR
+from agents.systemd import TOKEN
+from agents.wire.ports import MAGIC
+
+_PROC_SYS = Path("/proc/sys")
+# Kernel settings in which units should not differ: how long sessions live, and how many.
+_COMPARED = ("net/netfilter/nf_conntrack_max", "net/netfilter/nf_conntrack_tcp_timeout_*")
+_RULES = Path("/etc/nftables.conf")
+_LOADS_RULES = "/etc/systemd/system/*.wants/nftables.service"
+
+
+def look(cluster: Cluster, unit: int, config: str) -> Look:
+    """All that is to be seen. ProvisionError if something can't be asked."""
+    host = provision.look()
+    nics = (*cluster.unit(unit).nics, cluster.unit(unit).ha_nic)
+    # As if its links were all up, and its switch running: what is planned then is what must be so.
+    host = replace(host, ovs_running=True, links_up=frozenset(nics))
+    links, journal = machine.links(), provision.read_journal()
+    running = SUPERVISOR if supervise.read_pid(RUN / SUPERVISOR) else ""
+    bridge = cluster.bridge if machine.external_id(cluster.bridge) else ""
+    return Look(
+        cluster=cluster,
+        unit=unit,
+        plan=plan(cluster, unit, config, host),
+        seen=Seen(
+            links,
+            machine.tables(),
+            frozenset((running,)),
+            _setting,
+            short_queues=queues.short(),
+            switch_waits=priority.switch_waits(int(supervise.NICENESS)),
+        ),
+        brought_up=(journal.cluster, journal.unit, journal.digest) if journal else None,
+        versions=versions(),
+        offloads=_offloads(nics, links) if host.datapath == "netdev" else {},
+        cookies=_cookies(bridge) if bridge else (),
+        ports=_ports(bridge) if bridge else {},
+        controllers=_controllers(bridge) if bridge else {},
+        conntrack=_conntrack(),
+        programs=_programs(cluster),
+        files={path: _text(Path(path)) for path in CONNLABEL_FILES},
+        strangers=tuple(_strangers()),
+        fenced=(RUN / "fenced").exists(),
+        flushing=_flushing(),
+        synchronised=_synchronised(),
+        token=TOKEN.stat().st_mode if TOKEN.exists() else None,
+    )
+
+
+def report(found: Look) -> Report:
+    """What of a unit is compared with others."""
+    tables = table_digests(machine.run(("nft", "--json", "--stateless", "list", "ruleset")))
+    keys = (str(path.relative_to(_PROC_SYS)) for each in _COMPARED for path in _PROC_SYS.glob(each))
+    settings = {key: machine.setting(key) for key in sorted(keys)}
+    return Report(found.unit, found.cluster.digest, found.versions, tables, settings)
+
+
+def versions() -> dict[str, str]:
+    """Of what a unit runs on, as far as it is there."""
+    asked = {
+        "ovs": ("ovs-vsctl", "--version"),
+        "nft": ("nft", "--version"),
+        "conntrackd": ("conntrackd", "-v"),
+    }
+    found = {"synod": __version__, "kernel": platform.release()}
+    found["python"] = platform.python_version()
+    for name, argv in asked.items():
+        try:
+            said = machine.run(argv)
+        except machine.ProvisionError:
+            continue
+        if match := re.search(r"\d+\.\d+(\.\d+)*", said):
+            found[name] = match[0]
+    return found
+
+
+def app_versions() -> dict[str, str]:
+    """Of what the app runs on, as far as this Python has it."""
+    found = {}
+    for name in ("c65ryu", "eventlet"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _setting(key: str) -> str | None:
+    try:
+        return machine.setting(key)
+    except machine.ProvisionError:
+        return None
+
+
+def _offloads(nics: tuple[str, ...], links: Iterable[str]) -> dict[str, set[str]]:
+    return {nic: machine.features_on(nic) for nic in nics if nic in links}
+
+
+def _cookies(bridge: str) -> tuple[int, ...]:
+    """Those that aren't Synod's, without a list of all flows: there may be two for each session."""
+    ours = f"cookie={MAGIC << 48:#x}/{0xFFFF << 48:#x}"
+    if _count(bridge) == _count(bridge, ours):
+        return ()
+    found: list[str] = []
+    for bit in (1 << place for place in range(48, 64)):
+        # What differs from ours in this bit: there is no way to ask for what differs at all.
+        other = f"cookie={~(MAGIC << 48) & bit:#x}/{bit:#x}"
+        listed = machine.run(("ovs-ofctl", "dump-flows", bridge, other))
+        found += re.findall(r"cookie=0x([0-9a-f]+)", listed)
+    return tuple(int(each, 16) for each in found)
+
+
+def _count(bridge: str, *match: str) -> int:
+    said = machine.run(("ovs-ofctl", "dump-aggregate", bridge, *match))
+    return int(re.findall(r"flow_count=(\d+)", said)[0])
+
+
+def _ports(bridge: str) -> dict[str, int]:
+    names = machine.run(("ovs-vsctl", "--timeout=15", "list-ports", bridge)).split()
+    gets = [word for name in names for word in ("--", "get", "interface", name, "ofport")]
+    numbers = machine.run(("ovs-vsctl", "--timeout=15", *gets)).split() if names else []
+    return {name: int(number) for name, number in zip(names, numbers, strict=True)}
+
+
+def _controllers(bridge: str) -> dict[str, bool]:
+    targets = machine.run(("ovs-vsctl", "--timeout=15", "get-controller", bridge)).split()
+    query = ("ovs-vsctl", "--timeout=15", "--bare", "--columns=target,is_connected", "list")
+    rows = machine.run((*query, "controller")).split()
+    known = dict(zip(rows[::2], rows[1::2], strict=True))
+    return {target: known.get(target) == "true" for target in targets}
+
+
+def _conntrack() -> tuple[int, int]:
+    entries, most = (_setting(f"net/netfilter/nf_conntrack_{each}") for each in ("count", "max"))
+    return int(entries or 0), int(most or 1)
+
+
+def _programs(cluster: Cluster) -> dict[str, str]:
+    notes = {"the supervisor": SUPERVISOR, "the agent": AGENT}
+    if cluster.pickup != "off":
+        notes["conntrackd"] = REPLICATION
+    found = {name: _state(supervise.read_pid(RUN / note)) for name, note in notes.items()}
+    try:
+        return {"the switch": _state(switch.process()), **found}
+    except ProcessLookupError:
+        return {"the switch": "", **found}
+
+
+def _state(process: int | None) -> str:
+    if process is None:
+        return ""
+    return _text(Path(f"/proc/{process}/stat")).rpartition(")")[2].split()[0]
+
+
+def _strangers() -> Iterator[int]:
+    """Other conntrackds of this machine, or what stands for one: of this network."""
+    here, ours = os.stat("/proc/self/ns/net"), supervise.read_pid(RUN / REPLICATION)
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if int(path.name) == ours or (path / "comm").read_text().strip() != "conntrackd":
+                continue
+            if os.path.samestat(os.stat(path / "ns/net"), here):
+                yield int(path.name)
+        except OSError:  # it has ended meanwhile
+            continue
+
+
+def _flushing() -> bool:
+    enabled = any(Path("/").glob(_LOADS_RULES.lstrip("/")))
+    return enabled and re.search(r"^\s*flush ruleset", _text(_RULES), re.M) is not None
+
+
+def _synchronised() -> bool | None:
+    if not Path("/run/systemd/system").exists():
+        return None
+    try:
+        said = machine.run(("timedatectl", "show", "--property=NTPSynchronized", "--value"))
+    except machine.ProvisionError:
+        return None
+    return said.strip() == "yes"
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""

@@ -1,0 +1,104 @@
+"""What a check of the doctor's is, what it finds, and what it is given to see of a unit.
+
+Data. The checks are in `agents.doctor_checks` and `agents.doctor_cluster`; `agents.doctor_look`
+looks.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from agents.bringup_steps import Step
+from agents.config import Cluster
+from agents.mending import Seen
+from agents.wire.ports import (
+    HA_KERNEL,
+    HA_KERNEL_NAME,
+    HA_NIC,
+    SYNOD,
+    SYNOD_NAME,
+    kernel_port,
+    nic_port,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault. `name` is the check's."""
+
+    name: str
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Generic[T]):
+    """`faults` says each that it sees, for a person to read."""
+
+    name: str
+    remedy: str
+    faults: Callable[[T], Iterable[str]]
+
+
+def findings(checks: Iterable[Check[T]], seen: T) -> list[Finding]:
+    """All that these checks find."""
+    return [
+        Finding(check.name, what, check.remedy) for check in checks for what in check.faults(seen)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen of a unit.
+
+    `plan`: its bring-up's; `brought_up`: the cluster, unit and digest of the journal; `offloads`:
+    by NIC, of those that must be off the ones that are on; `cookies` of the bridge's flows;
+    `ports`: the bridge's, by name; `controllers`: by target, whether it is connected; `conntrack`:
+    entries, and how many fit; `programs`: by name, the letter of the process's state (proc(5)),
+    empty if there is none; `strangers`: conntrackds that aren't the unit's; `files`: the text of
+    files in which blocks are to be; `flushing`: the file that the system loads rules from flushes
+    all; `synchronised`: whether the clock is, None if nobody says; `token`: the mode of its file,
+    None if there is none.
+    """
+
+    cluster: Cluster
+    unit: int
+    plan: tuple[Step, ...]
+    seen: Seen
+    brought_up: tuple[str, int, str] | None
+    versions: Mapping[str, str]
+    offloads: Mapping[str, Iterable[str]]
+    cookies: Iterable[int]
+    ports: Mapping[str, int]
+    controllers: Mapping[str, bool]
+    conntrack: tuple[int, int]
+    programs: Mapping[str, str]
+    files: Mapping[str, str]
+    strangers: tuple[int, ...] = ()
+    fenced: bool = False
+    flushing: bool = False
+    synchronised: bool | None = None
+    token: int | None = None
+
+    @property
+    def kernel_ports(self) -> dict[str, tuple[int, bytes | None, int]]:
+        """The ports that the kernel has, by name: number, MAC address, least MTU."""
+        unit, each = self.cluster.unit(self.unit), self.cluster.interfaces
+        found: dict[str, tuple[int, bytes | None, int]] = {
+            one.name: (kernel_port(one.index), mac, one.mtu)
+            for one, mac in zip(each, unit.macs, strict=True)
+        }
+        found[HA_KERNEL_NAME] = (HA_KERNEL, unit.ha_mac, 0)
+        found[SYNOD_NAME] = (SYNOD, None, max(one.mtu for one in each))
+        return found
+
+    @property
+    def nics(self) -> dict[str, tuple[int, int]]:
+        """The NICs, by name: number of the port, least MTU."""
+        unit, each = self.cluster.unit(self.unit), self.cluster.interfaces
+        found = {
+            nic: (nic_port(one.index), one.mtu) for one, nic in zip(each, unit.nics, strict=True)
+        }
+        return {**found, unit.ha_nic: (HA_NIC, 0)}

@@ -1,0 +1,110 @@
+"""docs/operations.md names what there is, and all that anybody may have to look up there."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agents.doctor_checks import UNIT
+from agents.doctor_cluster import ALIKE, CLUSTER
+from agents.outcomes import TROUBLE, Outcome
+from ryu_apps.core.chronicle import EVENTS
+from ryu_apps.core.cluster import State
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+STATES = {state.value for state in State}
+SOURCES = [path for part in ("agents", "ryu_apps") for path in (ROOT / part).rglob("*.py")]
+
+
+def section(title: str) -> str:
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)
+    assert found, title
+    return found[1]
+
+
+def words(title: str) -> set[str]:
+    """What the first column of a section's tables names."""
+    rows = re.findall(r"^\| ((?:`\w+` ?)+)\|", section(title), re.M)
+    return {word for row in rows for word in re.findall(r"`(\w+)`", row)}
+
+
+def warnings() -> Iterator[str]:
+    """The words of the app's warnings, as far as they stand in the call; the others' are below."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                texts = [each.value for each in node.args if isinstance(each, ast.Constant)]
+                if node.func.attr == "warn":
+                    yield from (text for text in texts if isinstance(text, str))
+                if node.func.attr in ("warning", "error", "critical"):
+                    yield from re.findall(r"event=(\w+)", f"{texts[0] if texts else ''}")
+
+
+def literals() -> set[str]:
+    """Every string that stands in the program, and the parts of those that are put together."""
+    found = set()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.update(re.findall(r"\w+", node.value))
+    return found
+
+
+# Those whose word isn't in the call: it is an announcement's or a frame's refusal, or put together.
+OF_REFUSALS = {"digest_mismatch", "macs_mismatch", "unit_mismatch", "group_mismatch"}
+OF_FRAMES = {"control_direction", "not_control", "not_arp", "arp_format", "arp_truncated"} | {
+    f"control_{what}" for what in ("truncated", "version", "kind", "value", "body", "field")
+}
+PUT_TOGETHER = {f"{what}_{how}" for what in ("ha_link", "pickup") for how in ("lost", "back")} | {
+    f"unit_{state}" for state in STATES
+}
+
+
+def test_each_state_is_there_and_no_other() -> None:
+    assert words("States of a unit") == STATES
+
+
+def test_each_warning_of_the_app_is_there_and_what_synod_events_tells() -> None:
+    found = set(warnings())
+    assert {"flow_refused", "promotion_broken_off", "bug"} <= found
+    wanted = found | EVENTS | OF_REFUSALS | OF_FRAMES | PUT_TOGETHER
+    assert wanted - words("Events in the app's log") == set()
+
+
+def test_each_event_that_is_named_exists() -> None:
+    assert words("Events in the app's log") - PUT_TOGETHER - literals() == set()
+
+
+def test_each_word_of_an_agents_log_is_there() -> None:
+    found = words("Words in an agent's log")
+    assert {each.value for each in TROUBLE} - found == set()
+    assert found - {each.value for each in Outcome} == set()
+
+
+def test_each_finding_is_there_with_its_remedy() -> None:
+    rows = [f"| `{each.name}` | {each.remedy} |" for each in (*UNIT, *CLUSTER, *ALIKE)]
+    listed = section("Findings of `synod doctor`").splitlines()
+    assert [line for line in listed if line.startswith("| `")] == rows
+
+
+def test_each_alert_has_its_paragraph_and_leads_there() -> None:
+    text = (ROOT / "docs" / "prometheus" / "alerts.yml").read_text()
+    (group,) = yaml.safe_load(text)["groups"]
+    alerts = [rule["alert"] for rule in group["rules"]]
+    assert re.findall(r"^### (\w+)$", section("Alerts"), re.M) == alerts
+    for rule in group["rules"]:
+        assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", PAGE))
+def test_links_lead_somewhere(link: str) -> None:
+    file, _, anchor = link.partition("#")
+    target = ROOT / "docs" / file if file else ROOT / "docs" / "operations.md"
+    assert target.exists()
+    titles = re.findall(r"^#+ (.+)$", target.read_text(), re.M) if anchor else []
+    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+    assert not anchor or anchor in anchors
