@@ -32,7 +32,7 @@ from ryu.ofproto import ofproto_v1_3 as ofp
 from agents import config_token
 from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
 from agents.wire import ports
-from ryu_apps import api, api_sessions
+from ryu_apps import access_log, api, api_sessions, page
 from ryu_apps.admission import Admission, TurnedAway
 from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
@@ -52,6 +52,7 @@ BREATH = 0.002  # seconds until a switch that is behind is looked at again
 
 cfg.CONF.set_default("wsapi_host", "127.0.0.1")
 sift()
+access_log.quieten()
 
 
 class LoadBalancer(RyuApp):
@@ -74,6 +75,7 @@ class LoadBalancer(RyuApp):
         self._wsgi = kwargs["wsgi"]
         api.serve(self._wsgi, self._doors())
         api_sessions.serve(self._wsgi, self.controller, self._do)
+        page.serve(self._wsgi)
 
     def start(self) -> None:
         """Called by Ryu once all apps are loaded."""

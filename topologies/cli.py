@@ -4,6 +4,7 @@ A thin shell around `topologies.lab`. Exit codes: 0 done, 1 failed, 2 used wrong
 command's own.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from agents.config import parse
 from agents.provision import look
 from agents.status_view import status_table
 from topologies import capturing, fault_cli, recipe, registry
+from topologies.forwarding import Forwarding
 from topologies.lab import Lab, LabError
 from topologies.which import NameOption, attach
 
@@ -141,6 +143,22 @@ def capture(
     except LabError as error:
         fail(str(error))
     out.print(f"{path}: written")
+
+
+@app.command()
+def page(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of this machine. 0: any.")] = 8080,
+    name: NameOption = "lab",
+) -> None:
+    """Lead this machine's browser to the app's web page, until Ctrl-C."""
+    lab = attach(name)
+    try:
+        forwarding = Forwarding(port, lambda: lab.connect("controller", recipe.HTTP_PORT))
+    except OSError as error:
+        fail(f"port {port}: {error.strerror}: choose another with --port")
+    with forwarding, contextlib.suppress(KeyboardInterrupt):
+        out.print(f"http://127.0.0.1:{forwarding.port}/ until Ctrl-C")
+        forwarding.serve_forever()
 
 
 @app.command()

@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -170,6 +171,10 @@ class Lab:
     ) -> subprocess.Popen[Any]:
         """Starts a command on a host: see `Hosts.popen`."""
         return self._hosts.popen(host, argv, env, **options)
+
+    def connect(self, host: str, port: int, timeout: float = 5) -> socket.socket:
+        """A TCP connection from a host to its own loopback address. OSError if there is none."""
+        return self._hosts.connect(host, port, timeout)
 
     def argv(self, host: str, argv: Sequence[str]) -> list[str]:
         """The command that runs `argv` on a host. LabError if the lab has no such host."""

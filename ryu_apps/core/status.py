@@ -6,6 +6,8 @@ Times are seconds since the epoch, `null` for what has not happened.
 import math
 from typing import Any
 
+from agents.config import Interface
+from agents.wire.ports import mac_text
 from ryu_apps.core.cluster import Member
 from ryu_apps.core.controller import Controller
 from ryu_apps.core.moments import Moment
@@ -23,6 +25,7 @@ def status(controller: Controller, moment: Moment) -> dict[str, Any]:
         "method": controller.formation.method,
         "session_table": cluster.session_table,
         "balancing": controller.formation.bridges.diverting,
+        "interfaces": [_interface(interface) for interface in cluster.interfaces],
         "units": [_unit(controller, member, moment) for member in members],
         "counters": dict(sorted(controller.journal.counters.items())),
     }
@@ -59,6 +62,14 @@ def history(controller: Controller, moment: Moment) -> dict[str, Any]:
         "units": {
             str(member.unit.id): told.seconds(member.unit.id) for member in controller.members
         },
+    }
+
+
+def _interface(interface: Interface) -> dict[str, Any]:
+    return {
+        "name": interface.name,
+        "virtual_mac": mac_text(interface.virtual_mac),
+        "addresses": [str(address) for address in interface.addresses],
     }
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -163,6 +164,20 @@ def test_status_and_list() -> None:
     again = synod_lab("up")
     assert again.returncode == 1
     assert "already" in again.stderr
+
+
+@pytest.mark.usefixtures("lab")
+def test_a_port_of_this_machine_leads_to_the_page() -> None:
+    command = [sys.executable, "-m", "topologies.cli", "page", "--name", NAME, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        url = process.stdout.readline().split()[0]
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert b"<title>Synod</title>" in answer.read()
+        with urllib.request.urlopen(f"{url}v1/status", timeout=10) as answer:
+            assert json.load(answer)["cluster"] == NAME
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
 
 
 # Everything that `synod unit up` might leave: names, settings, rules, files.

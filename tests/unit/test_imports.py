@@ -23,6 +23,7 @@ RYU_SHELL = {
     "ryu_apps.sending",
     "ryu_apps.api",
     "ryu_apps.api_sessions",
+    "ryu_apps.page",
 }
 RYU_AND_ITS_OWN = ("ryu", "eventlet", "webob")
 EXPOSITION = "ryu_apps.exposition"  # the one that knows Prometheus' client
@@ -102,7 +103,7 @@ def modules() -> list[str]:
 def source_of(module: str) -> str:
     """A module's text."""
     path = ROOT.joinpath(*module.split("."))
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    file = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
     return file.read_text(encoding="utf-8")
 
 
