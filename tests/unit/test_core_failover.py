@@ -237,7 +237,7 @@ def test_a_primary_that_was_cut_off_is_told_again_when_it_connects_anew() -> Non
     world.bridges[1].answers = False
     hearing(world, 1)
     world.tick(0.45)
-    assert status(world.controller)["primary"] == 2
+    assert world.controller.members.primary_id == 2
     assert told_to(1, by_and_by(world, 1), by_and_by(world, 1), by_and_by(world, 1)) == 3 * PARTS
     world.bridges[1].answers = True
     world.connect(1)
