@@ -221,9 +221,9 @@ class Controller:
         return [*settles, events.Settle(primary, deleted, added, frames), *lines]
 
     def _inherits_flows(self, now: float) -> bool:
-        """Whether there may be flows of sessions that nobody knows any more: their ends were told to
-        an app that was about to die. Until they go by themselves, a session of the primary's that
-        has such a tuple again would be sent to the unit that served the one before.
+        """Whether there may be flows of sessions that nobody knows any more: their ends were told
+        to an app that was about to die. Until they go by themselves, a session of the primary's
+        that has such a tuple again would be sent to the unit that served the one before.
         """
         lately = now - self.formation.taken_over < pipeline.FIN_SECONDS
         return lately and self.cluster.session_table == "flows"
