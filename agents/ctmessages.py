@@ -211,8 +211,8 @@ def _pack_adjustment(kind: int, adjustment: Adjustment) -> bytes:
 
 
 def _parse_tuple(value: bytes) -> bytes:
-    """tuple12 of a CTA_TUPLE_… attribute; empty if it isn't of TCP over IPv4."""
-    if len(value) < TUPLE.size - 6:
+    """tuple12 of a CTA_TUPLE_… attribute; empty if it isn't of TCP over IPv4, or has a zone."""
+    if not TUPLE.size - 6 <= len(value) <= TUPLE.size - 4:
         return b""
     # The template has the attribute's header, too, and its padding.
     whole = bytes(4) + value.ljust(TUPLE.size - 4, b"\0")

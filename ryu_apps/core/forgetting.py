@@ -37,6 +37,8 @@ class Forgetting:
         self._sessions = sessions
         self._left: dict[tuple[int, int], deque[Step]] = {}  # by bridge, and whose they are
         self._moved: dict[int, Moved] = {}  # by the unit that the primary's bridge has them under
+        # By bridge, of those that are no primary's: whose sessions it was told to forget.
+        self._told: dict[int, set[int]] = {}
 
     def moved(self, unit: int, sessions: Moved) -> None:
         """These sessions have become the primary's, whose bridge has them as that unit's still."""
@@ -56,13 +58,18 @@ class Forgetting:
                 self._left[bridge, unit] = self._steps(bridge, unit)
 
     def again(self, bridge: int) -> None:
-        """The bridge has connected anew: who knows what it was told?"""
+        """The bridge has connected anew: who knows what it was told? (A primary that is cut off is
+        replaced while its connection still seems to be there.)
+        """
+        if bridge != self._members.primary_id:
+            self.begin(bridge, *self._told.pop(bridge, ()))
         self._left |= {key: self._steps(*key) for key in self._left if key[0] == bridge}
 
     def over(self, bridge: int) -> None:
         """That bridge, which is the primary's from now on, has lost all its sessions at once."""
         self._left = {key: left for key, left in self._left.items() if key[0] != bridge}
         self._moved = {}
+        self._told.pop(bridge, None)
 
     def tick(self) -> tuple[list[Effect], list[tuple[int, int]]]:
         """What is to be done now, and of whom that is the last: (bridge, whose)."""
@@ -81,6 +88,8 @@ class Forgetting:
             del self._left[bridge, unit]
             if bridge == self._members.primary_id:
                 self._moved.pop(unit, None)
+            else:
+                self._told.setdefault(bridge, set()).add(unit)
         return effects, finished
 
     def _steps(self, bridge: int, unit: int) -> deque[Step]:

@@ -48,6 +48,7 @@ class Formation:
         self.bridges = Bridges(cluster, members, sessions, self.takeover, journal, tokens=tokens)
         self.regimes = Regimes()
         self.found = math.inf  # when the cluster was formed, or found
+        self.taken_over = -math.inf  # when it was found, as it ran already
         self._sessions = sessions
         self._journal = journal
         self._ticked = math.inf
@@ -82,7 +83,7 @@ class Formation:
         member.hear(announce, now)
         claimed = self.members.claimed(announce)
         if claimed:
-            self.found = min(self.found, now)
+            self.found, self.taken_over = min(self.found, now), now
             effects = self.appoint(claimed, announce.term, "primary_adopted", now)
         else:
             effects = self._form(now)

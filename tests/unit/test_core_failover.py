@@ -224,6 +224,38 @@ def test_a_bridge_that_connects_anew_is_told_from_the_first_part_on() -> None:
     assert parts_of(world.tick(0.05)) == parts_of(first) == list(range(AT_ONCE))
 
 
+def told_to(bridge: int, *effects: list[Effect]) -> int:
+    """Of how many parts a bridge is told to forget the flows."""
+    forgets = [e for some in effects for e in some if isinstance(e, events.ForgetParts)]
+    return sum(len(e.parts) for e in forgets if e.unit == bridge)
+
+
+def test_a_primary_that_was_cut_off_is_told_again_when_it_connects_anew() -> None:
+    """It is replaced while its connection seems to be there: what it is told then never comes."""
+    world = settled(World())
+    world.offer(1, *range(3))
+    world.bridges[1].answers = False
+    hearing(world, 1)
+    world.tick(0.45)
+    assert world.controller.members.primary_id == 2
+    assert told_to(1, by_and_by(world, 1), by_and_by(world, 1), by_and_by(world, 1)) == 3 * PARTS
+    world.bridges[1].answers = True
+    world.connect(1)
+    assert told_to(1, by_and_by(world), by_and_by(world), by_and_by(world)) == 3 * PARTS
+    world.connect(2)
+    assert not parts_of(by_and_by(world))  # it has new sessions
+
+
+def test_a_primary_needs_not_forget_what_it_was_told_before() -> None:
+    world = settled(World())
+    forgetting = world.controller.formation.forgetting
+    forgetting.begin(2, 3)
+    by_and_by(world)
+    forgetting.over(2)  # it is primary now
+    world.connect(2)
+    assert not parts_of(by_and_by(world))
+
+
 def test_one_unit_after_the_other_is_forgotten() -> None:
     world = settled(World())
     forgetting = world.controller.formation.forgetting

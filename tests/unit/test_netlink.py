@@ -286,6 +286,18 @@ def test_an_entry_cut_short_or_of_another_zone_is_none(rest: bytes) -> None:
     assert entry_in(HEAD_AND_TUPLES + USUAL + rest) is None
 
 
+@pytest.mark.parametrize("more", [attribute(3, b"\0\1"), bytes(60)])
+def test_a_master_of_another_zone_is_none(more: bytes) -> None:
+    """Its tuple is longer then: CTA_TUPLE_ZONE."""
+    tuple_ = HEAD_AND_TUPLES[HEAD_SIZE + 4 : HEAD_SIZE + 52]
+    master = attribute(14, tuple_, nested=True)
+    assert entry_in(HEAD_AND_TUPLES + USUAL + master) == TOLD._replace(
+        master=ORIG, labels=bytes(16)
+    )
+    longer = attribute(14, tuple_ + more, nested=True)
+    assert entry_in(HEAD_AND_TUPLES + USUAL + longer) == TOLD._replace(labels=bytes(16), master=b"")
+
+
 def test_of_an_entry_that_is_gone_its_tuples_are_read() -> None:
     def gone(told: bytes) -> Entry | None:
         return ctmessages.parse_gone(told, 0, len(told))
