@@ -209,7 +209,8 @@ def _among(regime: Regime) -> str:
     units = ", ".join(str(unit) for unit, _ in regime.shares)
     weights = ":".join(str(weight) for _, weight in regime.shares)
     weighing = f", weights {weights}" if "weighted" in regime.method or _is_hash(regime) else ""
-    return f"{regime.method} among units {units}{weighing}"
+    among = f"among units {units}" if len(regime.shares) > 1 else f"with unit {units} alone"
+    return f"{regime.method} {among}{weighing}"
 
 
 def _is_hash(regime: Regime) -> bool:

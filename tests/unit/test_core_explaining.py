@@ -330,6 +330,13 @@ def test_an_untranslated_one_says_so() -> None:
     assert "It isn't translated, mark 0x5." in answer["summary"]
 
 
+def test_a_choice_of_one_is_called_that() -> None:
+    world = world_of(weights=(1, 0, 0))
+    world.offer(1, 0)
+    answer = explain(world, 0, {1: held(0, 1)})
+    assert answer["summary"][1].startswith("It was chosen by method: round-robin with unit 1 alone")
+
+
 def test_weights_are_told_where_they_count() -> None:
     for method, told in (("weighted-round-robin", True), ("source-hash", True)):
         world = world_of(0, 1, method=method, weights=(5, 3, 2))
