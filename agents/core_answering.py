@@ -20,7 +20,7 @@ from agents.wire.inquiry import LONGEST, Held, Traced
 from agents.wire.packet import inverse
 
 MOST = 4.0  # questions at once,
-A_SECOND = 10.0  # and in the long run
+A_SECOND = 20.0  # and in the long run: twice what an app asks
 
 # The sender of a SYN that never was: its address is of group 0, which is no cluster's.
 SOMEBODY = "02:53:59:00:00:03"

@@ -22,9 +22,12 @@ from ryu_apps.core.events import Effect
 from ryu_apps.core.explaining import Steps, asked_for, explaining
 from ryu_apps.core.listing import listing, wanted
 
-MOST_WAITING = 8  # questions that wait for their turn
+MOST_WAITING = 8  # questions that are asked at a time: one is answered, the others wait
 PATIENCE = 1.0  # seconds for the answers of units, and again for those of a bridge
 LOOK = 0.005  # seconds between looks whether they are there
+# Seconds between two explanations, each of which asks an agent twice at most: agents answer no more
+# than so much (agents/core_answering.py).
+PAUSE = 0.2
 
 Do = Callable[[Iterable[Effect]], None]
 
@@ -43,6 +46,7 @@ class Desk:
         self._do = do
         self._turn = hub.Semaphore(1)
         self._waiting = 0
+        self._next = 0.0
 
     def sessions(self, query: dict[str, str]) -> Answer:
         """Live sessions, a page. ValueError: what is wrong with the query."""
@@ -55,6 +59,8 @@ class Desk:
         """All about one session. ValueError: what is wrong with the query."""
         asked = asked_for(query)
         with self._my_turn():
+            hub.sleep(max(0.0, self._next - time.monotonic()))
+            self._next = time.monotonic() + PAUSE
             found = self._ask(explaining(self._controller, asked, _day_time))
         return {"time": time.time(), **found}
 

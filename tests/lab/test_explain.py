@@ -16,8 +16,13 @@ def synod(world: World, *argv: str) -> dict[str, Any]:
 
 
 def explained(world: World, session: Endpoints) -> dict[str, Any]:
-    ends = f"{session.source}:{session.sport}", f"{session.destination}:{session.dport}"
-    return synod(world, "explain", *ends)
+    """What the app says of it."""
+    src, dst = ends(session)
+    return world.lab.get(f"/v1/explain?src={src}&dst={dst}")
+
+
+def ends(session: Endpoints) -> tuple[str, str]:
+    return f"{session.source}:{session.sport}", f"{session.destination}:{session.dport}"
 
 
 def held_by(found: dict[str, Any]) -> dict[int, str | None]:
@@ -36,48 +41,58 @@ def picked_up(world: World, session: Session) -> dict[str, Any]:
     return answer
 
 
+def primary_of(world: World) -> int:
+    return int(world.status()["primary"])
+
+
 @pytest.mark.both_tables
 def test_a_session_is_explained(world: World) -> None:
-    session = world.connect_through(2)
+    primary = primary_of(world)
+    unit = next(each for each in (2, 3) if each != primary)
+    session = world.connect_through(unit)
     found = picked_up(world, session)
     translated = found["session"]["nat_src"]
-    assert (found["session"]["unit"], found["choice"]["method"]) == (2, "round-robin")
+    assert (found["session"]["unit"], found["choice"]["method"]) == (unit, "round-robin")
     assert translated == session.seen
-    assert [unit["serves"] for unit in found["units"]] == [False, True, False]
-    assert {unit["entry"]["nat_src"] for unit in found["units"]} == {translated}
-    assert all({"unit-2", "in-1"} <= set(unit["entry"]["labels"]) for unit in found["units"])
-    assert [(fate["dies"], fate["lives"]) for fate in found["fates"]] == [(2, True), (1, True)]
-    # Its own flows, or those of its mark, have seen it; so has what leads to unit 2.
+    assert [each["id"] for each in found["units"] if each["serves"]] == [unit]
+    assert {each["entry"]["nat_src"] for each in found["units"]} == {translated}
+    assert all({f"unit-{unit}", "in-1"} <= {*each["entry"]["labels"]} for each in found["units"])
+    told = [(fate["dies"], fate["lives"]) for fate in found["fates"]]
+    assert told == [(unit, True), (primary, True)]
+    # Its own flows, or those of its mark, have seen it; so has what leads to its unit.
     assert found["flows"]
     assert all(flow["there"] and flow["packets"] for flow in found["flows"])
-    assert {each["mark"] for each in found["tracked"]} <= {2}
+    assert {each["mark"] for each in found["tracked"]} <= {unit}
     # From the server's side it is the same, and before translation and after it.
     for face in (session.entry.reply, session.entry.reply.reverse, session.endpoints.reverse):
         assert explained(world, face)["session"] == found["session"]
-    (listed,) = synod(world, "sessions", "--unit", "2", "--port", str(session.endpoints.sport))[
-        "sessions"
-    ]
+    assert synod(world, "explain", *ends(session.endpoints))["session"] == found["session"]
+    port = str(session.endpoints.sport)
+    (listed,) = synod(world, "sessions", "--unit", str(unit), "--port", port)["sessions"]
     assert listed == found["session"]
 
 
 def test_a_copy_that_is_gone_and_a_unit_that_is_silent_are_seen(world: World) -> None:
-    session = world.connect_through(1)
-    picked_up(world, session)
-    assert explained(world, session.endpoints)["fates"][0]["lives"] is True
+    primary = primary_of(world)
+    session = world.connect_through(primary)
+    (fate,) = picked_up(world, session)["fates"]
+    assert (fate["dies"], fate["lives"]) == (primary, True)
+    heir = fate["at"]
+    other = next(unit for unit in world.units if unit not in (primary, heir))
     port = str(session.endpoints.sport)
-    world.lab.run("u2", ["conntrack", "-D", "-p", "tcp", "--sport", port])
+    world.lab.run(f"u{heir}", ["conntrack", "-D", "-p", "tcp", "--sport", port])
     found = explained(world, session.endpoints)
-    assert held_by(found) == {1: "ESTABLISHED", 2: None, 3: "ESTABLISHED"}
+    assert held_by(found) == {primary: "ESTABLISHED", heir: None, other: "ESTABLISHED"}
     (fate,) = found["fates"]
-    assert (fate["dies"], fate["lives"]) == (1, False)
-    assert fate["why"].startswith("unit 2, which takes over, has no entry of it")
-    world.lab.stop_agent(3)
+    assert (fate["dies"], fate["lives"]) == (primary, False)
+    assert fate["why"].startswith(f"unit {heir}, which takes over, has no entry of it")
+    world.lab.stop_agent(other)
     try:
         found = explained(world, session.endpoints)
-        assert [unit["answered"] for unit in found["units"]] == [True, True, False]
-        assert found["summary"][-1] == "Not answered: unit 3."
+        assert {unit["id"] for unit in found["units"] if not unit["answered"]} == {other}
+        assert found["summary"][-1] == f"Not answered: unit {other}."
     finally:
-        world.lab.start_agent(3)
+        world.lab.start_agent(other)
 
 
 def test_what_is_said_of_a_syn_then_happens(world: World) -> None:

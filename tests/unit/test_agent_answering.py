@@ -85,7 +85,7 @@ def test_who_asks_too_much_is_not_answered() -> None:
     asked = [question(scene, ENTRY)] * (int(MOST) + 3)
     assert len(scene.given(*asked)) == MOST
     assert scene.count(Outcome.QUESTION_REFUSED) == 3
-    scene.now += 0.1
+    scene.now += 0.06
     assert len(scene.given(*asked)) == 1
     scene.now += 3600
     assert len(scene.given(*asked)) == MOST
