@@ -21,6 +21,7 @@ _PROGRAMS = ("dumpcap", "mergecap")
 _POLL = 0.2  # seconds
 _READY = 10  # seconds that dumpcap may take to listen
 _END = 10  # seconds that it may take to write what it has
+REST = 0.5  # seconds in which what is left of a session goes by, after its command has ended
 
 
 def check_programs() -> None:

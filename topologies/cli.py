@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -122,6 +123,11 @@ def exec_(
 @app.command()
 def capture(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="The pcapng file to write.")],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(help="A command of this machine, after --: capture as long as it runs."),
+    ] = None,
+    *,
     on: Annotated[
         list[str] | None,
         typer.Option(metavar="HOST[/INTERFACE]", help="Where; repeat it. Default: all units."),
@@ -130,8 +136,14 @@ def capture(
     duration: Annotated[float, typer.Option(min=0, help="Seconds. Default: until Ctrl-C.")] = 0,
     name: NameOption = "lab",
 ) -> None:
-    """Capture on all units at once into one file, for Wireshark."""
+    """Capture on all units at once into one file, for Wireshark.
+
+    With a command, until it has ended, and what is left of its sessions has gone by:
+
+        synod-lab capture FILE -- synod-lab exec client -- curl -s http://203.0.113.10/
+    """
     lab = attach(name)
+    code = 0
     for number in (signal.SIGTERM, signal.SIGHUP):  # all that ends it, ends what it started
         signal.signal(number, signal.default_int_handler)
     try:
@@ -139,10 +151,23 @@ def capture(
             capturing.capturing(lab, path, on or (), expression) as found,
             out.status("listening") as progress,
         ):
+            if command:
+                code, duration = _run(command, lab), duration or capturing.REST
             capturing.listen(found, duration, lambda count: progress.update(f"{count} packets"))
     except LabError as error:
         fail(str(error))
     out.print(f"{path}: written")
+    if code:
+        fail(f"'{command[0] if command else ''}' ended with {code}")
+
+
+def _run(command: list[str], lab: Lab) -> int:
+    """Runs it on this machine, for this lab."""
+    environment = {**os.environ, "SYNOD_LAB": lab.options.name}
+    try:
+        return subprocess.run(command, env=environment, check=False).returncode
+    except OSError as error:
+        fail(f"{command[0]}: {error.strerror}", MISUSED)
 
 
 @app.command()

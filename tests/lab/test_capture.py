@@ -1,7 +1,10 @@
 """`synod-lab capture` and the dissector on what really goes over the lab's wires."""
 
 import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from tests.lab.world import World
 from topologies.capturing import capturing
@@ -45,3 +48,21 @@ def test_one_file_tells_what_the_units_tell_each_other(world: World, tmp_path: P
         "_ws.malformed || synod.bad_value || synod.bad_length || synod.bad_map",
         "frame.number",
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        (["sh", "-c", "exit 3"], 1, "'sh' ended with 3"),
+        (["/no/such"], 2, "/no/such: No such file or directory"),
+    ],
+)
+def test_a_command_that_fails_while_it_is_captured_says_so(
+    world: World, tmp_path: Path, command: list[str], code: int, said: str
+) -> None:
+    path = tmp_path / "lab.pcapng"
+    name = ["--name", world.lab.options.name]
+    argv = [sys.executable, "-m", "topologies.cli", "capture", *name, str(path), "--", *command]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (code, said)
+    assert path.exists() == (code == 1)
