@@ -13,7 +13,7 @@ from ryu_apps.core import events
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.orders import Order, Refusal
 from tests.fuzz.feed import Feed, damaged, one_of
-from tests.unit.core_world import World, cluster_of, tuples
+from tests.unit.core_world import World, agent_frames, cluster_of, tuples
 
 UNITS = (1, 2, 3)
 PORTS = (ports.SYNOD, ports.HA_NIC, 1, 2, ports.HA_KERNEL, 77)
@@ -27,12 +27,31 @@ _READERS = {
 }
 
 
+_SAID = {
+    control.STATE: control.state,
+    control.DECIDED: control.decided,
+    control.FORGET: control.forgotten,
+    control.CENSUS_REQUEST: lambda _message: None,
+}
+
+
+class Heard(World):
+    """A world whose agents read all that the app says to them."""
+
+    def feed(self, event: events.Event) -> list[events.Effect]:
+        effects = super().feed(event)
+        for frame in agent_frames(effects):
+            message = control.parse(frame)
+            _SAID[message.kind](message)
+        return effects
+
+
 def play(feed: Feed, captured: tuple[bytes, ...] = ()) -> World:
     """As many steps as the feed has choices for; the world that is left. `captured` are frames to
     begin with where frames are damaged.
     """
     table = one_of(feed, ("flows", "conntrack"))
-    world = World(cluster_of(3, session_table=table))
+    world = Heard(cluster_of(3, session_table=table))
     if feed.below(4):
         world.form()
     for _ in range(STEPS):

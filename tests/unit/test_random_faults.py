@@ -154,6 +154,11 @@ WRONG = {
 }
 
 
+def test_entries_of_the_switchs_tracker_may_outlive_their_sessions() -> None:
+    seen = WRONG["a flow, and no entry"]
+    assert found(replace(seen, by_marks=True)) == ""
+
+
 @pytest.mark.parametrize("what", WRONG)
 def test_each_wrong_is_seen(what: str) -> None:
     assert what in found(WRONG[what])
@@ -167,5 +172,11 @@ def test_flows_are_read_as_the_switch_prints_them_but_for_those_that_go_by_thems
     )
     assert invariants.parsed([line]) == {SESSION: 2}
     assert invariants.parsed([line.replace("table=2,", "table=2, idle_timeout=120,")]) == {}
+    entry_line = (
+        "tcp,orig=(src=10.1.0.10,dst=203.0.113.10,sport=40000,dport=80),"
+        "reply=(src=203.0.113.10,dst=10.1.0.10,sport=80,dport=40000),zone=21337,mark=2,"
+        "protoinfo=(state=ESTABLISHED)"
+    )
+    assert invariants.parsed([entry_line]) == {SESSION: 2, SESSION.reverse: 2}
     with pytest.raises(AssertionError):
         invariants.parsed(["cookie=0x1, something else"])
