@@ -245,6 +245,8 @@ def wrong_with(world: World, unit: int, port: int, frame: bytes) -> str:  # noqa
         primary = world.controller.members.primary_id
         if message.kind == control.OFFER and unit != primary:
             return "offer_not_primary"
+        if message.kind == control.ANSWER:
+            return "answer_stale"  # nobody has asked
         if message.kind not in _READERS:
             return "control_direction"
         told = _READERS[message.kind](message)
