@@ -52,6 +52,7 @@ class Answering:
         self._budget -= 1
         if what == inquiry.TRACE:
             self._tracing, self._begun = message.token, trace(self._facts, tuple12)
+            self._desk.counters[Outcome.TRACING] += 1
         else:
             yield self._entry(message.token, tuple12)
 

@@ -115,6 +115,7 @@ class Outcome(StrEnum):
 
     # A question of the app's about one session.
     ANSWERED = "answered"
+    TRACING = "tracing"  # commands run: answered when they have
     QUESTION_REFUSED = "question_refused"  # too many at once: not answered
 
     # Other frames.
@@ -193,6 +194,7 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.FORGOTTEN,
     Outcome.FORGET_UNKNOWN,
     Outcome.ANSWERED,
+    Outcome.TRACING,
     Outcome.STATE,
     Outcome.CENSUS,
 }

@@ -14,7 +14,7 @@ from agents.core_facts import Steps
 from agents.ctexpect import Expected, GetExpectation
 from agents.ctnetlink import ASKS, Adjustment, Entry, Get, Request, Result
 from agents.outcomes import Outcome
-from agents.wire import control, packet, peer, syndata
+from agents.wire import control, inquiry, packet, peer, syndata
 from agents.wire.control_maps import ROLES, State
 from agents.wire.errors import WireError
 from agents.wire.packet import inverse, readdress, tuple12
@@ -219,6 +219,7 @@ _DROPS = frozenset(
 _READ = {
     control.STATE: control.state,
     control.DECIDED: control.decided,
+    control.QUESTION: inquiry.question,
     control.FORGET: control.forgotten,
     control.EXPECT: peer.asks,
     control.EXPECTED: peer.answers,

@@ -12,7 +12,7 @@ from agents.config import ConfigErrors, parse
 from agents.ctnetlink import Entry
 from agents.cttuple import TUPLE
 from agents.outcomes import Outcome
-from agents.wire import control, labels, packet, peer, routed_arp, syndata
+from agents.wire import control, inquiry, labels, packet, peer, routed_arp, syndata
 from agents.wire.errors import WireError
 from ryu_apps import receiving
 from ryu_apps.core import order_forms
@@ -56,6 +56,11 @@ _OF_APP_AND_AGENT: dict[int, tuple[Callable[..., Any], Callable[..., list[bytes]
         lambda m, r: control.census_frames(m.group, m.unit, m.token, r),
     ),
 }
+_QUESTION = (
+    inquiry.question,
+    lambda m, asked: [inquiry.question_frame(m.group, m.unit, m.token, *asked)],
+)
+_OF_APP_AND_AGENT[control.QUESTION] = _QUESTION
 _OF_AGENTS: dict[int, tuple[Callable[..., Any], Callable[..., list[bytes]]]] = {
     control.EXPECT: (peer.asks, peer.expect_frames),
     control.EXPECTED: (peer.answers, peer.expected_frames),
@@ -64,6 +69,15 @@ _OF_AGENTS: dict[int, tuple[Callable[..., Any], Callable[..., list[bytes]]]] = {
     control.CLEARED: (peer.cleared, peer.cleared_frames),
     control.BEGUN: (peer.begun, peer.begun_frames),
 }
+
+
+def answer(data: bytes) -> None:
+    """What an agent answers to a question, put together from its parts."""
+    for read in (inquiry.held, inquiry.traced):
+        with named():
+            told = read(data)
+            frames = inquiry.answer_frames(1, 2, 3, told)
+            assert read(b"".join(control.parse(frame).body for frame in frames)) == told
 
 
 def control_frame(data: bytes) -> None:

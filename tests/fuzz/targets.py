@@ -30,6 +30,7 @@ def app(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {
     "agent": agent,
+    "answer": decoders.answer,
     "api": decoders.request_body,
     "app": app,
     "arp": decoders.arp,

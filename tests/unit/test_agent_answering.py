@@ -108,6 +108,7 @@ def begun(scene: Scene, about: bytes = ORIG) -> Tracing:
     assert not scene.given(question(scene, TRACE, about))
     tracing = scene.core.answering.begun()
     assert tracing
+    assert scene.count(Outcome.TRACING)
     assert scene.core.answering.begun() is None
     return tracing
 

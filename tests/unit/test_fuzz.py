@@ -117,13 +117,13 @@ def test_a_frame_that_changes_something_unseen_is_seen(monkeypatch: pytest.Monke
 
 
 def test_captured_frames_are_those_of_a_whole_cluster() -> None:
-    """Each kind is among them but those that only failures bring, or an operator who asks, and each
-    is taken as it is.
+    """Each kind is among them but those that only failures bring, or an operator who asks about a
+    session; and each is taken as it is.
     """
     kinds = {control.parse(f).kind for f in OF_APP if f[12:14] == b"\x88\xb5"}
     rare = {control.FORGET, control.WITHDRAW, control.CLEAR, control.CLEARED}
-    asked = {control.QUESTION, control.ANSWER}
-    assert kinds == set(control.KINDS) - rare - asked
+    rare |= {control.QUESTION, control.ANSWER}
+    assert kinds == set(control.KINDS) - rare
     world = World().form()
     for frame in OF_APP:
         if frame[12:14] == b"\x88\xb5":
