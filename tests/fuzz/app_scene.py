@@ -244,10 +244,10 @@ def wrong_with(world: World, unit: int, port: int, frame: bytes) -> str:  # noqa
         primary = world.controller.members.primary_id
         if message.kind == control.OFFER and unit != primary:
             return "offer_not_primary"
-        if message.kind not in _READERS:
-            return "control_direction"
         if message.kind == control.CENSUS:
             return _wrong_with_census(world, message)
+        if message.kind not in _READERS:
+            return "control_direction"
         _READERS[message.kind](message)
     except WireError as error:
         return error.reason
