@@ -23,7 +23,6 @@ _READERS = {
     control.ANNOUNCE: control.announce,
     control.OFFER: control.offers,
     control.ENDED: control.ended,
-    control.CENSUS: control.census,
 }
 
 
@@ -247,23 +246,24 @@ def wrong_with(world: World, unit: int, port: int, frame: bytes) -> str:  # noqa
             return "offer_not_primary"
         if message.kind == control.ANSWER:
             return "answer_stale"  # nobody has asked
+        if message.kind == control.CENSUS:
+            return _wrong_with_census(world, message)
         if message.kind not in _READERS:
             return "control_direction"
-        told = _READERS[message.kind](message)
-        if message.kind == control.CENSUS:
-            return _wrong_with_census(world, message, told)
+        _READERS[message.kind](message)
     except WireError as error:
         return error.reason
     return ""
 
 
-def _wrong_with_census(world: World, message: control.Message, told: list[control.Counted]) -> str:
-    """A census is read before it is known whether anybody has asked, and by whom it may tell."""
+def _wrong_with_census(world: World, message: control.Message) -> str:
+    """A census is read if it was asked for; then it is known of which units it may tell."""
     census = world.controller._surveys._open.get(message.unit)
     if census is None or census.token != message.token:
         return "census_stale"
+    told = {each.unit for each in control.census(message)}
     units = set(UNITS if message.unit == world.controller.members.primary_id else (message.unit,))
-    return "" if {each.unit for each in told} <= units else "census_stranger"
+    return "" if told <= units else "census_stranger"
 
 
 def state_of(world: World) -> object:

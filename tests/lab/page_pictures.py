@@ -29,10 +29,13 @@ class Photographer:
         self.folder = folder
         self.browser = PeerProcess(world.lab, "controller", "tests.lab.browser")
 
-    def take(self, name: str, size: tuple[int, int], *, dark: bool) -> None:
+    def take(self, name: str, size: tuple[int, int], *, dark: bool, explain: str = "") -> None:
         """The whole page."""
         self.browser("open", url=URL, size=size, dark=dark)
-        self.world.until(lambda: self.browser("texts", css="#events li"), "no events", 20)
+        self._until("#events li")
+        if explain:
+            self.browser("type", css="#session", text=explain)
+            self._until("#explain .answer > *")
         self.snap(name)
 
     def snap(self, name: str) -> None:
@@ -40,6 +43,9 @@ class Photographer:
         self.world.pass_time(2)  # it is drawn once a second
         path = self.folder / f"page-{name}.png"
         print(path, self.browser("picture", path=str(path), most=LONGEST), "bytes")
+
+    def _until(self, css: str) -> None:
+        self.world.until(lambda: self.browser("texts", css=css), f"no {css}", 20)
 
 
 def calls(world: World, every: float) -> PeerProcess:
@@ -70,7 +76,8 @@ def play(world: World, photographer: Photographer) -> None:
     world.pass_time(30)
     calls(world, BUSY)
     world.pass_time(60)
-    photographer.take("light", DESKTOP, dark=False)
+    session = world.connect_through(2).endpoints
+    photographer.take("light", DESKTOP, dark=False, explain=str(session))
     photographer.take("phone-dark", PHONE, dark=True)
     world.lab.stop_app()
     world.pass_time(10)
