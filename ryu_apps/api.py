@@ -4,6 +4,7 @@ GET  /metrics                  for Prometheus: text, or OpenMetrics if asked for
 GET  /v1/status                JSON, as all that follows
 GET  /v1/events?after=N        what has happened to the cluster after event N, or of late
 GET  /v1/history               new sessions of each unit in each of the last seconds
+GET  /v1/sessions, /v1/explain about single sessions (`ryu_apps.api_sessions`)
 GET  /v1/openapi.json          all this, described for programs (docs/openapi.yaml)
 POST /v1/method                {"method": NAME}
 POST /v1/units/UNIT/weight     {"weight": NUMBER}
