@@ -215,6 +215,14 @@ def test_who_is_about_to_be_no_primary_any_more_or_was_away_changes_nobodys_labe
         assert scene.count(Outcome.RENEW_GONE) == 1
 
 
+def test_what_is_gone_by_now_is_not_renewed() -> None:
+    scene = primary()
+    (renew,) = [steps for steps in scene.core.tick(scene.now) if next(steps) == Get(ORIG)]
+    with pytest.raises(StopIteration) as end:
+        renew.send(errno.ENOENT)
+    assert end.value.value == Outcome.RENEW_GONE
+
+
 def test_what_has_ended_meanwhile_gets_no_label() -> None:
     scene = primary()
     (renew,) = [steps for steps in scene.core.tick(scene.now) if next(steps) == Get(ORIG)]
