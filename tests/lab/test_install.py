@@ -239,6 +239,14 @@ def test_a_unit_whose_process_is_killed_goes_on_with_another(site: Site) -> None
     until(site.balances, site.situation, 30)
 
 
+def test_the_switch_may_be_restarted(site: Site) -> None:
+    gateway, before = site.machines["gw2"], site.main_process("gw2", "synod-unit")
+    gateway.run("systemctl restart openvswitch-switch")
+    until(lambda: _faults(site, "gw2") <= {"clock_unsynchronised"}, site.situation)
+    until(site.balances, site.situation, 30)
+    assert site.main_process("gw2", "synod-unit") == before
+
+
 def test_the_doctor_finds_nothing_but_a_clock_that_nobody_sets(site: Site) -> None:
     for host in (*GATEWAYS, CONTROLLER):
         until(lambda host=host: _faults(site, host) <= {"clock_unsynchronised"}, site.situation)  # type: ignore[misc]
