@@ -70,15 +70,13 @@ class Renewing:
         tuple may be another's before that comes.
         """
         entry = yield Get(orig)
-        if not isinstance(entry, Entry):
+        if not isinstance(entry, Entry) or entry.state in (TIME_WAIT, CLOSE):
             return Outcome.RENEW_GONE
         if unit_of(entry.labels) != self._unit:
             if not self._is_right(orig, now):
                 return Outcome.RENEW_GONE
             result = yield Update(orig, *self._own_labels)
             return Outcome.LABEL_REFUSED if result else Outcome.LABELLED
-        if entry.state in (TIME_WAIT, CLOSE):
-            return Outcome.RENEW_GONE
         result = yield Update(orig)
         return Outcome.RENEW_GONE if result else Outcome.RENEWED
 

@@ -15,6 +15,8 @@ from agents.config import Cluster, Unit
 from agents.wire import ports
 from agents.wire.control import Announce
 
+MOST_COUNTERS = 1024  # that are kept of an agent, by name; it has some 100
+MOST_TERM = 0xFFFFFFFF  # what can be told; a number that nobody comes to by counting
 SILENCE = 1.0  # seconds without an announcement after which a unit's agent counts as away
 FORMATION = 2.0  # seconds that the first unit waits for the others before a primary is chosen
 
@@ -118,6 +120,8 @@ class Member:
         if self.announce is None or self.announce.boot != announce.boot:
             self.counters = {}
         self.counters.update(announce.counters)
+        if len(self.counters) > MOST_COUNTERS:
+            self.counters = dict(announce.counters)
         self.announce, self.heard, self.refusal = announce, now, ""
 
     def audible(self, now: float) -> bool:
@@ -187,7 +191,7 @@ class Members:
 
     def appoint(self, primary: Member, term: int) -> None:
         """Give every unit its role."""
-        self.primary, self.term = primary, term
+        self.primary, self.term = primary, min(term, MOST_TERM)
         for member in self:
             member.role = Role.PRIMARY if member is primary else Role.AUXILIARY
             member.confirmed = False

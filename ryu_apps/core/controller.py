@@ -14,7 +14,7 @@ import agents
 from agents.config import Cluster
 from agents.wire import control, ports, routed_arp
 from agents.wire.errors import WireError
-from ryu_apps.core import events
+from ryu_apps.core import events, pipeline
 from ryu_apps.core.arp import RoutedArp
 from ryu_apps.core.census import Surveys
 from ryu_apps.core.cluster import Member
@@ -203,8 +203,11 @@ class Controller:
         added: list[tuple[int, bytes, bytes]] = []
         decided: list[control.Decided] = []
         lines: list[events.Line] = []
+        inherits = self._inherits_flows(now)
         for offer_id, known, _, _, _, orig, reply in offers:
             unit, outcome, stale = self.sessions.decide(orig, reply, known, now)
+            if inherits and unit == primary:
+                stale = orig, reply
             if stale and added:  # a Settle deletes first, and this may be of what it adds
                 settles.append(events.Settle(primary, deleted, added, []))
                 deleted, added = [], []
@@ -216,6 +219,14 @@ class Controller:
                 lines.append(self.journal.line(outcome, session=_text(orig), unit=unit))
         frames = control.decided_frames(self.cluster.group, primary, decided)
         return [*settles, events.Settle(primary, deleted, added, frames), *lines]
+
+    def _inherits_flows(self, now: float) -> bool:
+        """Whether there may be flows of sessions that nobody knows any more: their ends were told
+        to an app that was about to die. Until they go by themselves, a session of the primary's
+        that has such a tuple again would be sent to the unit that served the one before.
+        """
+        lately = now - self.formation.taken_over < pipeline.FIN_SECONDS
+        return lately and self.cluster.session_table == "flows"
 
     def _ended(self, member: Member, message: control.Message, now: float) -> list[Effect]:
         return self._end(member, control.ended(message), now)

@@ -46,6 +46,7 @@ class Formation:
         self.takeover = Takeover(members, sessions, self.forgetting, boot)
         self.bridges = Bridges(cluster, members, sessions, self.takeover, journal, tokens=tokens)
         self.found = math.inf  # when the cluster was formed, or found
+        self.taken_over = -math.inf  # when it was found, as it ran already
         self._sessions = sessions
         self._journal = journal
         self._ticked = math.inf
@@ -80,7 +81,7 @@ class Formation:
         member.hear(announce, now)
         claimed = self.members.claimed(announce)
         if claimed:
-            self.found = min(self.found, now)
+            self.found, self.taken_over = min(self.found, now), now
             effects = self.appoint(claimed, announce.term, "primary_adopted", now)
         else:
             effects = self._form(now)

@@ -4,6 +4,7 @@ import pytest
 
 from agents.wire import control
 from ryu_apps.core import events
+from ryu_apps.core.pipeline import FIN_SECONDS
 from tests.unit.core_world import World, census_requests, forgotten, tuples
 
 
@@ -67,6 +68,26 @@ def test_what_ends_while_a_census_is_on_its_way_is_not_adopted_from_it(asked: in
     again = token_of(world.announce(asked, resync=1), asked)
     world.census(asked, again, {11: 2})  # of its tuple there is another
     assert world.live()[2] == 1
+
+
+def test_a_session_of_the_primarys_own_finds_no_flows_that_an_app_before_has_left() -> None:
+    """The end of an auxiliary's session was told to an app that had just died, and its tuple is
+    used again before its flows have gone by themselves.
+    """
+    world = World().form()
+    world.offer(1, 10, 11, 12)
+    world.restart()
+    for unit in (1, 2, 3):
+        world.connect(unit)
+    world.announce(1, role="primary", primary=1)
+    assert {world.flows[each] for each in tuples(11)} == {2}
+    effects = world.offer(1, 11, 20)
+    assert world.decided(effects) == {11: 1, 20: 1}
+    assert not set(tuples(11)) & set(world.flows)
+    assert {world.flows[each] for each in tuples(12)} == {3}
+    world.now += FIN_SECONDS
+    (settle,) = [each for each in world.offer(1, 21) if isinstance(each, events.Settle)]
+    assert settle.delete == []
 
 
 def test_a_census_with_a_stranger_in_it_is_dropped_as_a_whole() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from agents.wire import ports, routed_arp
 from ryu_apps.core import events
+from ryu_apps.core.cluster import MOST_COUNTERS, MOST_TERM
 from ryu_apps.core.events import Effect
 from ryu_apps.core.flows import PARTS
 from ryu_apps.core.forgetting import AT_ONCE
@@ -224,6 +225,29 @@ def test_a_bridge_that_connects_anew_is_told_from_the_first_part_on() -> None:
     assert parts_of(world.tick(0.05)) == parts_of(first) == list(range(AT_ONCE))
 
 
+def test_an_agent_that_claims_the_last_of_all_terms_leaves_the_app_its_voice() -> None:
+    """What the app tells from then on can still be read: there is no term after it."""
+    world = World()
+    for unit in (1, 2, 3):
+        world.connect(unit)
+    world.announce(1, role="primary", primary=1, term=MOST_TERM)
+    hearing(world)
+    world.tick()
+    die(world, 1)
+    assert world.status()["primary"] == 2
+    assert state_told(world.announce(2)).term == MOST_TERM
+
+
+def test_counters_of_an_agent_are_kept_by_so_many_names_only() -> None:
+    world = settled(World())
+    for start in range(0, 3 * MOST_COUNTERS, 1000):
+        world.announce(2, counters={f"name_{start + n}": 1 for n in range(1000)})
+    member = world.controller.members.get(2)
+    assert member
+    assert len(member.counters) <= MOST_COUNTERS
+    assert f"name_{start}" in member.counters
+
+
 def told_to(bridge: int, *effects: list[Effect]) -> int:
     """Of how many parts a bridge is told to forget the flows."""
     forgets = [e for some in effects for e in some if isinstance(e, events.ForgetParts)]
@@ -237,7 +261,7 @@ def test_a_primary_that_was_cut_off_is_told_again_when_it_connects_anew() -> Non
     world.bridges[1].answers = False
     hearing(world, 1)
     world.tick(0.45)
-    assert status(world.controller)["primary"] == 2
+    assert world.controller.members.primary_id == 2
     assert told_to(1, by_and_by(world, 1), by_and_by(world, 1), by_and_by(world, 1)) == 3 * PARTS
     world.bridges[1].answers = True
     world.connect(1)
