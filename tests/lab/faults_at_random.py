@@ -120,15 +120,18 @@ class Round:
 
 
 def _bugs(logs: Path) -> Iterator[str]:
-    """What our programs have written about errors of their own. An agent ends by the error that its
-    device has gone (`agents.agent`), and is started anew: that is none.
-    """
+    """What our programs have written about errors of their own."""
     for log in (logs / "app.log", *logs.glob("u*/synod/*.log")):
-        said = log.read_text(errors="replace") if log.exists() else ""
-        errors = _ERROR.findall(said)
-        for error in [*errors, *(line for line in said.splitlines() if "event=bug" in line)]:
-            if not error.startswith(_NO_DEVICE):
-                yield f"{log.relative_to(logs)}: {error}"
+        for error in errors_in(log.read_text(errors="replace") if log.exists() else ""):
+            yield f"{log.relative_to(logs)}: {error}"
+
+
+def errors_in(log: str) -> list[str]:
+    """Errors that a program has met, by a log's text. An agent ends by the error that its device
+    has gone (`agents.agent`), and is started anew: that is none.
+    """
+    raised = [error for error in _ERROR.findall(log) if not error.startswith(_NO_DEVICE)]
+    return raised + [line for line in log.splitlines() if "event=bug" in line]
 
 
 def play(world: World, faults: Iterable[Fault], record: Path, deadline: float) -> int:

@@ -15,14 +15,15 @@ from agents.config import Cluster as Configuration
 from agents.config import load
 from agents.wire.ports import mac_text
 from tests.lab.world import World
-from topologies.observe import Endpoints, Entry, session_flows
+from topologies.observe import Endpoints, Entry, switch_sessions
 
 PATIENCE = 20.0  # seconds from being whole on in which the last of it must be right
 PAUSE = 1.0  # seconds between two looks: no session is about to end for so long
 ESTABLISHED = "ESTABLISHED"
 _FLOW = re.compile(
-    r"nw_src=([\d.]+),nw_dst=([\d.]+),tp_src=(\d+),tp_dst=(\d+).*load:0x([0-9a-f]+)->NXM_NX_REG1"
+    r"nw_src=([\d.]+),nw_dst=([\d.]+),tp_src=(\d+),tp_dst=(\d+).*load:(0x[0-9a-f]+)->NXM_NX_REG1"
 )
+_MARK = re.compile(r"orig=\(src=([\d.]+),dst=([\d.]+),sport=(\d+),dport=(\d+)\).*mark=(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Seen:
 
     `flows`: by unit, the tuple that each session flow of its bridge is for, and the unit it names,
     but for those that go by themselves (docs/pipeline.md): the switch has seen the session's end,
-    and nobody was there to be told of it;
+    and nobody was there to be told of it. Or, `by_marks`, its tracker's entries, all of which do;
     `entries`: by unit, those of sessions; `macs`: by port of a switch (s1-u2), whom it has learned
     there.
     """
@@ -40,6 +41,7 @@ class Seen:
     flows: Mapping[int, Mapping[Endpoints, int]]
     entries: Mapping[int, Mapping[Endpoints, Entry]]
     macs: Mapping[str, frozenset[str]]
+    by_marks: bool = False
 
 
 def look(world: World) -> Seen:
@@ -47,28 +49,33 @@ def look(world: World) -> Seen:
     status = world.status()
     primary = int(status["primary"])
     units = sorted(world.units, key=lambda unit: unit == primary)
-    flows = {unit: parsed(session_flows(world.lab, unit)) for unit in units}
+    by_marks = world.lab.options.session_table == "conntrack"
+    flows = {unit: parsed(switch_sessions(world.lab, unit)) for unit in units}
     held = {unit: {entry.original: entry for entry in world.sessions_of(unit)} for unit in units}
     macs: dict[str, set[str]] = {}
     for switch in ("s1", "s2"):
         for mac, ports in world.learned(switch).items():
             for port in ports:
                 macs.setdefault(port, set()).add(mac)
-    return Seen(status, flows, held, {port: frozenset(each) for port, each in macs.items()})
+    learned = {port: frozenset(each) for port, each in macs.items()}
+    return Seen(status, flows, held, learned, by_marks)
 
 
 def parsed(lines: list[str]) -> dict[Endpoints, int]:
-    """Session flows: for which tuple, and which unit each names. `fin_timeout` has given those an
-    idle timeout that go by themselves.
+    """Session flows, or entries of the tracker: for which tuple, and which unit each names.
+    `fin_timeout` has given those an idle timeout that go by themselves.
     """
-    found = {}
+    found: dict[Endpoints, int] = {}
     for line in lines:
         if "idle_timeout=" in line.partition("actions=")[0]:
             continue
-        match = _FLOW.search(line)
+        flow, mark = _FLOW.search(line), _MARK.search(line)
+        match = flow or mark
         assert match, line
         source, destination, sport, dport, unit = match.groups()
-        found[Endpoints(source, int(sport), destination, int(dport))] = int(unit, 16)
+        side = Endpoints(source, int(sport), destination, int(dport))
+        # The tracker doesn't say which way a session of its first entry goes.
+        found |= dict.fromkeys((side,) if flow else (side, side.reverse), int(unit, 0))
     return found
 
 
@@ -135,7 +142,7 @@ def _flows(seen: Seen) -> Iterator[str]:
         for side in flows:
             if unit != primary:
                 yield f"{side}: a flow of it is on unit {unit}, an auxiliary"
-            elif side not in sides:
+            elif side not in sides and not seen.by_marks:
                 yield f"{side}: a flow, and no entry"
 
 

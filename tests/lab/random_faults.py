@@ -20,7 +20,6 @@ from topologies.faulting import Faults
 
 SHORTEST, LONGEST = 0.05, 5.0  # seconds that a fault lasts
 REST = 1.0  # seconds at most between the end of one's consequences and the next: any phase is met
-AT_ONCE_A_ROUND = 5  # faults; the downloads of a round must outlast them
 
 
 @dataclass(frozen=True, slots=True)

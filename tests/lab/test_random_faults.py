@@ -2,21 +2,24 @@
 
 import datetime
 import time
+from itertools import islice, takewhile
 from pathlib import Path
-
-import pytest
 
 from tests.lab.failing import Cluster
 from tests.lab.faults_at_random import Round
 from tests.lab.random_faults import plan
 
-FAULTS = 4
+FAULTS, SECONDS = 4, 20  # at most; no fault begins later than that
 
 
-def test_faults_of_today(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_faults_of_today(cluster: Cluster, tmp_path: Path) -> None:
     """The seed is the day's: `script/faults --seed N` begins with the same."""
     seed = datetime.datetime.now(datetime.UTC).date().toordinal()
     print(f"script/faults --seed {seed}")
-    coming = plan(seed)
-    faults = [next(coming) for _ in range(FAULTS)]
-    Round(cluster.world, tmp_path / "faults.jsonl", time.monotonic()).play(faults)
+    record, began = tmp_path / "faults.jsonl", time.monotonic()
+    faults = takewhile(
+        lambda _: not record.exists() or time.monotonic() < began + SECONDS,
+        islice(plan(seed), FAULTS),
+    )
+    Round(cluster.world, record, began).play(faults)
+    assert record.exists()
