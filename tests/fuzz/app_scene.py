@@ -13,7 +13,7 @@ from ryu_apps.core import events
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.orders import Order, Refusal
 from tests.fuzz.feed import Feed, damaged, one_of
-from tests.unit.core_world import World, cluster_of, tuples
+from tests.unit.core_world import World, agent_frames, cluster_of, tuples
 
 UNITS = (1, 2, 3)
 PORTS = (ports.SYNOD, ports.HA_NIC, 1, 2, ports.HA_KERNEL, 77)
@@ -23,8 +23,26 @@ _READERS = {
     control.ANNOUNCE: control.announce,
     control.OFFER: control.offers,
     control.ENDED: control.ended,
-    control.CENSUS: control.census,
 }
+
+
+_SAID = {
+    control.STATE: control.state,
+    control.DECIDED: control.decided,
+    control.FORGET: control.forgotten,
+    control.CENSUS_REQUEST: lambda _message: None,
+}
+
+
+class Heard(World):
+    """A world whose agents read all that the app says to them."""
+
+    def feed(self, event: events.Event) -> list[events.Effect]:
+        effects = super().feed(event)
+        for frame in agent_frames(effects):
+            message = control.parse(frame)
+            _SAID[message.kind](message)
+        return effects
 
 
 def play(feed: Feed, captured: tuple[bytes, ...] = ()) -> World:
@@ -32,7 +50,7 @@ def play(feed: Feed, captured: tuple[bytes, ...] = ()) -> World:
     begin with where frames are damaged.
     """
     table = one_of(feed, ("flows", "conntrack"))
-    world = World(cluster_of(3, session_table=table))
+    world = Heard(cluster_of(3, session_table=table))
     if feed.below(4):
         world.form()
     for _ in range(STEPS):
@@ -226,23 +244,24 @@ def wrong_with(world: World, unit: int, port: int, frame: bytes) -> str:  # noqa
         primary = world.controller.members.primary_id
         if message.kind == control.OFFER and unit != primary:
             return "offer_not_primary"
+        if message.kind == control.CENSUS:
+            return _wrong_with_census(world, message)
         if message.kind not in _READERS:
             return "control_direction"
-        told = _READERS[message.kind](message)
-        if message.kind == control.CENSUS:
-            return _wrong_with_census(world, message, told)
+        _READERS[message.kind](message)
     except WireError as error:
         return error.reason
     return ""
 
 
-def _wrong_with_census(world: World, message: control.Message, told: list[control.Counted]) -> str:
-    """A census is read before it is known whether anybody has asked, and by whom it may tell."""
+def _wrong_with_census(world: World, message: control.Message) -> str:
+    """A census is read if it was asked for; then it is known of which units it may tell."""
     census = world.controller._surveys._open.get(message.unit)
     if census is None or census.token != message.token:
         return "census_stale"
+    told = {each.unit for each in control.census(message)}
     units = set(UNITS if message.unit == world.controller.members.primary_id else (message.unit,))
-    return "" if {each.unit for each in told} <= units else "census_stranger"
+    return "" if told <= units else "census_stranger"
 
 
 def state_of(world: World) -> object:
