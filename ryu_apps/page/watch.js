@@ -26,6 +26,18 @@ class Optional {
   }
 }
 
+/** So many ms, or until somebody looks: browsers let the timers of hidden pages wait for minutes. */
+function pause(time) {
+  return new Promise((resume) => {
+    const over = () => {
+      document.removeEventListener("visibilitychange", over);
+      resume();
+    };
+    document.addEventListener("visibilitychange", over);
+    setTimeout(over, time);
+  });
+}
+
 export class Watch {
   #events = new Optional();
   #history = new Optional();
@@ -58,7 +70,7 @@ export class Watch {
       const begun = performance.now();
       if (!document.hidden) await this.#round();
       const left = EVERY - (performance.now() - begun);
-      await new Promise((resume) => setTimeout(resume, Math.max(left, 50)));
+      await pause(Math.max(left, 50));
     }
   }
 
