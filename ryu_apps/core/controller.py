@@ -6,6 +6,7 @@ Whatever bytes a unit sends, the answer is effects: what can't be read is a `Wir
 reason is counted and logged. What is raised beside that is an error of ours, and nobody catches it.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
@@ -31,6 +32,8 @@ from ryu_apps.core.renewal import Renewal
 from ryu_apps.core.sessions import Sessions
 from ryu_apps.core.succession import Succession
 
+MOST_OWED = 1 << 17  # ends; flows of what is beyond go when they have been idle
+
 
 class Controller:
     """A cluster, as its app sees it. `boot` (u32) is new with each start of the app."""
@@ -51,6 +54,8 @@ class Controller:
         self._renewal = Renewal(cluster, self.members, self.sessions)
         self._surveys = Surveys(cluster, self.sessions, self.journal, tokens)
         self._arp = RoutedArp(cluster)
+        # What has ended while the primary's bridge wasn't connected: it hears of that once it is.
+        self._owed: deque[control.Session] = deque(maxlen=MOST_OWED)
         self.questions = Questions(cluster.group)
         self._handlers: dict[type[Any], Callable[[Any, Member, float], list[Effect]]] = {
             events.Lost: self.formation.lost,
@@ -85,7 +90,7 @@ class Controller:
         if member is None:
             return [*self.journal.warn(now, "unit_unknown", unit=event.unit)]
         if isinstance(event, events.Connected):
-            return self.formation.connected(event, member, now)
+            return self._connected(event, member, now)
         if event.connection != member.connection:
             return [*self.journal.note(now, "connection_replaced", unit=event.unit)]
         return self._handlers[type(event)](event, member, now)
@@ -253,11 +258,25 @@ class Controller:
                 self._surveys.ended(session.orig)
             if self.journal.admits(now, outcome):
                 lines.append(self.journal.line(outcome, session=_text(session.orig), unit=unit))
-        if unit == primary or not primary or not gone:
+        if unit == primary or not self.members.primary or not gone:
             return [*lines]
+        if self.members.primary.connection is None:
+            self._owed += gone
+            return [*lines]
+        return [self._forget(primary, gone), *lines]
+
+    def _forget(self, primary: int, gone: Iterable[control.Session]) -> events.Settle:
         deleted = [tuple12 for session in gone for tuple12 in session]
         frames = control.forget_frames(self.cluster.group, primary, gone)
-        return [events.Settle(primary, deleted, [], frames), *lines]
+        return events.Settle(primary, deleted, [], frames)
+
+    def _connected(self, event: events.Connected, member: Member, now: float) -> list[Effect]:
+        effects = self.formation.connected(event, member, now)
+        if member is not self.members.primary or not self._owed:
+            return effects
+        gone = [session for session in self._owed if self.sessions.get(session.orig) is None]
+        self._owed.clear()
+        return [*effects, self._forget(member.unit.id, gone)]
 
 
 def _text(tuple12: bytes) -> str:

@@ -183,6 +183,19 @@ def test_what_ended_while_its_agent_was_away_is_asked_for_once_it_must_have_arri
     assert census_requests(world.pass_time(0.8)) == []
 
 
+def test_what_ends_while_the_primarys_bridge_is_away_is_forgotten_when_it_is_back() -> None:
+    """But not what has begun anew meanwhile: its flows are another session's."""
+    world = World().form()
+    world.offer(1, 10, 11, 12, 13, 14)
+    world.lose(1)
+    assert not forgotten(world.ended(2, 11, 14))
+    world.controller.sessions.decide(*tuples(14), 3, world.now)
+    assert forgotten(world.connect(1)) == [control.Session(*tuples(11))]
+    assert not world.flows.keys() & set(tuples(11))
+    world.lose(1)
+    assert not forgotten(world.connect(1))
+
+
 def test_the_primarys_own_sessions_end_likewise() -> None:
     world = World().form()
     world.offer(1, 10)
