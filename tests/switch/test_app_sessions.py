@@ -17,6 +17,7 @@ from agents.core_facts import facts_of
 from agents.wire import control, inquiry, ports
 from tests.switch import frames
 from tests.switch.app import Scene, session
+from tests.switch.described import faults
 from tests.switch.ovs import Switch, wait
 from tests.switch.units import CLIENT_MAC, cluster_of
 
@@ -114,6 +115,7 @@ class Asking:
         self._thread.join()
         ((code, found),) = self._found
         assert code == 200, found
+        assert faults("Explanation", found) == []
         return found
 
 
