@@ -198,6 +198,8 @@ def test_down_undoes_what_up_did() -> None:
         return synod_lab("exec", "u1", "--", *argv)
 
     config = str(DIRECTORY / "cluster.yaml")
+    # Session pickup, the last to start, has.
+    until(lambda: "conntrackd.ctl" in unit("ls", "/run/synod").stdout, what=lambda: "no pickup")
     was_up = unit("sh", "-c", SNAPSHOT).stdout
     assert unit("synod", "unit", "down").returncode == 0
     before = unit("sh", "-c", SNAPSHOT).stdout
