@@ -136,7 +136,11 @@ def _make_primary(world: Any) -> None:
     machine.
     """
     order = ["synod", "promote", str(world.primary), "--force"]
-    world.lab.run("controller", order)
+
+    def is_given() -> bool:
+        return bool(world.lab.run("controller", order, check=False).returncode == 0)
+
+    world.until(is_given, lambda: f"refused: {world.situation()}", timeout=20)
     world.until(
         lambda: world.status()["primary"] == world.primary and world.healthy(),
         lambda: f"not primary: {world.situation()}",
