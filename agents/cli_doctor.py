@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from agents import doctor_look, provision
 from agents.app_http import DEFAULT_URL, AppError, ask
@@ -123,16 +124,11 @@ def _print(
     what = f"unit {report.unit} of {cluster.name}" if report else f"the cluster {cluster.name}"
     out.print(f"{what}: {_count(len(found))}")
     for each in found:
-        out.print(f"[yellow]{each.name}[/] {_plain(each.what)}")
-        out.print(f"    {_plain(each.remedy)}")
+        out.print(f"[yellow]{each.name}[/] {escape(each.what)}")
+        out.print(f"    {escape(each.remedy)}")
     for line in unseen:
-        out.print(f"[dim]not looked at: {_plain(line)}")
+        out.print(f"[dim]not looked at: {escape(line)}")
 
 
 def _count(number: int) -> str:
     return {0: "nothing found", 1: "1 finding"}.get(number, f"{number} findings")
-
-
-def _plain(text: str) -> str:
-    """Text in which rich sees no markup."""
-    return text.replace("[", r"\[")

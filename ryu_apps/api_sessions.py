@@ -8,6 +8,7 @@ same. One is answered at a time, in steps between which the app decides: so none
 session up for long, whoever asks.
 """
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from ryu_apps.core.controller import Controller
 from ryu_apps.core.events import Effect
 from ryu_apps.core.explaining import Steps, asked_for, explaining
 from ryu_apps.core.listing import listing, wanted
+from ryu_apps.core.moments import Moment
 
 MOST_WAITING = 8  # questions that are asked at a time: one is answered, the others wait
 PATIENCE = 1.0  # seconds for the answers of units, and again for those of a bridge
@@ -129,8 +131,7 @@ def _stepwise(steps: Generator[None, None, Answer]) -> Answer:
 
 def _day_time(core: float) -> float | None:
     """Seconds since 1970 of a time of the core's clock; None if that isn't known."""
-    ago = time.monotonic() - core
-    return round(time.time() - ago, 3) if ago != float("inf") else None
+    return Moment(time.monotonic(), time.time()).date(core) if math.isfinite(core) else None
 
 
 def serve(wsgi: WSGIApplication, controller: Controller, do: Do) -> None:

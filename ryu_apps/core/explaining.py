@@ -19,7 +19,7 @@ from ryu_apps.core import verdicts
 from ryu_apps.core.controller import Controller
 from ryu_apps.core.events import Effect, Seen
 from ryu_apps.core.flows import Flow
-from ryu_apps.core.listing import ends, record
+from ryu_apps.core.listing import ends, faces, number, record
 from ryu_apps.core.pipeline import SERVING, UNIT, session_flow
 from ryu_apps.core.questions import Question
 from ryu_apps.core.sessions import Session
@@ -35,6 +35,7 @@ STATES = (
     *("NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK"),
     *("TIME_WAIT", "CLOSE", "SYN_SENT2"),
 )
+_PORT = number(1, 65535)
 _SEEN_REPLY, _ASSURED = 2, 4  # enum ip_conntrack_status
 
 
@@ -49,9 +50,7 @@ def asked_for(query: Mapping[str, str]) -> bytes:
 def _endpoint(name: str, text: str) -> tuple[str, int]:
     address, _, port = text.rpartition(":")
     try:
-        if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
-            raise ValueError
-        return str(IPv4Address(address)), int(port)
+        return str(IPv4Address(address)), _PORT(port)
     except ValueError:
         raise ValueError(f"{name}: {text!r} is not like 10.1.0.10:40000") from None
 
@@ -129,13 +128,8 @@ def _unit(controller: Controller, evidence: Evidence, unit: int) -> Answer:
 
 def entry_of(held: Held) -> Answer:
     """A kernel's entry as JSON."""
-    src, dst = ends(held.orig)
-    nat_src, nat_dst = ends(inverse(held.reply))
     return {
-        "src": src,
-        "dst": dst,
-        "nat_src": nat_src,
-        "nat_dst": nat_dst,
+        **faces(held.orig, held.reply),
         "state": STATES[held.state] if held.state < len(STATES) else str(held.state),
         "timeout": held.timeout,
         "replied": bool(held.status & _SEEN_REPLY),

@@ -58,14 +58,16 @@ def wanted(query: Mapping[str, str]) -> Wanted:
     return Wanted(**found)
 
 
-def _number(low: int, high: int) -> Callable[[str], int]:
+def number(low: int, high: int) -> Callable[[str], int]:
+    """What reads a number of so much, of five digits at most; ValueError if it is none."""
+
     def read(text: str) -> int:
         if not text.isascii() or not text.isdigit() or len(text) > 5:
             raise ValueError
-        number = int(text)
-        if not low <= number <= high:
+        found = int(text)
+        if not low <= found <= high:
             raise ValueError
-        return number
+        return found
 
     return read
 
@@ -82,11 +84,11 @@ def _cursor(text: str) -> bytes:
 
 
 _FIELDS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "unit": (_number(1, 64), "a unit's id"),
+    "unit": (number(1, 64), "a unit's id"),
     "src": (_network, "an IPv4 address or network"),
     "dst": (_network, "an IPv4 address or network"),
-    "port": (_number(1, 65535), "a TCP port"),
-    "limit": (_number(1, MOST), f"a number from 1 to {MOST}"),
+    "port": (number(1, 65535), "a TCP port"),
+    "limit": (number(1, MOST), f"a number from 1 to {MOST}"),
     "after": (_cursor, "what `next` said"),
 }
 
@@ -124,16 +126,14 @@ def listing(sessions: Sessions, asked: Wanted, at: Callable[[float], float | Non
 
 def record(orig: bytes, session: Session, at: Callable[[float], float | None]) -> Record:
     """One session. `nat_src` and `nat_dst` are what its packets have after translation."""
+    return {**faces(orig, session.reply), "unit": session.unit, "decided": at(session.since)}
+
+
+def faces(orig: bytes, reply: bytes) -> dict[str, str]:
+    """Both ends before translation, and after it."""
     src, dst = ends(orig)
-    nat_src, nat_dst = ends(inverse(session.reply))
-    return {
-        "src": src,
-        "dst": dst,
-        "nat_src": nat_src,
-        "nat_dst": nat_dst,
-        "unit": session.unit,
-        "decided": at(session.since),
-    }
+    nat_src, nat_dst = ends(inverse(reply))
+    return {"src": src, "dst": dst, "nat_src": nat_src, "nat_dst": nat_dst}
 
 
 def ends(tuple12: bytes) -> tuple[str, str]:
