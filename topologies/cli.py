@@ -65,6 +65,12 @@ def up(  # noqa: PLR0917 - typer calls it, by name
             help="all, or labelled: only connections that the rules give the label 'balance'."
         ),
     ] = "all",
+    override: Annotated[
+        int,
+        typer.Option(
+            help="The unit with the highest priority, that takes the primary's role back. 0: none."
+        ),
+    ] = 0,
     rules: Annotated[
         Path | None,
         typer.Option(
@@ -85,6 +91,7 @@ def up(  # noqa: PLR0917 - typer calls it, by name
             interfaces=interfaces,
             session_table=session_table,
             balance=balance,
+            override=override,
             rules=rules.read_text() if rules else recipe.DEFAULT_RULES,
             name=name,
         )

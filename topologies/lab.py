@@ -47,6 +47,7 @@ class Lab:
         interfaces: int = 2,
         session_table: str = "flows",
         balance: str = "all",
+        override: int = 0,
         rules: str = recipe.DEFAULT_RULES,
         name: str = "",
     ) -> None:
@@ -59,6 +60,7 @@ class Lab:
             tuple(weights),
             session_table,
             balance,
+            override,
             rules,
         )
         if errors := self.options.errors():

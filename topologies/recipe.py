@@ -63,6 +63,7 @@ class Options:
     weights: tuple[int, ...] = ()
     session_table: str = "flows"
     balance: str = "all"
+    override: int = 0  # the unit that has the highest priority and takes the role back
     rules: str = DEFAULT_RULES
 
     def errors(self) -> list[str]:
@@ -78,6 +79,8 @@ class Options:
             found.append(f"weights: {len(self.weights)} given for {self.units} units")
         if any(not 0 <= weight <= 255 for weight in self.weights):
             found.append("weights: each must be in 0 to 255")
+        if not 0 <= self.override <= self.units:
+            found.append(f"override: {self.override} is no unit, nor 0")
         for what, value, known in (
             ("method", self.method, METHODS),
             ("session table", self.session_table, SESSION_TABLES),
@@ -101,6 +104,7 @@ class Options:
 def cluster_file(options: Options) -> str:
     """The cluster's file (YAML), the same for the app and on every unit."""
     weights = options.weights or (1,) * options.units
+    first = ", priority: 200, override: true"
     lines = [
         f"name: {options.name}",
         "group: 1",
@@ -114,7 +118,10 @@ def cluster_file(options: Options) -> str:
         ),
         "ha: {nic: nic-ha, subnet: 169.254.83.0/24}",
         "units:",
-        *(f"  - {{id: {number}, weight: {weight}}}" for number, weight in enumerate(weights, 1)),
+        *(
+            f"  - {{id: {number}, weight: {weight}{first if number == options.override else ''}}}"
+            for number, weight in enumerate(weights, 1)
+        ),
         f'controllers: ["tcp:{CONTROLLER_ADDRESS}:{OPENFLOW_PORT}"]',
     ]
     return "\n".join([*lines, ""])

@@ -35,6 +35,15 @@ def test_labelled_is_passed_on() -> None:
     assert parse(cluster_file(Options(balance="labelled"))).balance == "labelled"
 
 
+def test_one_unit_takes_the_role_back() -> None:
+    units = parse(cluster_file(Options(override=2))).units
+    assert [(unit.priority, unit.override) for unit in units] == [
+        (100, False),
+        (200, True),
+        (100, False),
+    ]
+
+
 def test_all_that_is_wrong_is_told_at_once() -> None:
     options = Options(
         name="../etc",
@@ -44,10 +53,11 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         weights=(1, 256),
         session_table="none",
         balance="some",
+        override=18,
     )
     told = [error.partition(":")[0] for error in options.errors()]
     assert told == [
-        *("name", "units", "interfaces", "weights", "weights"),
+        *("name", "units", "interfaces", "weights", "weights", "override"),
         *("method", "session table", "balance"),
     ]
 
