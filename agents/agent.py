@@ -29,7 +29,8 @@ from agents.frames import Frames, mtu_of
 from agents.links import Links
 from agents.outcomes import TROUBLE, Outcome
 from agents.replication import CONTROL
-from agents.supervise import ANEW, REPLICATION, RUN, read_pid
+from agents.running import REPLICATION, RUN, read_pid
+from agents.supervise import ANEW
 from agents.tracing import Tracer
 from agents.wire.ports import SYNOD_NAME
 

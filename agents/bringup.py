@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from agents.bringup_steps import Block, Command, Offloads, Step, Sysctls
 from agents.config import Cluster, Interface, Unit
 from agents.nft import agent_port_rules, inet_rules, nic_rules
-from agents.supervise import NICENESS
+from agents.priority import NICENESS
+from agents.switch import DATABASE, OVSDB_SOCKET
 from agents.wire.labels import connlabel_conf
 from agents.wire.ports import (
     CT_ZONE,
@@ -43,8 +44,6 @@ TCP_STATES = (
 )
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
-DATABASE = "/etc/openvswitch/conf.db"
-OVSDB_SOCKET = "/var/run/openvswitch/db.sock"
 CONNLABEL_FILES = ("/etc/connlabel.conf", "/etc/xtables/connlabel.conf")  # nft's, conntrack's
 
 

@@ -13,7 +13,7 @@ import signal
 import threading
 
 from agents import supervise
-from agents.supervise import DEPUTY, RUN, SUPERVISOR, read_pid, write_pid
+from agents.running import DEPUTY, RUN, SUPERVISOR, read_pid, write_pid
 
 _WATCH = 0.2  # seconds between looks at the supervisor
 _AGAIN = 2.0  # seconds until one that doesn't stand is started again

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from agents import __version__, machine, priority, provision, queues, supervise, switch
+from agents import __version__, machine, priority, provision, queues, switch
 from agents.bringup import CONNLABEL_FILES, plan
 from agents.config import Cluster
 from agents.doctor_cluster import Report, table_digests
 from agents.doctor_seen import Look
 from agents.mending import Seen
-from agents.supervise import AGENT, REPLICATION, RUN, SUPERVISOR
+from agents.running import AGENT, REPLICATION, RUN, SUPERVISOR, read_pid
 from agents.systemd import TOKEN
 from agents.wire.ports import MAGIC
 
@@ -35,7 +35,7 @@ def look(cluster: Cluster, unit: int, config: str) -> Look:
     # As if its links were all up, and its switch running: what is planned then is what must be so.
     host = replace(host, ovs_running=True, links_up=frozenset(nics))
     links, journal = machine.links(), provision.read_journal()
-    running = SUPERVISOR if supervise.read_pid(RUN / SUPERVISOR) else ""
+    running = SUPERVISOR if read_pid(RUN / SUPERVISOR) else ""
     bridge = cluster.bridge if machine.external_id(cluster.bridge) else ""
     return Look(
         cluster=cluster,
@@ -47,7 +47,7 @@ def look(cluster: Cluster, unit: int, config: str) -> Look:
             frozenset((running,)),
             _setting,
             short_queues=queues.short(),
-            switch_waits=priority.switch_waits(int(supervise.NICENESS)),
+            switch_waits=priority.switch_waits(int(priority.NICENESS)),
         ),
         brought_up=(journal.cluster, journal.unit, journal.digest) if journal else None,
         versions=versions(),
@@ -158,7 +158,7 @@ def _programs(cluster: Cluster) -> dict[str, str]:
     notes = {"the supervisor": SUPERVISOR, "the agent": AGENT}
     if cluster.pickup != "off":
         notes["conntrackd"] = REPLICATION
-    found = {name: _state(supervise.read_pid(RUN / note)) for name, note in notes.items()}
+    found = {name: _state(read_pid(RUN / note)) for name, note in notes.items()}
     try:
         return {"the switch": _state(switch.process()), **found}
     except ProcessLookupError:
@@ -173,7 +173,7 @@ def _state(process: int | None) -> str:
 
 def _strangers() -> Iterator[int]:
     """Other conntrackds of this machine, or what stands for one: of this network."""
-    here, ours = os.stat("/proc/self/ns/net"), supervise.read_pid(RUN / REPLICATION)
+    here, ours = os.stat("/proc/self/ns/net"), read_pid(RUN / REPLICATION)
     for path in Path("/proc").glob("[0-9]*"):
         try:
             if int(path.name) == ours or (path / "comm").read_text().strip() != "conntrackd":

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from agents.bringup import OVSDB_SOCKET
+from agents.switch import OVSDB_SOCKET
 
 
 class ProvisionError(Exception):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.bringup_steps import Command, Step, Sysctls
-from agents.supervise import SUPERVISOR
+from agents.running import SUPERVISOR
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from agents import switch
 
+# As ovs-ctl(8) starts the switch: what says that a unit lives must not wait for what it carries.
+NICENESS = "-10"
+
 _AGAIN, _PATIENCE = 0.05, 5.0  # seconds
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agents import machine, priority, queues, supervise
-from agents.bringup import DATABASE, OVSDB_SOCKET, Host, plan
+from agents import machine, priority, queues
+from agents.bringup import Host, plan
 from agents.bringup_steps import (
     BLOCK_BEGIN,
     BLOCK_END,
@@ -31,6 +31,8 @@ from agents.bringup_steps import (
 from agents.config import Cluster
 from agents.machine import ProvisionError
 from agents.mending import Seen, is_missing
+from agents.running import RUN, SUPERVISOR, read_pid
+from agents.switch import DATABASE, OVSDB_SOCKET
 from agents.wire.ports import HA_KERNEL_NAME, SYNOD_NAME, mac_bytes
 
 __all__ = ["ProvisionError", "down", "look", "mend", "problems_with", "read_journal", "up"]
@@ -191,8 +193,8 @@ def _all_at_once(commands: list[Command]) -> None:
 
 def _see(anew: frozenset[str] | None) -> Seen:
     running = {daemon for daemon in ("ovsdb-server", "ovs-vswitchd") if machine.runs(daemon)}
-    if supervise.read_pid(supervise.RUN / supervise.SUPERVISOR):
-        running.add(supervise.SUPERVISOR)
+    if read_pid(RUN / SUPERVISOR):
+        running.add(SUPERVISOR)
     return Seen(
         machine.links(),
         machine.tables(),
@@ -200,7 +202,7 @@ def _see(anew: frozenset[str] | None) -> Seen:
         _setting,
         anew or frozenset(),
         queues.short(),
-        priority.switch_waits(int(supervise.NICENESS)),
+        priority.switch_waits(int(priority.NICENESS)),
     )
 
 

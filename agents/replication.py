@@ -19,7 +19,7 @@ from agents.config import Cluster, load
 from agents.conntrack import Conntrack, Dump
 from agents.core_forfeiting import demotion
 from agents.ctnetlink import CLOSE, SYN_RECV, TIME_WAIT, Delete, Entry, Request
-from agents.supervise import RUN
+from agents.running import RUN
 from agents.wire.labels import interface_of, unit_of
 from agents.wire.ports import HA_KERNEL_NAME
 

@@ -5,9 +5,8 @@
     python -m agents.supervise run --config FILE --id N     the supervisor itself, in the foreground
 
 A program that ends is started again after half a second, then after twice as long each time, up to
-ten seconds; one that lived for half a minute counts as healthy again. The processes' ids are in
-/run/synod, with the time each started: an id that the system has given to another process since is
-never signalled. If the supervisor dies, its programs end, and `agents.deputy` starts it again.
+ten seconds; one that lived for half a minute counts as healthy again. If the supervisor dies, its
+programs end, and `agents.deputy` starts it again. Which processes they are: `agents.running`.
 
 Ports that Open vSwitch has made anew are given what they had (`agents.mending`); then both programs
 are started again, as their sockets were bound to the ports before.
@@ -26,14 +25,19 @@ from pathlib import Path
 
 from agents import priority
 from agents.config import Cluster, load
+from agents.priority import NICENESS
+from agents.running import (
+    AGENT,
+    DEPUTY,
+    REPLICATION,
+    RUN,
+    SUPERVISOR,
+    read_pid,
+    write_pid,
+)
 from agents.wire.ports import HA_KERNEL_NAME, SYNOD_NAME
 
-RUN = Path("/run/synod")
 LOG = Path("/var/log/synod/agent.log")
-SUPERVISOR = "supervisor.pid"
-DEPUTY = "deputy.pid"  # of what starts the supervisor again
-AGENT = "agent.pid"
-REPLICATION = "replication.pid"
 
 # What runs, by the file with its id: a module and its first arguments.
 _PROGRAMS: dict[str, tuple[str, ...]] = {
@@ -44,8 +48,6 @@ _PROGRAMS: dict[str, tuple[str, ...]] = {
 FIRST_WAIT, LONGEST_WAIT = 0.5, 10.0  # seconds
 HEALTHY = 30.0  # seconds
 
-# As ovs-ctl(8) starts the switch: what says that a unit lives must not wait for what it carries.
-NICENESS = "-10"
 # What has time: session pickup's preparations, a walk through all entries among them.
 UNHURRIED = "10"
 
@@ -66,33 +68,6 @@ def next_wait(last: float, lived: float) -> float:
     if last == 0 or lived >= HEALTHY:
         return FIRST_WAIT
     return min(last * 2, LONGEST_WAIT)
-
-
-def start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None if there is no such process (or only
-    its remains).
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return (
-        None if fields[0] in "ZX" else int(fields[19])
-    )  # proc(5): field 3 is the state, 22 the start time
-
-
-def write_pid(path: Path, pid: int) -> None:
-    """Notes a process and its start time."""
-    path.write_text(f"{pid} {start_time(pid) or 0}\n")
-
-
-def read_pid(path: Path) -> int | None:
-    """The process noted there, if it is still that one; else None."""
-    try:
-        pid, started = map(int, path.read_text().split())
-    except (OSError, ValueError):
-        return None
-    return pid if started and start_time(pid) == started else None
 
 
 def run(config: str, unit_id: int) -> int:

@@ -1,11 +1,13 @@
-"""Open vSwitch's daemon as a process of this host: which one it is, and what a command line says
-that does something to it from outside. Nothing here touches it.
+"""Open vSwitch's daemon as a process of this host: which one it is, where its database is, and what
+a command line says that does something to it from outside. Nothing here touches it.
 """
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+DATABASE = "/etc/openvswitch/conf.db"
+OVSDB_SOCKET = "/var/run/openvswitch/db.sock"
 PID_FILE = Path("/var/run/openvswitch/ovs-vswitchd.pid")
 SWITCH = "ovs-vswitchd"
 

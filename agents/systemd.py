@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.config import Cluster
-from agents.supervise import NICENESS
+from agents.priority import NICENESS
 
 UNIT, APP = "synod-unit.service", "synod-app.service"
 DIRECTORY = Path("/etc/systemd/system")

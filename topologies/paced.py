@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from agents.supervise import NICENESS
+from agents.priority import NICENESS
 from topologies.answering import Answering, Ended, Refused
 from topologies.cluster import NETWORKS
 from topologies.lab import Lab, LabError

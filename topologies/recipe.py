@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents import config_token
-from agents.bringup import DATABASE, Host, plan
+from agents.bringup import Host, plan
 from agents.bringup_steps import shell
 from agents.config import Cluster
-from agents.supervise import NICENESS
+from agents.priority import NICENESS
+from agents.switch import DATABASE
 from topologies.cluster import CONTROLLER_ADDRESS, MAX_UNITS, NETWORKS, Network, SynodTopo
 from topologies.registry import RUN
 

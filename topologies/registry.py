@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.supervise import read_pid, start_time, write_pid
+from agents.running import read_pid, start_time, write_pid
 
 RUN = Path("/run/synod-lab")
 

@@ -23,7 +23,7 @@ from typing import Any
 from mininet.log import setLogLevel
 from mininet.net import Mininet
 
-from agents.supervise import start_time
+from agents.running import start_time
 from topologies.cluster import LearningSwitch, SynodTopo
 
 _MS_BIND = 0x1000  # <linux/mount.h>

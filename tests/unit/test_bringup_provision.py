@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agents import bringup, provision, queues, supervise
+from agents import bringup, provision, queues, switch
 from agents import machine as machine_
 from agents.bringup import Host
 from agents.bringup_steps import Block, Command
@@ -80,7 +80,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(machine_, "tables", lambda: frozenset(TABLES))
     monkeypatch.setattr(machine_, "runs", lambda daemon: daemon in made.running)
     monkeypatch.setattr(
-        supervise, "read_pid", lambda _path: int("agents.supervise" in made.running) or None
+        provision, "read_pid", lambda _path: int("agents.supervise" in made.running) or None
     )
     monkeypatch.setattr(queues, "short", lambda: made.short)
     monkeypatch.setattr(machine_, "features_on", lambda _nic: made.features)
@@ -254,7 +254,7 @@ def test_a_bridge_in_the_file_after_a_power_loss_goes_if_it_is_ours(
         if argv[:2] != ("ovsdb-tool", "transact"):
             return machine.run(argv, stdin)
         database, operation = json.loads(argv[3])
-        assert (argv[2], database) == (bringup.DATABASE, "Open_vSwitch")
+        assert (argv[2], database) == (switch.DATABASE, "Open_vSwitch")
         asked.append(operation)
         return json.dumps([{"rows": [{"_uuid": ["uuid", "b1"], "external_ids": ids}]}])
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from agents import supervise
-from agents.supervise import next_wait, read_pid, start_time, write_pid
+from agents.running import read_pid, start_time, write_pid
+from agents.supervise import next_wait
 
 
 def until(condition: Callable[[], object], seconds: float = 10) -> None:

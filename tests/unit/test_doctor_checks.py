@@ -12,7 +12,7 @@ from agents.config import parse
 from agents.doctor_checks import OLDEST, UNIT, number
 from agents.doctor_seen import Look, findings
 from agents.mending import Seen
-from agents.supervise import SUPERVISOR
+from agents.running import SUPERVISOR
 from agents.wire.ports import HA_KERNEL_NAME, SYNOD_NAME, mac_text
 
 CLUSTER = parse("""

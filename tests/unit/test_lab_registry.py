@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.supervise import start_time
+from agents.running import start_time
 from topologies import registry
 from topologies.registry import State
 
