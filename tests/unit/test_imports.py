@@ -6,6 +6,7 @@ without a socket.
 """
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,16 @@ def test_imports_run_downwards(module: str) -> None:
         if (reason := forbidden(module, imported))
     }
     assert wrong == {}
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    known = set(modules())
+    graph = {name: (imports_of(source_of(name)) & known) - {name} for name in known}
+    packages = {name for name in known if any(each.startswith(name + ".") for each in known)}
+    try:
+        TopologicalSorter({name: graph[name] - packages for name in known}).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
 @pytest.mark.parametrize(
