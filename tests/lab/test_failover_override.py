@@ -55,7 +55,7 @@ def test_it_takes_the_role_back_once_it_holds_all_sessions(cluster: Cluster) -> 
 
 def test_it_does_not_while_it_is_drained(cluster: Cluster) -> None:
     lab = cluster.world.lab
-    lab.run("controller", ["synod", "drain", str(FIRST), "--deadline", "0s"])
+    lab.run("controller", ["synod", "drain", str(FIRST)])
     cluster.until(lambda: cluster.world.unit_status(FIRST)["drained"])
     before = promotions(cluster)
     try:
