@@ -12,6 +12,7 @@ from ryu_apps.core.flows import PARTS
 from ryu_apps.core.forgetting import AT_ONCE
 from ryu_apps.core.formation import PATIENCE
 from ryu_apps.core.gratuitous import PAUSES, announcements
+from ryu_apps.core.liveness import AT_ONCE as SUDDEN
 from ryu_apps.core.liveness import GRACE, UNANSWERED
 from tests.unit.core_world import (
     World,
@@ -98,14 +99,61 @@ def test_whose_connection_was_ended_is_dead_once_its_keepalives_are_missing() ->
     assert world.states()[3] == ("dead", "auxiliary")
 
 
-def test_of_whom_only_keepalives_are_missing_may_be_busy() -> None:
+def lacking(world: World, unit: int) -> None:
+    """The others still hear that unit, but have missed its last keepalives."""
+    for other in world.bridges:
+        if other != unit:
+            heard = tuple(each for each in world.bridges if each != other)
+            world.announce(other, hears=heard, missing=(unit,))
+
+
+def test_a_primary_that_falls_silent_may_be_busy() -> None:
+    world = settled(World())
+    world.bridges[1].answers = False
+    for _ in range(20):
+        lacking(world, 1)
+        world.tick(0.1)
+    assert world.states()[1] == ("silent", "primary")
+
+
+def test_an_auxiliary_that_falls_silent_at_once_is_dead() -> None:
+    world = settled(World())
+    world.bridges[2].answers = False
+    lacking(world, 2)
+    world.tick(SUDDEN - 0.03)
+    assert world.states()[2] == ("up", "auxiliary")
+    world.tick(0.05)
+    assert world.states()[2] == ("dead", "auxiliary")
+    assert world.counters["unit_rehomed"] == 1
+    hearing(world, 2)  # it isn't even missed any more
+    world.tick(0.05)
+    assert world.states()[2] == ("dead", "auxiliary")
+    world.bridges[2].answers = True
+    world.tick(0.1)
+    world.tick(0.1)
+    assert world.states()[2][0] != "dead"
+    assert world.counters["unit_dead"] == 1
+
+
+def test_an_auxiliary_of_which_one_unit_hears_is_not_dead() -> None:
     world = settled(World())
     world.bridges[2].answers = False
     for _ in range(20):
         world.announce(1, hears=(2, 3), missing=(2,))
-        world.announce(3, hears=(1, 2), missing=(2,))
+        world.announce(3, hears=(1, 2))
         world.tick(0.1)
     assert world.states()[2] == ("silent", "auxiliary")
+
+
+def test_an_auxiliary_whose_agent_is_gone_has_as_long_as_a_primary_to_answer() -> None:
+    world = settled(World())
+    hearing(world, 2)
+    world.bridges[2].answers = False
+    world.tick(UNANSWERED - 0.01)
+    assert world.states()[2][0] != "dead"
+    hearing(world, 2)
+    world.tick(0.02)
+    assert world.states()[2] == ("dead", "auxiliary")
 
 
 def test_whose_bridge_hangs_is_dead_if_nobody_hears_it() -> None:
