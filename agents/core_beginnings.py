@@ -12,6 +12,11 @@ A unit may hear of a session whose tuple was that of one it served, and that ano
 pickup would tell the end of the tuple, and all units would remove the new session's entries. So it
 gives its entry up, as in `agents.core_forfeiting`.
 
+It may also be the primary's own before it whose end session pickup tells just now, or that of a
+unit that was primary: with another sender nothing says which of the two comes first, the end of the
+old session or the beginning of the new. So for some moments no unit lets an entry of the tuple go
+for that (`agents.core_serving`).
+
 Nothing here asks whether a handshake came to its end.
 """
 
@@ -20,7 +25,7 @@ from collections.abc import Iterable, Iterator
 
 from agents.core_facts import Desk, Facts, Steps
 from agents.core_forfeiting import demotion
-from agents.core_serving import Serving
+from agents.core_serving import Made, Serving
 from agents.ctnetlink import CONFIRMED, SEEN_REPLY, SYN_RECV, Create, Entry, Get
 from agents.outcomes import Outcome
 from agents.wire import peer
@@ -61,7 +66,10 @@ class Beginnings:
             else:
                 self._heard.append((now, record))
             unit = unit_of(record.labels)
-            if unit != self._unit and record.orig in self._serving.sessions:
+            if unit == self._unit:
+                continue
+            self._serving.begins(Made(self._entry(record), b""), now)
+            if record.orig in self._serving.sessions:
                 yield self._give_up(record.orig, unit)
 
     def told(self, now: float) -> Iterator[Steps]:
@@ -84,9 +92,17 @@ class Beginnings:
         return Outcome.BEGUN_ELSEWHERE
 
     def _make(self, begun: Beginning, now: float) -> Steps:
+        # Refused above all because it is there: session pickup has brought it.
+        if (yield Create(self._entry(begun), liberal=True)):
+            return Outcome.BEGUN_HELD
+        if self._desk.role() == "primary":
+            self._serving.add(begun.orig, now)
+        return Outcome.BEGUN_MADE
+
+    def _entry(self, begun: Beginning) -> Entry:
         own = self._desk.role() == "primary"  # all others' sessions are its own by then
         labels = relabelled(begun.labels, *self._facts.own_labels) if own else begun.labels
-        entry = Entry(
+        return Entry(
             begun.orig,
             begun.reply,
             CONFIRMED | SEEN_REPLY,
@@ -97,9 +113,3 @@ class Beginnings:
             begun.helper,
             begun.master,
         )
-        # Refused above all because it is there: session pickup has brought it.
-        if (yield Create(entry, liberal=True)):
-            return Outcome.BEGUN_HELD
-        if own:
-            self._serving.add(begun.orig, now)
-        return Outcome.BEGUN_MADE

@@ -18,12 +18,15 @@ from agents.wire.labels import unit_of
 # (a refused one ends at once: its entry goes with the RST). So no end is told sooner than this.
 SETTLED = 2.5
 MOST_ENDED = 1 << 17  # kept for an app that is away; more than that its censuses find
-RESTORED_TIME = 60  # seconds that an entry made again lives until a packet comes
+RESTORED_TIME = 120  # seconds that an entry made again lives until a packet comes, or it is told
+MOST_MADE = 1 << 16  # of the last seconds; the oldest are forgotten first
 LATELY = 1.0  # seconds: session pickup has told an end to all by then
 
 
 class Made(NamedTuple):
-    """An entry that was made for a session, and the SYN that came to the kernel after it."""
+    """An entry that was made for a session, and the SYN that came to the kernel after it; b"" if
+    the kernel made it itself, or had it from session pickup.
+    """
 
     entry: Entry
     syn: bytes
@@ -49,15 +52,26 @@ class Serving:
         """This unit serves the session, from now on or again; `made`: what was made for it."""
         self.sessions[orig] = now
         if made:
-            self._made.pop(orig, None)
-            self._made[orig] = now, made
+            self.begins(made, now)
+
+    def begins(self, made: Made, now: float) -> None:
+        """A session begins, here or at another unit: until it has settled, its entry isn't to go
+        for one before it.
+        """
+        orig = made.entry.orig
+        self._made.pop(orig, None)
+        self._made[orig] = now, made
+        if len(self._made) > MOST_MADE:
+            del self._made[next(iter(self._made))]
 
     def restore(self, gone: Entry) -> bool:
         """Its entry was removed as that of the session before it, whose end was told late: it is
         to be made again. False if it isn't as young as that.
         """
         _, made = self._made.get(gone.orig, (0, None))
-        if made is None or made.entry.reply != gone.reply or gone.orig not in self.sessions:
+        if made is None or made.entry.reply != gone.reply:
+            return False
+        if made.syn and gone.orig not in self.sessions:
             return False
         self._lost.append(made)
         return True
@@ -116,7 +130,8 @@ class Serving:
         again = made.entry._replace(state=SYN_RECV, timeout=RESTORED_TIME)
         if (yield Create(again, liberal=True)):
             return Outcome.RESTORE_REFUSED
-        self._desk.frames.append(made.syn)
+        if made.syn:
+            self._desk.frames.append(made.syn)
         return Outcome.RESTORED
 
     def _farewell(self, session: Session, now: float) -> Steps:

@@ -6,6 +6,7 @@ import pytest
 
 from agents.core_beginnings import ENTRY_TIME, MOST_REMEMBERED, REMEMBERED
 from agents.core_forfeiting import UNRENEWED
+from agents.core_serving import MOST_MADE, RESTORED_TIME, SETTLED, Made
 from agents.ctnetlink import (
     ASSURED,
     CONFIRMED,
@@ -229,3 +230,46 @@ def test_who_is_to_have_the_session_gives_nothing_up() -> None:
     scene, _ = serving(2)
     assert not scene.given(beginnings(BARE))
     assert ORIG in scene.core.serving.sessions
+
+
+SERVED_BY_1 = BARE._replace(labels=labels(1, from_interface(INT)))
+COPY = Entry(
+    ORIG, REPLY, CONFIRMED | SEEN_REPLY, SYN_RECV, RESTORED_TIME, 5, SERVED_BY_1.labels, "", b""
+)
+
+
+def test_a_copy_that_goes_for_the_session_before_is_made_again() -> None:
+    """Another unit's session pickup tells of that one's end only when the new one has begun."""
+    scene = auxiliary(SERVED_BY_1)
+    scene.core.removed([entry(state=TIME_WAIT)], scene.now)
+    (steps,) = scene.core.tick(scene.now)
+    assert drive(steps, (Create(COPY, liberal=True), 0)) == Outcome.RESTORED
+    assert not scene.frames()
+
+
+def test_a_copy_that_goes_later_goes() -> None:
+    scene = auxiliary(SERVED_BY_1)
+    scene.now += SETTLED
+    list(scene.core.tick(scene.now))
+    scene.core.removed([entry()], scene.now)
+    assert not list(scene.core.tick(scene.now))
+
+
+def test_its_own_entry_a_unit_knows_better() -> None:
+    scene = Scene(2, PICKUP).told("auxiliary")
+    made = Made(COPY._replace(labels=labels(2, from_interface(INT))), b"its SYN")
+    scene.core.serving.add(ORIG, scene.now, made)
+    assert not scene.given(beginnings(BARE))
+    scene.core.removed([entry()], scene.now)
+    (steps,) = scene.core.tick(scene.now)
+    assert drive(steps, (Create(made.entry, liberal=True), 0)) == Outcome.RESTORED
+    assert scene.frames() == [b"its SYN"]
+
+
+def test_no_more_are_held_than_come_in_some_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.core_serving.MOST_MADE", 2)
+    others = [SERVED_BY_1._replace(orig=ORIG[:8] + bytes((0, n)) + ORIG[10:]) for n in (1, 2)]
+    scene = auxiliary(SERVED_BY_1, *others)
+    scene.core.removed([entry()], scene.now)
+    assert not list(scene.core.tick(scene.now))
+    assert MOST_MADE > 2
