@@ -130,7 +130,10 @@ class Primary:
         entry = yield Get(session.orig)
         if not isinstance(entry, Entry) or entry.orig != session.orig:
             return Outcome.FORGET_UNKNOWN
-        if unit_of(entry.labels) == self._facts.unit or entry.reply != session.reply:
+        # By its label, or against it: what a unit had still to tell of a session that was made this
+        # one's own puts that unit there again, until it is renewed.
+        own = unit_of(entry.labels) == self._facts.unit or entry.orig in self._serving.sessions
+        if own or entry.reply != session.reply:
             return Outcome.FORGET_REFUSED
         result = yield Delete(session.orig)
         return Outcome.FORGET_UNKNOWN if result else Outcome.FORGOTTEN

@@ -136,13 +136,18 @@ class Serving:
 
     def _farewell(self, session: Session, now: float) -> Steps:
         """Its end, if it has one: what was destroyed may have been an entry of the same tuple that
-        had run out, at the moment when the session's own was looked for (nf_ct_gc_expired()).
+        had run out, at the moment when the session's own was looked for (nf_ct_gc_expired()). Nor
+        has it one if it was made the primary's: session pickup tells that by removing the entry and
+        making it anew.
         """
         entry = yield Get(session.orig)
-        its = (*session, self._facts.unit)
-        if isinstance(entry, Entry) and (entry.orig, entry.reply, unit_of(entry.labels)) == its:
-            self.sessions[session.orig] = now
-            return Outcome.ENDED_REUSED
+        if isinstance(entry, Entry) and (entry.orig, entry.reply) == session:
+            unit, primary = unit_of(entry.labels), self._desk.told.primary if self._desk.told else 0
+            if unit == self._facts.unit:
+                self.sessions[session.orig] = now
+                return Outcome.ENDED_REUSED
+            if unit == primary:
+                return Outcome.ENDED_MOVED
         self._end(session)
         return Outcome.ENDED
 

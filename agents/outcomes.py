@@ -94,6 +94,7 @@ class Outcome(StrEnum):
     # The end of a session.
     ENDED = "ended"
     ENDED_REUSED = "ended_reused"  # its successor is there already
+    ENDED_MOVED = "ended_moved"  # here; the primary serves it by now
     FORGOTTEN = "forgotten"
     FORGET_UNKNOWN = "forget_unknown"  # gone already, by session pickup
     FORGET_REFUSED = "forget_refused"  # this unit serves it, or it is a successor
@@ -191,6 +192,7 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.BEGUN_HELD,
     Outcome.ENDED,
     Outcome.ENDED_REUSED,
+    Outcome.ENDED_MOVED,
     Outcome.FORGOTTEN,
     Outcome.FORGET_UNKNOWN,
     Outcome.ANSWERED,

@@ -300,6 +300,18 @@ def test_an_end_is_not_told_while_the_session_has_an_entry() -> None:
     assert ORIG in scene.core.serving.sessions
 
 
+def test_what_was_made_the_primarys_has_not_ended() -> None:
+    """It was told by session pickup, which removes an entry and makes it anew."""
+    scene = Scene(2).told("auxiliary")
+    scene.core.serving.add(ORIG, scene.now - 100)
+    scene.core.removed([entry(ORIG, REPLY, 2)], scene.now)
+    scene.now += SETTLED
+    (farewell,) = scene.core.tick(scene.now)
+    assert drive(farewell, (Get(ORIG), entry(ORIG, REPLY, 1))) == Outcome.ENDED_MOVED
+    assert ends(scene) == []
+    assert ORIG not in scene.core.serving.sessions
+
+
 @pytest.mark.parametrize("found", [entry(ORIG, REPLY, 2), entry(ORIG, inverse(ORIG), 1)])
 def test_an_entry_of_another_session_keeps_no_end_back(found: Entry) -> None:
     scene = Scene().told()

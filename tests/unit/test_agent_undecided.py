@@ -318,3 +318,9 @@ def test_the_entry_of_an_ended_session_is_removed() -> None:
 )
 def test_no_other_entry_is_removed(found: Entry | int, outcome: Outcome) -> None:
     assert forget(Scene().told(), (Get(ORIG), found)) == outcome
+
+
+def test_what_was_made_this_units_own_is_not_removed_whatever_its_label_says() -> None:
+    scene = Scene().told()
+    scene.core.serving.add(ORIG, scene.now)
+    assert forget(scene, (Get(ORIG), entry(ORIG, REPLY, 2))) == Outcome.FORGET_REFUSED
