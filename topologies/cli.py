@@ -5,7 +5,6 @@ command's own.
 """
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from agents.cli_output import MISUSED, fail, out, show_table
+from agents.cli_output import MISUSED, Commands, JsonOption, fail, out, say, show_table
 from agents.config import parse
 from agents.provision import look
 from agents.status_view import status_table
@@ -25,6 +24,7 @@ from topologies.lab import Lab, LabError
 from topologies.which import NameOption, attach
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -203,9 +203,7 @@ def cli(name: NameOption = "lab") -> None:
 @app.command()
 def status(
     name: NameOption = "lab",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="What the app said, for programs.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """What 'synod status' says on the lab's controller."""
     try:
@@ -213,7 +211,7 @@ def status(
     except OSError as error:
         fail(f"no answer from the app of {name!r}: {error}")
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        say(found)
     else:
         show_table(status_table(found))
 
@@ -225,11 +223,14 @@ def down(name: NameOption = "lab") -> None:
 
 
 @app.command("list")
-def list_() -> None:
+def list_(as_json: JsonOption = False) -> None:
     """The labs that run."""
     registry.sweep()
-    for name in registry.running():
-        sys.stdout.write(f"{name}\n")
+    found = list(registry.running())
+    if as_json:
+        say({"labs": found})
+    else:
+        sys.stdout.writelines(f"{name}\n" for name in found)
 
 
 def _become(argv: list[str], lab: Lab) -> NoReturn:
