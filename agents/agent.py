@@ -62,6 +62,8 @@ def run(cluster: Cluster, unit_id: int) -> int:
         cluster,
         unit_id,
         boot=int.from_bytes(os.urandom(4)),
+        # As an announcement takes it; sethostname(2) takes any 64 bytes.
+        host="".join(filter(str.isprintable, socket.gethostname())),
         version=__version__,
         mtus=_mtus(cluster),
     )
