@@ -4,6 +4,7 @@ A thin shell: each command loads the configuration, calls one function and turns
 a message and an exit code (docs/scripts.md).
 """
 
+import socket
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Annotated
 import typer
 
 from agents import (
+    __version__,
     bringup,
     bringup_steps,
     cli_cluster,
@@ -25,6 +27,7 @@ from agents import (
 )
 from agents.cli_config import DEFAULT_CONFIG, ConfigOption, IdOption, check_id, cluster_or_exit
 from agents.cli_output import MISUSED, Commands, JsonOption, fail, out, say
+from agents.wire.ports import SYNOD_NAME
 
 app = typer.Typer(
     cls=Commands,
@@ -56,8 +59,9 @@ app = typer.Typer(
     Orders need the app's token: /etc/synod/token, or where SYNOD_TOKEN_FILE says.
     Drains, weights and the method hold until the app is started again.
 
-    Exit codes: 0 done, 1 not done, 2 used or configured wrongly, 3 no answer from the app, 4 not
-    allowed. With [bold]--json[/bold] errors are JSON, too.""",
+    Exit codes: 0 done, 1 not done, 2 used or configured wrongly,
+    3 no answer from the app, 4 not allowed.
+    With [bold]--json[/bold] errors are JSON, too.""",
 )
 unit_app = typer.Typer(no_args_is_help=True, help="Make this host a unit, and what it was before.")
 app_app = typer.Typer(no_args_is_help=True, help="The host that runs the controller app.")
@@ -78,6 +82,22 @@ unit_app.command("install")(cli_install.unit_install)
 unit_app.command("uninstall")(cli_install.unit_uninstall)
 app_app.command("install")(cli_install.app_install)
 app_app.command("uninstall")(cli_install.app_uninstall)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"synod {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _synod(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Which this is."),
+    ] = False,
+) -> None:
+    del version  # it has been told
 
 
 @unit_app.command("up")
@@ -183,6 +203,9 @@ def agent(unit_id: IdOption, config: ConfigOption = DEFAULT_CONFIG) -> None:
     restarts it.)
     """
     cluster = cluster_or_exit(config)
+    check_id(cluster, unit_id, config)
+    if not any(name == SYNOD_NAME for _, name in socket.if_nameindex()):
+        fail("this host is no unit: 'synod unit up' makes it one, and runs its agent")
     from agents.agent import run  # noqa: PLC0415 - it opens kernel interfaces that the other commands do without
 
     raise typer.Exit(run(cluster, unit_id))

@@ -30,6 +30,9 @@ def cluster_or_exit(path: Path) -> Cluster:
             f"{path}: {where}: {what}" if where not in ("", str(path)) else f"{path}: {what}"
             for where, what in errors.errors
         ]
+        if path == DEFAULT_CONFIG and not path.exists():
+            lines.append("Is it elsewhere? --config FILE, or SYNOD_CONFIG. What stands in it:")
+            lines.append("docs/configuration.md")
         told = [{"path": where, "error": what} for where, what in errors.errors]
         fail("\n".join(lines), MISUSED, errors=told)
 

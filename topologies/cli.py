@@ -20,6 +20,7 @@ from agents.provision import look
 from agents.status_view import status_table
 from topologies import capturing, fault_cli, recipe, registry
 from topologies.forwarding import Forwarding
+from topologies.hosts import Misnamed
 from topologies.lab import Lab, LabError
 from topologies.which import NameOption, attach
 
@@ -92,10 +93,10 @@ def up(  # noqa: PLR0917 - typer calls it, by name
             session_table=session_table,
             balance=balance,
             override=override,
-            rules=rules.read_text() if rules else recipe.DEFAULT_RULES,
+            rules=_rules(rules) if rules else recipe.DEFAULT_RULES,
             name=name,
         )
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         fail(str(error), MISUSED)
     if show:
         sys.stdout.write(_by_hand(lab))
@@ -161,6 +162,8 @@ def capture(
             if command:
                 code, duration = _run(command, lab), duration or capturing.REST
             capturing.listen(found, duration, lambda count: progress.update(f"{count} packets"))
+    except Misnamed as error:
+        fail(str(error), MISUSED)
     except LabError as error:
         fail(str(error))
     out.print(f"{path}: written")
@@ -244,6 +247,15 @@ def _weights(text: str) -> tuple[int, ...]:
         return tuple(int(word) for word in text.split(",")) if text else ()
     except ValueError:
         raise ValueError(f"weights: {text!r} is not numbers with commas between") from None
+
+
+def _rules(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise ValueError(f"rules: {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"rules: {path}: not text") from error
 
 
 def _by_hand(lab: Lab) -> str:

@@ -5,6 +5,8 @@ both.
 import json
 import os
 import re
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,17 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from agents import bringup_steps, cli, cli_output, installing, machine, provision, systemd
+import agents
+from agents import (
+    bringup_steps,
+    cli,
+    cli_config,
+    cli_output,
+    installing,
+    machine,
+    provision,
+    systemd,
+)
 from agents.bringup import Host
 from topologies.recipe import Options, cluster_file
 
@@ -184,6 +196,40 @@ def test_a_person_is_told_the_same(
     done = CliRunner().invoke(cli.app, argv, catch_exceptions=False, env={"COLUMNS": "300"})
     assert done.exit_code == code
     assert words in done.stderr
+
+
+def test_its_version(config: Path) -> None:
+    done = CliRunner().invoke(cli.app, ("--version",))
+    assert (done.exit_code, done.stdout) == (0, f"synod {agents.__version__}\n")
+
+
+def test_an_agent_runs_on_a_unit_only(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo")])
+    done = CliRunner().invoke(cli.app, ("agent", "--id", "1"), catch_exceptions=False)
+    assert (done.exit_code, "'synod unit up' makes it one" in done.stderr) == (1, True)
+
+
+def test_where_the_file_may_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cli_config, "DEFAULT_CONFIG", tmp_path / "none.yaml")
+    argv = ("config", "check", str(tmp_path / "none.yaml"))
+    done = CliRunner().invoke(cli.app, argv, catch_exceptions=False)
+    assert (done.exit_code, "--config FILE, or SYNOD_CONFIG" in done.stderr) == (2, True)
+
+
+def test_another_service_that_answers_is_not_the_app(config: Path) -> None:
+    """As one of SSH does: it speaks first, and no HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def speak() -> None:
+            with listening.accept()[0] as caller:
+                caller.recv(1000)
+                caller.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+        threading.Thread(target=speak, daemon=True).start()
+        code, found = synod(
+            "status", "--json", "--url", f"http://127.0.0.1:{listening.getsockname()[1]}"
+        )
+    assert (code, "is not the app" in found["error"]) == (3, True)
 
 
 def test_of_what_is_for_programs_only(config: Path) -> None:

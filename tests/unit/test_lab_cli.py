@@ -209,6 +209,8 @@ class TestLab:
             ("--method", "guess"),
             ("--interfaces", "1"),
             ("--rules", "/nonexistent"),
+            ("--rules", "/bin/ls"),
+            ("--name", ""),
             ("--name", "a/b"),
             ("--session-table", "x"),
             ("--balance", "x"),

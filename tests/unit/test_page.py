@@ -102,7 +102,8 @@ def test_what_is_no_file_of_the_page_is_not_found(server: Any, path: str) -> Non
 
 def test_nothing_is_written_to_it(server: Any) -> None:
     for path in ("/", "/page/main.js"):
-        assert webob.Request.blank(path, method="POST").get_response(server).status_int == 404
+        refused = webob.Request.blank(path, method="POST").get_response(server)
+        assert (refused.status_int, refused.allow) == (405, ("GET", "HEAD"))
 
 
 def test_every_file_is_served_and_installed() -> None:
