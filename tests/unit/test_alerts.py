@@ -1,4 +1,4 @@
-"""The alerts of docs/prometheus/alerts.yml, by Prometheus' own `promtool`: when each one fires, whom
+"""The alerts of docs/prometheus/alerts.yml, by Prometheus' own `promtool`: when each fires, what
 it names, and that none does while all is well.
 """
 
