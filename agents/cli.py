@@ -22,11 +22,13 @@ from agents import (
     cli_install,
     cli_sessions,
     cli_watching,
+    log,
     provision,
     supervise,
 )
 from agents.cli_config import DEFAULT_CONFIG, ConfigOption, IdOption, check_id, cluster_or_exit
-from agents.cli_output import MISUSED, Commands, JsonOption, fail, out, say
+from agents.cli_output import FAILED, MISUSED, Commands, JsonOption, fail, out, say
+from agents.config import Cluster
 from agents.wire.ports import SYNOD_NAME
 
 app = typer.Typer(
@@ -138,24 +140,39 @@ def unit_up(  # noqa: PLR0917 - typer calls it, by name
             host = replace(provision.look(datapath), foreground=foreground)
             _show(bringup.plan(cluster, unit_id, path, host), as_json)
             return
+        if foreground:
+            raise typer.Exit(_stay_up(cluster, unit_id, path, datapath))
         done: list[str] = []
         fresh = provision.up(
-            cluster,
-            unit_id,
-            path,
-            lambda step: _tell(step.why, done, as_json),
-            datapath,
-            foreground=foreground,
+            cluster, unit_id, path, lambda step: _tell(step.why, done, as_json), datapath
         )
     except provision.ProvisionError as error:
         fail(str(error))
     if as_json:
         say({"cluster": cluster.name, "unit": unit_id, "changed": fresh, "steps": done})
-        return
-    out.print(f"unit {unit_id} of {cluster.name} is up" + ("" if fresh else " already"))
-    if foreground:
-        supervise.stop()  # one that somebody has started before
-        raise typer.Exit(supervise.run(path, unit_id))
+    else:
+        out.print(f"unit {unit_id} of {cluster.name} is up" + ("" if fresh else " already"))
+
+
+def _stay_up(cluster: Cluster, unit_id: int, path: str, datapath: str | None) -> int:
+    """Up, and then its supervisor: all of it in the words of a log. The exit code."""
+    names = {"unit": unit_id, "cluster": cluster.name}
+    try:
+        fresh = provision.up(
+            cluster,
+            unit_id,
+            path,
+            lambda step: log.tell("step", what=step.why),
+            datapath,
+            foreground=True,
+        )
+    except provision.ProvisionError as error:
+        for line in str(error).splitlines():
+            log.tell("not_brought_up", **names, why=line)
+        return FAILED
+    log.tell("brought_up", **names, changed=fresh)
+    supervise.stop()  # one that somebody has started before
+    return supervise.run(path, unit_id)
 
 
 @unit_app.command("down")
