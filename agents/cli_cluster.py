@@ -12,7 +12,7 @@ from agents.cli_app import UrlOption, ask, order
 from agents.cli_completion import method_names, unit_ids
 from agents.cli_output import MISUSED, JsonOption, fail, out, say, show_table
 from agents.config_form import METHODS, MOST_WEIGHT
-from agents.status_view import event_line, lacking, status_table
+from agents.status_view import app_line, event_line, lacking, status_table
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 LATEST = 5  # events below the status
@@ -34,6 +34,9 @@ def status(as_json: JsonOption = False, url: UrlOption = DEFAULT_URL) -> None:
     [bold]new/s[/bold] are those of the last ten seconds, and its [bold]share[/bold] is that of the
     last minute's. Weights and the method are those in force.
 
+    Below it stands since when the [bold]app[/bold] is there, and whether new sessions are its to
+    decide, or the primary's alone.
+
     A unit that [bold]lacks[/bold] something is named below: a link on an interface, the HA link to
     units that are there, or, with session pickup, up-to-date copies of their sessions.
     """
@@ -42,6 +45,7 @@ def status(as_json: JsonOption = False, url: UrlOption = DEFAULT_URL) -> None:
         say(found)
         return
     show_table(status_table(found))
+    out.print(app_line(found))
     for line in lacking(found):
         out.print(f"[yellow]{line}", soft_wrap=True)
     with contextlib.suppress(app_http.AppError):  # an app that is older than this tells none

@@ -21,11 +21,11 @@ from agents import cli_app
 from agents.app_http import DEFAULT_URL, AppError, ask
 from agents.cli_app import UrlOption
 from agents.cli_output import MISUSED, JsonOption, err, fail, out, say
-from agents.status_view import event_line, lacking, status_table
+from agents.status_view import app_line, event_line, lacking, status_table
 
 INTERVAL = 1.0  # seconds
 _TIMEOUT = 2.0  # seconds that the screen may stand still for want of an answer
-_TABLE = 8  # lines of the screen that are neither units nor events
+_TABLE = 9  # lines of the screen that are neither units nor events
 
 
 def events(
@@ -107,7 +107,7 @@ class _Screen:
         if fault:
             heard = datetime.fromtimestamp(self._status["time"]).strftime("%H:%M:%S")
             parts.append(Text(f"as it was at {heard}:", style="red"))
-        parts.append(status_table(self._status))
+        parts += [status_table(self._status), Text(app_line(self._status))]
         lines = lacking(self._status)
         parts += [Text(line, style="yellow") for line in lines]
         room = height - _TABLE - len(lines) - len(self._status["units"])
