@@ -120,9 +120,12 @@ def exec_(
     name: NameOption = "lab",
 ) -> None:
     """Run a command on a host. Its streams and its exit code are the command's own."""
+    words = command[1:] if command[0] == "--" else command
+    if not words:
+        fail("a command is missing, after --", MISUSED)
     lab = attach(name)
     try:
-        argv = lab.argv(host, command[1:] if command[0] == "--" else command)
+        argv = lab.argv(host, words)
     except LabError as error:
         fail(str(error), MISUSED)
     _become(argv, lab)

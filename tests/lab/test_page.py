@@ -62,7 +62,9 @@ def test_it_shows_the_cluster(page: Page) -> None:
     rows = page.texts("#interfaces tbody tr")
     assert rows[0].split() == ["int", "10.1.0.1/24", "02:53:59:01:00:01", "unit", "1"]
     assert rows[1].split() == ["ext", "203.0.113.1/24", "02:53:59:01:00:02", "unit", "1"]
-    drawing = page.browser("described", css="#picture svg")[0]
+    drawing = page.until(  # it may just be drawn anew
+        lambda: page.browser("described", css="#picture svg")[0], "no picture"
+    )
     assert "unit 1: primary, up" in drawing["name"]
     assert not page.texts(".cable.cut, .ha.cut, .ha.doubtful")
 

@@ -221,6 +221,10 @@ class TestLab:
         assert found.exit_code == 2
         assert found.stderr
 
+    def test_there_is_no_command(self) -> None:
+        found = invoke(synod_lab.app, "exec", "client", "--")
+        assert (found.exit_code, found.stderr) == (2, "a command is missing, after --\n")
+
     @pytest.mark.parametrize("argv", [("status",), ("down",), ("cli",), ("exec", "client", "ls")])
     def test_there_is_no_lab(self, argv: tuple[str, ...]) -> None:
         found = invoke(synod_lab.app, *argv)
