@@ -8,7 +8,6 @@ another.
 
 import contextlib
 import itertools
-import logging
 import math
 import os
 import select
@@ -27,14 +26,13 @@ from agents.core_facts import Facts, Steps, facts_of
 from agents.ctnetlink import Request, Result
 from agents.frames import Frames, mtu_of
 from agents.links import Links
+from agents.log import tell
 from agents.outcomes import TROUBLE, Outcome
 from agents.replication import CONTROL
 from agents.running import REPLICATION, RUN, read_pid
 from agents.supervise import ANEW
 from agents.tracing import Tracer
 from agents.wire.ports import SYNOD_NAME
-
-LOG = logging.getLogger("synod.agent")
 
 _MOST_FRAMES = 64  # of one wake-up; the first waits for the last
 # A walk through all entries has time. While it goes on, two thirds of it are left to what forwards:
@@ -51,7 +49,6 @@ def run(cluster: Cluster, unit_id: int) -> int:
 
     KeyError if the cluster has no such unit, OSError if this machine isn't brought up as one.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     waker, woken = socket.socketpair()
     for end in (waker, woken):
         end.setblocking(False)
@@ -62,14 +59,16 @@ def run(cluster: Cluster, unit_id: int) -> int:
         cluster,
         unit_id,
         boot=int.from_bytes(os.urandom(4)),
+        # As an announcement takes it; sethostname(2) takes any 64 bytes.
+        host="".join(filter(str.isprintable, socket.gethostname())),
         version=__version__,
         mtus=_mtus(cluster),
     )
     agent = Agent(facts)
-    LOG.info("started unit=%d cluster=%s boot=%08x", unit_id, cluster.name, facts.boot)
+    tell("agent_started", unit=unit_id, cluster=cluster.name, boot=f"{facts.boot:08x}")
     agent.serve(woken)
     signal.set_wakeup_fd(-1)  # its socket is about to go, and a second SIGTERM may still come
-    LOG.info("ended unit=%d", unit_id)
+    tell("agent_ended", unit=unit_id)
     return 0
 
 
@@ -214,15 +213,15 @@ class Agent:
         refused = self._links.set(up=not fenced)
         if not fenced:
             FENCE.unlink(missing_ok=True)
-        if fenced != before:
-            LOG.warning("fenced=%s refused=%s", fenced, refused)
+        if refused and fenced != before:  # `fenced` and `fence_lifted` are outcomes: _report
+            tell("links_refused", fenced=fenced, why=refused)
         self._fenced = fenced
 
     def _read_dump(self, dump: Dump, now: float) -> Iterable[Steps]:
         try:
             entries, last = dump.read()
         except OSError as problem:
-            LOG.warning("dump failed: %s", problem)
+            tell("dump_failed", why=problem)
             self.core.undumped()
             self._end_dump()
             return ()
@@ -253,7 +252,7 @@ class Agent:
         if self.core.desk.restart_pickup:
             self.core.desk.restart_pickup = False
             pid = read_pid(RUN / REPLICATION)
-            LOG.info("session pickup begins anew pid=%s", pid)
+            tell("pickup_anew", pid=pid)
             if pid:
                 os.kill(pid, ANEW)
 
@@ -268,13 +267,13 @@ class Agent:
         standing = (desk.role(), desk.app_decides(now))
         if standing != self._standing:
             self._standing = standing
-            LOG.info("role=%s app_decides=%s", *standing)
+            tell("standing", role=standing[0], app_decides=standing[1])
         last, before = self._reported
         if now - last >= _REPORT:
             for outcome in sorted(TROUBLE):
                 grown = desk.counters[outcome] - before[outcome]
                 if grown:
-                    LOG.warning("%s count=%d", outcome, grown)
+                    tell(outcome, count=grown)
             self._reported = now, Counter(desk.counters)
 
 

@@ -6,7 +6,9 @@ It only carries: JSON to and fro, the operator's token with each order, what wen
 import json
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 
 from agents import config_token
 
@@ -22,9 +24,21 @@ class Unreachable(AppError):
     """Nothing answers there, or what does isn't the app."""
 
 
+class TurnedAway(AppError):
+    """Who orders may not: no token, another one, or one that isn't secret."""
+
+
+class Unauthorized(TurnedAway):
+    """The app knows another token, or was shown none."""
+
+
+class Misunderstood(AppError):
+    """What was asked is no question, or about what there isn't; it says what is wrong with it."""
+
+
 def ask(url: str, path: str, timeout: float = TIMEOUT) -> dict[str, Any]:
     """The app's answer to a GET."""
-    return _answer(url, urllib.request.Request(url.rstrip("/") + path), timeout)
+    return _answer(url, urllib.request.Request(_base(url) + path), timeout)
 
 
 def order(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -34,28 +48,37 @@ def order(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
     except config_token.NoToken:
         headers = {}  # what the app says to it is better than what could be guessed here
     except config_token.TokenError as error:
-        raise AppError(str(error)) from error
+        raise TurnedAway(str(error)) from error
     data = json.dumps(body).encode()
     headers["Content-Type"] = "application/json"
-    request = urllib.request.Request(url.rstrip("/") + path, data, headers, method="POST")
+    request = urllib.request.Request(_base(url) + path, data, headers, method="POST")
     try:
         return _answer(url, request, TIMEOUT)
     except Unauthorized as error:
         if "Authorization" in headers:
             raise
         there = f"{config_token.path()}, or where {config_token.VARIABLE} says"
-        raise AppError(f"{error}; here is none, at {there}") from error
+        raise Unauthorized(f"{error}; here is none, at {there}") from error
 
 
-class Unauthorized(AppError):
-    """The app knows another token, or was shown none."""
+_KINDS: dict[int, type[AppError]] = {
+    400: Misunderstood,
+    401: Unauthorized,
+    403: TurnedAway,
+    404: Misunderstood,
+}
 
 
-class Misunderstood(AppError):
-    """What was asked is no question; it says what is wrong with it."""
-
-
-_KINDS: dict[int, type[AppError]] = {400: Misunderstood, 401: Unauthorized}
+def _base(url: str) -> str:
+    """What paths follow. Misunderstood if that is no address of a web server."""
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # of the port
+        right = None
+    if not right or set(url) & set(" ?#"):
+        raise Misunderstood(f"{url!r} is not where an app answers, as {DEFAULT_URL} is")
+    return url.rstrip("/")
 
 
 def _answer(url: str, request: urllib.request.Request, timeout: float) -> dict[str, Any]:
@@ -63,20 +86,20 @@ def _answer(url: str, request: urllib.request.Request, timeout: float) -> dict[s
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             found = json.load(answer)
     except urllib.error.HTTPError as error:
-        kind = _KINDS.get(error.code, AppError)
-        raise kind(_reason(url, error)) from error
+        raise _refusal(url, error) from error
+    except (ValueError, HTTPException) as error:  # no JSON, or not even HTTP
+        raise Unreachable(f"what answers at {url} is not the app: no JSON came back") from error
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise Unreachable(f"no answer from the app at {url}: {reason}") from error
-    except ValueError as error:
-        raise Unreachable(f"what answers at {url} is not the app: no JSON came back") from error
     if not isinstance(found, dict):
         raise Unreachable(f"what answers at {url} is not the app: no JSON came back")
     return found
 
 
-def _reason(url: str, error: urllib.error.HTTPError) -> str:
+def _refusal(url: str, error: urllib.error.HTTPError) -> AppError:
     try:
-        return str(json.load(error)["error"])
+        why = str(json.load(error)["error"])
     except (ValueError, TypeError, KeyError, OSError):
-        return f"what answers at {url} said {error.code} {error.reason}"
+        return Unreachable(f"what answers at {url} said {error.code} {error.reason}")
+    return _KINDS.get(error.code, AppError)(why)

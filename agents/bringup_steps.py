@@ -53,10 +53,11 @@ Step = Command | Sysctls | Offloads | Block
 
 def shell(step: Step) -> str:
     """The step as a reader can paste it into a root shell, its reason above it."""
-    return f"# {step.why}\n{_lines(step)}\n"
+    return f"# {step.why}\n{lines(step)}\n"
 
 
-def _lines(step: Step) -> str:
+def lines(step: Step) -> str:
+    """The same without its reason."""
     match step:
         case Command(_, argv, _, stdin):
             text = _wrapped(argv)

@@ -1,11 +1,12 @@
 """`synod`: make a host a unit, run its agent, check the cluster's file, ask and order the app.
 
 A thin shell: each command loads the configuration, calls one function and turns what it raises into
-a message and an exit code: 0 done, 1 failed, 2 used or configured wrongly (and nothing was
-touched).
+a message and an exit code (docs/scripts.md).
 """
 
+import socket
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from typing import Annotated
 import typer
 
 from agents import (
+    __version__,
     bringup,
     bringup_steps,
     cli_cluster,
@@ -20,13 +22,17 @@ from agents import (
     cli_install,
     cli_sessions,
     cli_watching,
+    log,
     provision,
     supervise,
 )
 from agents.cli_config import DEFAULT_CONFIG, ConfigOption, IdOption, check_id, cluster_or_exit
-from agents.cli_output import MISUSED, fail, out
+from agents.cli_output import FAILED, MISUSED, Commands, JsonOption, fail, out, say
+from agents.config import Cluster
+from agents.wire.ports import SYNOD_NAME
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -55,7 +61,9 @@ app = typer.Typer(
     Orders need the app's token: /etc/synod/token, or where SYNOD_TOKEN_FILE says.
     Drains, weights and the method hold until the app is started again.
 
-    Exit codes: 0 done, 1 failed, 2 used or configured wrongly.""",
+    Exit codes: 0 done, 1 not done, 2 used or configured wrongly,
+    3 no answer from the app, 4 not allowed.
+    With [bold]--json[/bold] errors are JSON, too.""",
 )
 unit_app = typer.Typer(no_args_is_help=True, help="Make this host a unit, and what it was before.")
 app_app = typer.Typer(no_args_is_help=True, help="The host that runs the controller app.")
@@ -78,8 +86,24 @@ app_app.command("install")(cli_install.app_install)
 app_app.command("uninstall")(cli_install.app_uninstall)
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"synod {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _synod(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Which this is."),
+    ] = False,
+) -> None:
+    del version  # it has been told
+
+
 @unit_app.command("up")
-def unit_up(
+def unit_up(  # noqa: PLR0917 - typer calls it, by name
     unit_id: IdOption,
     config: ConfigOption = DEFAULT_CONFIG,
     show: Annotated[
@@ -97,6 +121,7 @@ def unit_up(
             "--foreground", help="Then stay, and keep the agent running, until a SIGTERM."
         ),
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make this host a unit: its bridge, filters, settings, addresses and agent.
 
@@ -106,28 +131,48 @@ def unit_up(
     cluster = cluster_or_exit(config)
     if datapath not in (None, "netdev", "system"):
         fail("--datapath: netdev or system", MISUSED)
+    if foreground and as_json and not show:
+        fail("--foreground writes a log, and no JSON", MISUSED)
     check_id(cluster, unit_id, config)
     path = str(config.resolve())
     try:
         if show:
             host = replace(provision.look(datapath), foreground=foreground)
-            for step in bringup.plan(cluster, unit_id, path, host):
-                sys.stdout.write(bringup_steps.shell(step) + "\n")
+            _show(bringup.plan(cluster, unit_id, path, host), as_json)
             return
+        if foreground:
+            raise typer.Exit(_stay_up(cluster, unit_id, path, datapath))
+        done: list[str] = []
+        fresh = provision.up(
+            cluster, unit_id, path, lambda step: _tell(step.why, done, as_json), datapath
+        )
+    except provision.ProvisionError as error:
+        fail(str(error))
+    if as_json:
+        say({"cluster": cluster.name, "unit": unit_id, "changed": fresh, "steps": done})
+    else:
+        out.print(f"unit {unit_id} of {cluster.name} is up" + ("" if fresh else " already"))
+
+
+def _stay_up(cluster: Cluster, unit_id: int, path: str, datapath: str | None) -> int:
+    """Up, and then its supervisor: all of it in the words of a log. The exit code."""
+    names = {"unit": unit_id, "cluster": cluster.name}
+    try:
         fresh = provision.up(
             cluster,
             unit_id,
             path,
-            lambda step: out.print(f"[dim]{step.why}"),
+            lambda step: log.tell("step", what=step.why),
             datapath,
-            foreground=foreground,
+            foreground=True,
         )
     except provision.ProvisionError as error:
-        fail(str(error))
-    out.print(f"unit {unit_id} of {cluster.name} is up" + ("" if fresh else " already"))
-    if foreground:
-        supervise.stop()  # one that somebody has started before
-        raise typer.Exit(supervise.run(path, unit_id))
+        for line in str(error).splitlines():
+            log.tell("not_brought_up", **names, why=line)
+        return FAILED
+    log.tell("brought_up", **names, changed=fresh)
+    supervise.stop()  # one that somebody has started before
+    return supervise.run(path, unit_id)
 
 
 @unit_app.command("down")
@@ -135,19 +180,38 @@ def unit_down(
     show: Annotated[
         bool, typer.Option("--print", help="Show the commands and change nothing.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Undo precisely what `synod unit up` did on this host."""
     try:
         if show:
             journal = provision.read_journal()
-            for why, argv in reversed(journal.undo if journal else []):
-                command = bringup_steps.Command(why, tuple(argv))
-                sys.stdout.write(bringup_steps.shell(command) + "\n")
+            undo = reversed(journal.undo if journal else [])
+            _show([bringup_steps.Command(why, tuple(argv)) for why, argv in undo], as_json)
             return
-        was_unit = provision.down(lambda why: out.print(f"[dim]undone: {why}"))
+        undone: list[str] = []
+        was_unit = provision.down(lambda why: _tell(f"undone: {why}", undone, as_json))
     except provision.ProvisionError as error:
         fail(str(error))
+    if as_json:
+        say({"changed": was_unit, "steps": undone})
+        return
     out.print("this host is no unit any more" if was_unit else "this host is no unit")
+
+
+def _show(steps: Iterable[bringup_steps.Step], as_json: bool) -> None:
+    """Steps that are not done now, as commands of a shell."""
+    if as_json:
+        say({"steps": [{"why": step.why, "command": bringup_steps.lines(step)} for step in steps]})
+    else:
+        sys.stdout.writelines(bringup_steps.shell(step) + "\n" for step in steps)
+
+
+def _tell(what: str, told: list[str], as_json: bool) -> None:
+    """A step that is being done."""
+    told.append(what)
+    if not as_json:
+        out.print(f"[dim]{what}")
 
 
 @app.command()
@@ -156,15 +220,34 @@ def agent(unit_id: IdOption, config: ConfigOption = DEFAULT_CONFIG) -> None:
     restarts it.)
     """
     cluster = cluster_or_exit(config)
+    check_id(cluster, unit_id, config)
+    if not any(name == SYNOD_NAME for _, name in socket.if_nameindex()):
+        fail("this host is no unit: 'synod unit up' makes it one, and runs its agent")
     from agents.agent import run  # noqa: PLC0415 - it opens kernel interfaces that the other commands do without
 
     raise typer.Exit(run(cluster, unit_id))
 
 
 @config_app.command("check")
-def config_check(file: Annotated[Path, typer.Argument(help="The cluster's file.")]) -> None:
+def config_check(
+    file: Annotated[
+        Path, typer.Argument(envvar="SYNOD_CONFIG", help="The cluster's file.")
+    ] = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
     """Check the cluster's file: every error at once, each with its path."""
     cluster = cluster_or_exit(file)
+    if as_json:
+        found = {
+            "cluster": cluster.name,
+            "units": [unit.id for unit in cluster.units],
+            "interfaces": [each.name for each in cluster.interfaces],
+            "method": cluster.method,
+            "session_table": cluster.session_table,
+            "digest": cluster.digest,
+        }
+        say({"file": str(file), **found})
+        return
     units = f"{len(cluster.units)} units" if len(cluster.units) > 1 else "1 unit"
     names = ", ".join(each.name for each in cluster.interfaces)
     out.print(

@@ -1,18 +1,18 @@
 """`synod status`, and orders to the app: `drain`, `undrain`, `promote`, `weight`, `method`."""
 
 import contextlib
-import json
 import re
-import sys
 from typing import Annotated, Any
 
 import typer
 
-from agents.app_http import DEFAULT_URL, AppError, ask, order
+from agents import app_http
+from agents.app_http import DEFAULT_URL
+from agents.cli_app import UrlOption, ask, order
 from agents.cli_completion import method_names, unit_ids
-from agents.cli_output import MISUSED, fail, out, show_table
+from agents.cli_output import MISUSED, JsonOption, fail, out, say, show_table
 from agents.config_form import METHODS, MOST_WEIGHT
-from agents.status_view import event_line, lacking, status_table
+from agents.status_view import app_line, event_line, lacking, status_table
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 LATEST = 5  # events below the status
@@ -20,8 +20,6 @@ LATEST = 5  # events below the status
 UnitArgument = Annotated[
     int, typer.Argument(help="The unit's id.", metavar="UNIT", autocompletion=unit_ids)
 ]
-UrlOption = Annotated[str, typer.Option(envvar="SYNOD_URL", help="Where the app answers.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="What the app said, for programs.")]
 
 
 def status(as_json: JsonOption = False, url: UrlOption = DEFAULT_URL) -> None:
@@ -36,21 +34,22 @@ def status(as_json: JsonOption = False, url: UrlOption = DEFAULT_URL) -> None:
     [bold]new/s[/bold] are those of the last ten seconds, and its [bold]share[/bold] is that of the
     last minute's. Weights and the method are those in force.
 
+    Below it stands since when the [bold]app[/bold] is there, and whether new sessions are its to
+    decide, or the primary's alone.
+
     A unit that [bold]lacks[/bold] something is named below: a link on an interface, the HA link to
     units that are there, or, with session pickup, up-to-date copies of their sessions.
     """
-    try:
-        found = ask(url, "/v1/status")
-    except AppError as error:
-        fail(str(error))
+    found = ask(url, "/v1/status")
     if as_json:
         say(found)
         return
     show_table(status_table(found))
+    out.print(app_line(found))
     for line in lacking(found):
         out.print(f"[yellow]{line}", soft_wrap=True)
-    with contextlib.suppress(AppError):  # an app that is older than this tells none
-        for event in ask(url, "/v1/events")["events"][-LATEST:]:
+    with contextlib.suppress(app_http.AppError):  # an app that is older than this tells none
+        for event in app_http.ask(url, "/v1/events")["events"][-LATEST:]:
             out.print(event_line(event))
 
 
@@ -139,17 +138,8 @@ def method(
     )  # fmt: skip
 
 
-def say(found: dict[str, Any], *, indent: int | None = 2) -> None:
-    """For programs."""
-    sys.stdout.write(json.dumps(found, indent=indent) + "\n")
-    sys.stdout.flush()
-
-
 def _give(url: str, path: str, body: dict[str, Any], done: str, as_json: bool) -> None:
-    try:
-        answer = order(url, f"/v1/{path}", body)
-    except AppError as error:
-        fail(str(error))
+    answer = order(url, f"/v1/{path}", body)
     if as_json:
         say(answer)
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli_output import MISUSED, err, fail
+from agents.cli_output import MISUSED, fail
 from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
 
 DEFAULT_CONFIG = Path(DEFAULT_PATH)
@@ -22,16 +22,19 @@ IdOption = Annotated[int, typer.Option("--id", help="Which of the file's units t
 
 
 def cluster_or_exit(path: Path) -> Cluster:
-    """The cluster that the file describes; all its errors on stderr and exit code 2 if there are
-    any.
-    """
+    """The cluster that the file describes; exit code 2 with all its errors if there are any."""
     try:
         return load(path)
     except ConfigErrors as errors:
-        for where, message in errors.errors:
-            prefix = f"{path}: {where}: " if where not in ("", str(path)) else f"{path}: "
-            err.print(prefix + message, markup=False)
-    raise typer.Exit(MISUSED)
+        lines = [
+            f"{path}: {where}: {what}" if where not in ("", str(path)) else f"{path}: {what}"
+            for where, what in errors.errors
+        ]
+        if path == DEFAULT_CONFIG and not path.exists():
+            lines.append("Is it elsewhere? --config FILE, or SYNOD_CONFIG. What stands in it:")
+            lines.append("docs/configuration.md")
+        told = [{"path": where, "error": what} for where, what in errors.errors]
+        fail("\n".join(lines), MISUSED, errors=told)
 
 
 def check_id(cluster: Cluster, unit_id: int, path: Path) -> None:

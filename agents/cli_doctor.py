@@ -3,10 +3,8 @@
 A thin shell: it has `agents.doctor_look` look, the tables of checks find, and prints.
 """
 
-import json
 import os
 import socket
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +15,9 @@ from rich.markup import escape
 
 from agents import doctor_look, provision
 from agents.app_http import DEFAULT_URL, AppError, ask
+from agents.cli_app import code_of
 from agents.cli_config import DEFAULT_CONFIG, ConfigOption, check_id, cluster_or_exit
-from agents.cli_output import FAILED, MISUSED, fail, out
+from agents.cli_output import FAILED, MISUSED, JsonOption, fail, out, say
 from agents.config import Cluster
 from agents.doctor_checks import UNIT
 from agents.doctor_cluster import ALIKE, CLUSTER, Pair, Report, read
@@ -34,7 +33,7 @@ def doctor(
         list[Path] | None,
         typer.Option("--from", help="What 'synod doctor --json' said on another unit; repeat it."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs, and for --from.")] = False,
+    as_json: JsonOption = False,
     url: Annotated[
         str | None, typer.Option(envvar="SYNOD_URL", help="Where the app answers.")
     ] = None,
@@ -48,7 +47,8 @@ def doctor(
         u2# synod doctor --json >u2.json
         u1# synod doctor --from u2.json
 
-    Exit codes: 0 nothing found, 1 something, 2 used wrongly, or there is nothing here to look at.
+    Exit codes: 0 nothing found, 1 something, 2 used wrongly, or there is nothing here to look at, 3
+    no answer at --url.
     """
     if os.geteuid() != 0:
         fail("only root sees all that is to be looked at", MISUSED)
@@ -69,7 +69,7 @@ def doctor(
         about = {"cluster": cluster.name, "host": socket.gethostname(), "time": time.time()}
         said = {**about, **facts, "app": app or None, "unseen": unseen}
         said["findings"] = [asdict(each) for each in found]
-        sys.stdout.write(json.dumps(said, indent=1) + "\n")
+        say(said, indent=1)
     else:
         _print(cluster, report, found, unseen)
     raise typer.Exit(FAILED if found else 0)
@@ -102,7 +102,7 @@ def _cluster(url: str | None, found: list[Finding], unseen: list[str]) -> dict[s
         status = ask(url or DEFAULT_URL, "/v1/status")
     except AppError as error:
         if url:
-            fail(str(error), MISUSED)
+            fail(str(error), code_of(error))
         unseen.append(f"the cluster: {error}")
         return {}
     found += findings(CLUSTER, status)

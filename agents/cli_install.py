@@ -9,7 +9,7 @@ import typer
 
 from agents import installing, systemd
 from agents.cli_config import DEFAULT_CONFIG, ConfigOption, IdOption, check_id, cluster_or_exit
-from agents.cli_output import MISUSED, fail, out
+from agents.cli_output import MISUSED, JsonOption, fail, out, say
 from agents.machine import ProvisionError
 
 PrintOption = Annotated[
@@ -25,6 +25,7 @@ def unit_install(
     config: ConfigOption = DEFAULT_CONFIG,
     show: PrintOption = False,
     start: StartOption = True,
+    as_json: JsonOption = False,
 ) -> None:
     """Make this host a unit now, and whenever it starts: a service of systemd.
 
@@ -38,16 +39,20 @@ def unit_install(
         lambda place: systemd.unit_file(cluster, unit_id, str(config.resolve()), place),
         show,
         start,
+        as_json,
     )
 
 
-def unit_uninstall() -> None:
+def unit_uninstall(as_json: JsonOption = False) -> None:
     """Undo 'synod unit install': the host is no unit any more, and won't be when it starts."""
-    _uninstall(systemd.UNIT)
+    _uninstall(systemd.UNIT, as_json)
 
 
 def app_install(
-    config: ConfigOption = DEFAULT_CONFIG, show: PrintOption = False, start: StartOption = True
+    config: ConfigOption = DEFAULT_CONFIG,
+    show: PrintOption = False,
+    start: StartOption = True,
+    as_json: JsonOption = False,
 ) -> None:
     """Run the controller app on this host now, and whenever it starts: a service of systemd.
 
@@ -56,22 +61,33 @@ def app_install(
     """
     cluster = cluster_or_exit(config)
     path = str(config.resolve())
-    _install(systemd.APP, lambda place: systemd.app_file(cluster, path, place), show, start)
+    _install(
+        systemd.APP, lambda place: systemd.app_file(cluster, path, place), show, start, as_json
+    )
 
 
-def app_uninstall() -> None:
+def app_uninstall(as_json: JsonOption = False) -> None:
     """Undo 'synod app install'. Sessions go on; the primary serves new ones alone."""
-    _uninstall(systemd.APP)
+    _uninstall(systemd.APP, as_json)
 
 
-def _install(name: str, text_for: Callable[[systemd.Place], str], show: bool, start: bool) -> None:
-    place = systemd.Place.here()
+def _install(
+    name: str,
+    text_for: Callable[[systemd.Place], str],
+    show: bool,
+    start: bool,
+    as_json: bool,
+) -> None:
+    place, path = systemd.Place.here(), systemd.DIRECTORY / name
     try:
         text = text_for(place)
     except ValueError as error:
         fail(str(error), MISUSED)
     if show:
-        sys.stdout.write(text)
+        if as_json:
+            say({"path": str(path), "text": text})
+        else:
+            sys.stdout.write(text)
         return
     if hidden := place.hidden():
         fail(
@@ -85,11 +101,13 @@ def _install(name: str, text_for: Callable[[systemd.Place], str], show: bool, st
         fresh = installing.install(name, text, start)
     except ProvisionError as error:
         fail(f"{error}\nSee 'journalctl -u {name}'")
-    path = systemd.DIRECTORY / name
+    if as_json:
+        say({"path": str(path), "changed": fresh})
+        return
     out.print(f"{path} is {'installed' if fresh else 'installed already'}")
 
 
-def _uninstall(name: str) -> None:
+def _uninstall(name: str, as_json: bool) -> None:
     path: Path = systemd.DIRECTORY / name
     try:
         was_there = installing.uninstall(name)
@@ -97,4 +115,7 @@ def _uninstall(name: str) -> None:
             installing.remove_user()
     except ProvisionError as error:
         fail(str(error))
+    if as_json:
+        say({"path": str(path), "changed": was_there})
+        return
     out.print(f"{path} is {'gone' if was_there else 'not there'}")

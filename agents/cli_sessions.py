@@ -4,18 +4,16 @@ import urllib.parse
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from agents.app_http import DEFAULT_URL, AppError, Misunderstood, ask
-from agents.cli_cluster import JsonOption, UrlOption, say
+from agents.app_http import DEFAULT_URL
+from agents.cli_app import UrlOption, ask
 from agents.cli_completion import unit_ids
-from agents.cli_output import MISUSED, fail, out
+from agents.cli_output import JsonOption, out, say, show_whole_table
 from agents.status_view import span
 
 _ADDRESS = "ADDR[/LEN]"
 _FOR_EVER = 10_000_000  # seconds; the kernel's longest are far below, an agent's longest above
-WIDTH = 120  # columns of the widest table
 PAGE = 1000  # sessions that the app tells at once
 PATIENCE = 15.0  # seconds: the app asks units and bridges, and others wait, too
 
@@ -47,8 +45,7 @@ def sessions(  # noqa: PLR0917 - typer calls it, by name
     if as_json:
         say(found)
     else:
-        # Of an address nothing is cut off, however narrow the terminal, or if there is none.
-        Console(width=max(out.width, WIDTH), highlight=False).print(sessions_table(found))
+        show_whole_table(sessions_table(found))
         out.print(shown_of(found))
 
 
@@ -71,11 +68,10 @@ def explain(
     out.print(f"[bold]{found['src']} > {found['dst']}")
     for line in found["summary"]:
         out.print(f"  {line}", markup=False)
-    wide = Console(width=max(out.width, WIDTH), highlight=False)
     if any(unit["entry"] for unit in found["units"]):
-        wide.print(entries_table(found))
+        show_whole_table(entries_table(found))
     if found["flows"]:
-        wide.print(flows_table(found))
+        show_whole_table(flows_table(found))
     for each in found["tracked"]:
         out.print(f"on the primary's switch: {tracked(each)}")
     for each in (found["syn"] or {}).get("commands", ()):
@@ -166,13 +162,8 @@ def shown_of(found: dict[str, Any]) -> str:
 
 
 def fetch(url: str, path: str, query: dict[str, str]) -> dict[str, Any]:
-    """The app's answer to a question. Ends the command if there is none, or the app refuses."""
-    try:
-        return ask(url, f"{path}?{urllib.parse.urlencode(query)}", PATIENCE)
-    except Misunderstood as error:
-        fail(str(error), MISUSED)
-    except AppError as error:
-        fail(str(error))
+    """The app's answer to a question about sessions."""
+    return ask(url, f"{path}?{urllib.parse.urlencode(query)}", PATIENCE)
 
 
 def _pages(url: str, query: dict[str, str], limit: int) -> dict[str, Any]:

@@ -17,14 +17,15 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from agents import cli_app
 from agents.app_http import DEFAULT_URL, AppError, ask
-from agents.cli_cluster import UrlOption, say
-from agents.cli_output import MISUSED, err, fail, out
-from agents.status_view import event_line, lacking, status_table
+from agents.cli_app import UrlOption
+from agents.cli_output import MISUSED, JsonOption, err, fail, out, say
+from agents.status_view import app_line, event_line, lacking, status_table
 
 INTERVAL = 1.0  # seconds
 _TIMEOUT = 2.0  # seconds that the screen may stand still for want of an answer
-_TABLE = 8  # lines of the screen that are neither units nor events
+_TABLE = 9  # lines of the screen that are neither units nor events
 
 
 def events(
@@ -34,21 +35,17 @@ def events(
     last: Annotated[
         int | None, typer.Option("--last", "-n", min=0, help="Only so many. Default: all.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="A JSON object a line, for programs.")
-    ] = False,
+    as_json: JsonOption = False,
     url: UrlOption = DEFAULT_URL,
 ) -> None:
     """What has happened to the cluster: units that came and went, who became primary, orders.
 
     The app remembers the last 500 since it was started. What became of single sessions is not
-    among them: that is counted, in 'synod status --json' and in /metrics.
+    among them: that is counted, in 'synod status --json' and in /metrics. With [bold]--json[/bold]
+    each is an object on a line of its own.
     """
     with contextlib.suppress(KeyboardInterrupt):
-        try:
-            found = ask(url, "/v1/events")
-        except AppError as error:
-            fail(str(error))
+        found = cli_app.ask(url, "/v1/events")
         told = found["events"]
         for event in told[len(told) - last :] if last is not None and last < len(told) else told:
             _tell(event, as_json)
@@ -60,12 +57,13 @@ def top(
     interval: Annotated[
         float, typer.Option(min=0.1, max=3600, help="Seconds from one look to the next.")
     ] = INTERVAL,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="What the app said each time, a line each.")
-    ] = False,
+    as_json: JsonOption = False,
     url: UrlOption = DEFAULT_URL,
 ) -> None:
-    """'synod status', live, with the last events. Ends on q or ctrl-C."""
+    """'synod status', live, with the last events. Ends on q or ctrl-C.
+
+    With [bold]--json[/bold] it is what 'synod status --json' says, each time on a line of its own.
+    """
     if as_json:
         _stream(interval, url)
         return
@@ -109,7 +107,7 @@ class _Screen:
         if fault:
             heard = datetime.fromtimestamp(self._status["time"]).strftime("%H:%M:%S")
             parts.append(Text(f"as it was at {heard}:", style="red"))
-        parts.append(status_table(self._status))
+        parts += [status_table(self._status), Text(app_line(self._status))]
         lines = lacking(self._status)
         parts += [Text(line, style="yellow") for line in lines]
         room = height - _TABLE - len(lines) - len(self._status["units"])
@@ -144,10 +142,7 @@ def _keys() -> Iterator[Any]:
 def _stream(interval: float, url: str) -> None:
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            try:
-                say(ask(url, "/v1/status"), indent=None)
-            except AppError as error:
-                fail(str(error))
+            say(cli_app.ask(url, "/v1/status"), indent=None)
             time.sleep(interval)
 
 

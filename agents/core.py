@@ -314,7 +314,7 @@ class Core:
             unit=facts.unit,
             group=cluster.group,
             boot=facts.boot,
-            name=cluster.name,
+            name=facts.host,
             version=facts.version,
             role=self.desk.role(),
             primary=told.primary if told else 0,

@@ -27,12 +27,13 @@ class Facts:
     """What doesn't change while the agent runs.
 
     `mtus` (bytes of IP) are by interface index, and so are the MACs of `peers`, the other units by
-    id; `ha_macs` are those of all units. `boot` (u32) is random.
+    id; `ha_macs` are those of all units. `boot` (u32) is random, `host` this machine's name.
     """
 
     cluster: Cluster
     unit: int
     boot: int
+    host: str
     version: str
     mtus: Mapping[int, int]
     own_macs: Mapping[int, bytes]
@@ -64,6 +65,7 @@ def facts_of(
     unit: int,
     *,
     boot: int,
+    host: str,
     version: str,
     mtus: Mapping[int, int],
 ) -> Facts:
@@ -74,6 +76,7 @@ def facts_of(
         cluster=cluster,
         unit=unit,
         boot=boot,
+        host=host,
         version=version,
         mtus=mtus,
         own_macs=own,

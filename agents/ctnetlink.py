@@ -11,12 +11,30 @@ from typing import NamedTuple
 
 from agents.ctexpect import ExpectationRequest, GetExpectation
 from agents.wire.peer import Expectation
+from agents.wire.tracking import (
+    ASSURED,
+    CLOSE,
+    CONFIRMED,
+    ESTABLISHED,
+    EXPECTED,
+    SEEN_REPLY,
+    SYN_RECV,
+    SYN_SENT,
+    TIME_WAIT,
+)
 
-# The state of a TCP connection (enum tcp_conntrack).
-SYN_SENT, SYN_RECV, ESTABLISHED, TIME_WAIT, CLOSE = 1, 2, 3, 7, 8
-
-# Bits of an entry's status (enum ip_conntrack_status).
-EXPECTED, SEEN_REPLY, ASSURED, CONFIRMED = 1, 2, 4, 8
+# Who asks of entries has the words for them from here, too.
+__all__ = [
+    "ASSURED",
+    "CLOSE",
+    "CONFIRMED",
+    "ESTABLISHED",
+    "EXPECTED",
+    "SEEN_REPLY",
+    "SYN_RECV",
+    "SYN_SENT",
+    "TIME_WAIT",
+]
 
 NO_LABELS = bytes(16)
 

@@ -13,6 +13,7 @@ import signal
 import threading
 
 from agents import supervise
+from agents.log import tell
 from agents.running import DEPUTY, RUN, SUPERVISOR, read_pid, write_pid
 
 _WATCH = 0.2  # seconds between looks at the supervisor
@@ -36,11 +37,11 @@ def main(argv: list[str] | None = None) -> None:
             continue
         with contextlib.suppress(ChildProcessError):
             os.waitpid(-1, os.WNOHANG)  # the remains of one that this has started
-        print("synod: the supervisor has died: again")
+        tell("supervisor_died")
         try:
             supervise.start(options.config, options.id)
         except RuntimeError as failure:
-            print(f"synod: {failure}")
+            tell("supervisor_not_started", why=failure)
             wait = _AGAIN
     (RUN / DEPUTY).unlink(missing_ok=True)
 

@@ -7,14 +7,12 @@ sessions. So what it knows counts as confirmed meanwhile. Nothing here learns a 
 """
 
 import json
-import logging
 
 from agents import machine
 from agents.config import Cluster
 from agents.core_facts import Desk
 from agents.core_hearing import Hearing
-
-LOG = logging.getLogger("synod.agent")
+from agents.log import tell
 
 INTERVAL = 1.0  # seconds between two confirmations: few, against the seconds that a kernel asks for
 _KNOWN = ["reachable", "stale", "delay", "probe"]
@@ -41,7 +39,7 @@ def confirm(cluster: Cluster) -> int:
         try:
             machine.run(("ip", "-force", "-batch", "-"), text)
         except machine.ProvisionError as failure:
-            LOG.warning("neighbours not confirmed: %s", failure)
+            tell("neighbours_unconfirmed", why=failure)
     return len(lines)
 
 

@@ -61,9 +61,20 @@ def span(seconds: float) -> str:
     return " ".join(words[:2])
 
 
+def app_line(found: dict[str, Any]) -> str:
+    """Which app says so, for how long it has been there, and what it decides now."""
+    app = found.get("app")
+    if app is None:
+        return "an app of an older version"
+    does = "decides on new sessions" if found["balancing"] else "isn't asked about new sessions"
+    return f"app {app['version']}, up for {span(found['time'] - app['since'])}: {does}"
+
+
 def lacking(found: dict[str, Any]) -> list[str]:
     """What units that work would need when the next thing fails: a line for each that lacks it."""
     lines = []
+    if found.get("primary") and not found.get("balancing", True) and len(found["units"]) > 1:
+        lines.append(f"unit {found['primary']} serves all new sessions: no other takes any")
     for unit in found["units"]:
         lacks = [f"a link on {name}" for name in unit.get("links_down", ())]
         if unheard := unit.get("unheard"):

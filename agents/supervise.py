@@ -25,6 +25,7 @@ from pathlib import Path
 
 from agents import priority
 from agents.config import Cluster, load
+from agents.log import tell
 from agents.priority import NICENESS
 from agents.running import (
     AGENT,
@@ -189,10 +190,10 @@ def _mend(
         survey = time.monotonic() + _SURVEY
         try:
             provision.mend(
-                cluster, unit_id, config, lambda step: print(f"synod: again: {step.why}"), anew
+                cluster, unit_id, config, lambda step: tell("mended", what=step.why), anew
             )
         except provision.ProvisionError as failure:
-            print(f"synod: {failure}")
+            tell("mending_failed", why=failure)
         else:
             ports.settled = found
 
@@ -209,8 +210,9 @@ def _keep(name: str, config: str, unit_id: int, ports: Ports, stopping: threadin
             continue
         wait = next_wait(wait, lived)
         if not stopping.is_set():
-            program = _PROGRAMS[name][0]
-            print(f"synod: {program} ended with {code} after {lived:.1f} s: again in {wait:g} s")
+            program = name.removesuffix(".pid")
+            seconds = {"lived": f"{lived:.1f}", "again_in": f"{wait:g}"}
+            tell("program_ended", program=program, code=code, **seconds)
         until = time.monotonic() + wait
         while time.monotonic() < until and ports.settled == on and not stopping.wait(_WATCH):
             pass

@@ -18,7 +18,6 @@ import random
 import sys
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from ryu import cfg
@@ -32,7 +31,7 @@ from ryu.ofproto import ofproto_v1_3 as ofp
 from agents import config_token
 from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
 from agents.wire import ports
-from ryu_apps import access_log, api, api_sessions, page
+from ryu_apps import api, api_sessions, log, page
 from ryu_apps.admission import Admission, TurnedAway
 from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
@@ -45,14 +44,12 @@ from ryu_apps.openflow import Encoder
 from ryu_apps.receiving import Take, sift
 from ryu_apps.sending import Connection
 
-LOG = logging.getLogger("synod")
-
 TICK = 0.05  # seconds
 BREATH = 0.002  # seconds until a switch that is behind is looked at again
 
 cfg.CONF.set_default("wsapi_host", "127.0.0.1")
 sift()
-access_log.quieten()
+log.begin()
 
 
 class LoadBalancer(RyuApp):
@@ -167,7 +164,7 @@ class LoadBalancer(RyuApp):
     def _connected(self, datapath: Any) -> None:
         unit = ports.unit_of(datapath.id, self._cluster.group)
         if unit is None:
-            LOG.warning("event=datapath_stranger datapath=%016x", datapath.id)
+            self._warn("datapath_stranger", datapath=f"{datapath.id:016x}")
             return
         self._numbers += 1
         connection = Connection(unit, self._numbers, datapath)
@@ -224,12 +221,12 @@ class LoadBalancer(RyuApp):
     def _do(self, effects: Iterable[events.Effect]) -> None:
         for effect in effects:
             if isinstance(effect, events.Line):
-                log(effect)
+                log.write(effect)
             elif connection := self._present.get(effect.unit):
                 connection.send(self._encoder.encode(effect))
 
     def _end(self, where: str) -> NoReturn:
-        LOG.critical("event=bug in=%s", where, exc_info=True)
+        log.bug(where)
         logging.shutdown()
         os._exit(os.EX_SOFTWARE)
 
@@ -250,21 +247,6 @@ def _seen(flows: Iterable[Any]) -> events.Seen | None:
         seconds = flow.duration_sec + flow.duration_nsec / 1e9
         return events.Seen(flow.packet_count, flow.byte_count, seconds)
     return None
-
-
-def log(line: events.Line) -> None:
-    """One line, key=value, values with spaces in quotes."""
-    fields = {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "event": line.event,
-        **line.fields,
-    }
-    words = (f"{key}={_word(str(value))}" for key, value in fields.items())
-    LOG.log(logging.WARNING if line.warning else logging.INFO, " ".join(words))
-
-
-def _word(text: str) -> str:
-    return repr(text) if not text or not text.isprintable() or set(text) & set(" \"'=") else text
 
 
 def _load() -> Cluster:

@@ -14,7 +14,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ryu.app.wsgi import ControllerBase, Response, WSGIApplication, route
+from ryu.app.wsgi import ControllerBase, Response, WSGIApplication
+
+from ryu_apps.api import resource
 
 NAME = "page"
 INDEX = "index.html"
@@ -47,12 +49,12 @@ HEADERS = {
 class Page(ControllerBase):
     """Answers requests; made anew by Ryu for each."""
 
-    @route(NAME, "/", methods=["GET", "HEAD"])
+    @resource("/", "GET", "HEAD")
     def index(self, request: Any, **_: Any) -> Any:
         """The page itself."""
         return self._file(INDEX)
 
-    @route(NAME, "/page/{name}", methods=["GET", "HEAD"])
+    @resource("/page/{name}", "GET", "HEAD")
     def file(self, request: Any, name: str, **_: Any) -> Any:
         """One of its files."""
         return self._file(name)

@@ -9,12 +9,12 @@ queue is empty and its greenlet isn't writing, so that nothing is overtaken, and
 into another.
 """
 
-import logging
 from typing import Any
 
 from ryu.lib import hub
 
-LOG = logging.getLogger("synod")
+from ryu_apps import log
+from ryu_apps.core.events import Line
 
 BEHIND = 1 << 20  # bytes, beside the 16 blocks that Ryu queues (Datapath.send_q)
 MOST_UNSENT = 64 << 20  # bytes for one switch; one that is so far behind is disconnected
@@ -40,7 +40,7 @@ class Connection:
             return
         self._unsent += len(data)
         if self._unsent > MOST_UNSENT:
-            LOG.error("event=switch_too_slow unit=%d", self.unit)
+            log.write(Line(True, "switch_too_slow", {"unit": self.unit}))
             hub.spawn(self._datapath.close)  # not here: it waits until there is room for its event
             return
         self._queue.put(data)

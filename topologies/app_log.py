@@ -1,17 +1,15 @@
 """The app's log, from a moment on: which events it has noted since, and when.
 
-Only reads. What the app writes there: `ryu_apps.load_balancer.log()`.
+Only reads. What the app writes there: `ryu_apps.log`.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
-_LINE = re.compile(r"time=(\S+) event=(\S+)(.*)")
-_FIELD = re.compile(r"(\w+)=(\S+)")
+from agents.wire.log_line import decode
+
 _POLL = 0.02  # seconds
 _GRACE = 5.5  # seconds: ryu_apps.core.liveness.GRACE, and some
 
@@ -58,11 +56,10 @@ class AppLog:
         with self._path.open(errors="replace") as file:
             file.seek(self._from)
             for line in file:
-                match = _LINE.match(line)
-                if match and line.endswith("\n"):
-                    at = datetime.fromisoformat(match[1]).timestamp() - self._wall
-                    text = f"event={match[2]}{match[3]}"
-                    yield Event(at, match[2], dict(_FIELD.findall(match[3])), text)
+                found = decode(line.removesuffix("\n"))
+                if found and line.endswith("\n"):
+                    text = line[line.index("event=") :].rstrip()
+                    yield Event(found.at - self._wall, found.event, found.fields, text)
 
 
 def until_deaths_count(path: Path) -> None:

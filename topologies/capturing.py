@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from topologies.hosts import LabError
+from topologies.hosts import LabError, Misnamed
 from topologies.lab import Lab
 
 _PROGRAMS = ("dumpcap", "mergecap")
@@ -37,14 +37,14 @@ def places(lab: Lab, wanted: Sequence[str]) -> list[str]:
     """`HOST/INTERFACE` of all that is to be listened to.
 
     A unit stands for its NICs and `synod0`, another host for all of its interfaces; nothing for all
-    units. LabError if there is no such host or interface.
+    units. Misnamed if there is no such host or interface.
     """
     found = []
     for each in wanted or [f"u{number}" for number in lab.units]:
-        host, _, interface = each.partition("/")
+        host, slash, interface = each.partition("/")
         there = _interfaces(lab, host)
-        if interface and interface not in there:
-            raise LabError(f"{host} has no interface {interface!r}; there are {', '.join(there)}")
+        if slash and interface not in there:
+            raise Misnamed(f"{host} has no interface {interface!r}; there are {', '.join(there)}")
         is_unit = host in {f"u{number}" for number in lab.units}
         usual = [name for name in there if not is_unit or name.startswith(("nic-", "synod0"))]
         found += [f"{host}/{name}" for name in ([interface] if interface else usual)]
@@ -130,11 +130,11 @@ def capturing(
     lab: Lab, path: Path, wanted: Sequence[str] = (), expression: str = ""
 ) -> Iterator[Capturing]:
     """Captures from entering to leaving, and writes `path` then, unless the body raises.
-    `expression` is a filter as tcpdump's. LabError.
+    `expression` is a filter as tcpdump's. LabError; Misnamed if one of these isn't there.
     """
     check_programs()
     if not path.parent.is_dir():
-        raise LabError(f"there is no directory {path.parent}")
+        raise Misnamed(f"there is no directory {path.parent}")
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="synod-capture-"))
         found = Capturing(lab, Path(folder))

@@ -5,7 +5,6 @@ command's own.
 """
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -15,16 +14,18 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from agents.cli_output import MISUSED, fail, out, show_table
+from agents.cli_output import MISUSED, Commands, JsonOption, fail, out, say, show_table
 from agents.config import parse
 from agents.provision import look
 from agents.status_view import status_table
 from topologies import capturing, fault_cli, recipe, registry
 from topologies.forwarding import Forwarding
+from topologies.hosts import Misnamed
 from topologies.lab import Lab, LabError
 from topologies.which import NameOption, attach
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -92,10 +93,10 @@ def up(  # noqa: PLR0917 - typer calls it, by name
             session_table=session_table,
             balance=balance,
             override=override,
-            rules=rules.read_text() if rules else recipe.DEFAULT_RULES,
+            rules=_rules(rules) if rules else recipe.DEFAULT_RULES,
             name=name,
         )
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         fail(str(error), MISUSED)
     if show:
         sys.stdout.write(_by_hand(lab))
@@ -119,9 +120,12 @@ def exec_(
     name: NameOption = "lab",
 ) -> None:
     """Run a command on a host. Its streams and its exit code are the command's own."""
+    words = command[1:] if command[0] == "--" else command
+    if not words:
+        fail("a command is missing, after --", MISUSED)
     lab = attach(name)
     try:
-        argv = lab.argv(host, command[1:] if command[0] == "--" else command)
+        argv = lab.argv(host, words)
     except LabError as error:
         fail(str(error), MISUSED)
     _become(argv, lab)
@@ -161,6 +165,8 @@ def capture(
             if command:
                 code, duration = _run(command, lab), duration or capturing.REST
             capturing.listen(found, duration, lambda count: progress.update(f"{count} packets"))
+    except Misnamed as error:
+        fail(str(error), MISUSED)
     except LabError as error:
         fail(str(error))
     out.print(f"{path}: written")
@@ -203,9 +209,7 @@ def cli(name: NameOption = "lab") -> None:
 @app.command()
 def status(
     name: NameOption = "lab",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="What the app said, for programs.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """What 'synod status' says on the lab's controller."""
     try:
@@ -213,7 +217,7 @@ def status(
     except OSError as error:
         fail(f"no answer from the app of {name!r}: {error}")
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        say(found)
     else:
         show_table(status_table(found))
 
@@ -225,11 +229,14 @@ def down(name: NameOption = "lab") -> None:
 
 
 @app.command("list")
-def list_() -> None:
+def list_(as_json: JsonOption = False) -> None:
     """The labs that run."""
     registry.sweep()
-    for name in registry.running():
-        sys.stdout.write(f"{name}\n")
+    found = list(registry.running())
+    if as_json:
+        say({"labs": found})
+    else:
+        sys.stdout.writelines(f"{name}\n" for name in found)
 
 
 def _become(argv: list[str], lab: Lab) -> NoReturn:
@@ -243,6 +250,15 @@ def _weights(text: str) -> tuple[int, ...]:
         return tuple(int(word) for word in text.split(",")) if text else ()
     except ValueError:
         raise ValueError(f"weights: {text!r} is not numbers with commas between") from None
+
+
+def _rules(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise ValueError(f"rules: {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"rules: {path}: not text") from error
 
 
 def _by_hand(lab: Lab) -> str:

@@ -13,8 +13,8 @@ from rich.table import Table
 from agents.cli_output import MISUSED, fail, out
 from topologies.damage import Broken
 from topologies.faulting import Faults
-from topologies.faults import VERBS, WAYS, Misnamed
-from topologies.hosts import LabError
+from topologies.faults import VERBS, WAYS
+from topologies.hosts import LabError, Misnamed
 from topologies.which import NameOption, attach
 
 app = typer.Typer(

@@ -13,16 +13,13 @@ from agents.bringup import Host, plan
 from agents.bringup_steps import Command
 from agents.config import parse
 from topologies.cluster import SynodTopo
+from topologies.hosts import Misnamed
 from topologies.recipe import Options, cluster_file
 
 CONTROLLER = "controller"
 SWITCHES = ""  # in place of a host: where the switches are
 MANAGEMENT = "mgmt"
 WAYS = ("both", "in", "out")
-
-
-class Misnamed(ValueError):
-    """Something that this lab doesn't have; says what it has."""
 
 
 # The commands of `synod-lab fault`, and what they do.

@@ -27,6 +27,10 @@ class LabError(Exception):
     """Why a lab did not come up, or a command in it failed; for a person to read."""
 
 
+class Misnamed(LabError):
+    """Something that this lab doesn't have; says what it has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hosts:
     """`init`: the sandbox's first process; `shells`: by host, a process there; `config`: the
@@ -38,10 +42,10 @@ class Hosts:
     config: Path
 
     def argv(self, host: str, argv: Sequence[str]) -> list[str]:
-        """The command that runs `argv` on a host. LabError if there is no such host."""
+        """The command that runs `argv` on a host. Misnamed if there is no such host."""
         if host not in self.shells:
             known = ", ".join(sorted(self.shells)) or "none: the lab is down"
-            raise LabError(f"no host {host!r}; there are {known}")
+            raise Misnamed(f"there is no host {host!r}; there are {known}")
         return self._entering(self.shells[host], argv)
 
     def switch_argv(self, argv: Sequence[str]) -> list[str]:

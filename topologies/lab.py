@@ -49,11 +49,11 @@ class Lab:
         balance: str = "all",
         override: int = 0,
         rules: str = recipe.DEFAULT_RULES,
-        name: str = "",
+        name: str | None = None,
     ) -> None:
         """ValueError with all that is wrong with the options. Unnamed, it names itself."""
         self.options = Options(
-            name or f"lab-{os.getpid()}-{next(_numbers)}",
+            f"lab-{os.getpid()}-{next(_numbers)}" if name is None else name,
             units,
             interfaces,
             method,
@@ -179,7 +179,7 @@ class Lab:
         return self._hosts.connect(host, port, timeout)
 
     def argv(self, host: str, argv: Sequence[str]) -> list[str]:
-        """The command that runs `argv` on a host. LabError if the lab has no such host."""
+        """The command that runs `argv` on a host. Misnamed if the lab has no such host."""
         return self._hosts.argv(host, argv)
 
     def switch_argv(self, argv: Sequence[str]) -> list[str]:

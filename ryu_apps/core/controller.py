@@ -43,6 +43,7 @@ class Controller:
         tokens = count(events.PING_TOKEN + 1)
         self.cluster = cluster
         self.boot = boot
+        self.began = 0.0
         self.journal = Journal()
         self.sessions = Sessions(METHODS[cluster.method], units)
         self.history = History(self.sessions.served)
@@ -78,7 +79,7 @@ class Controller:
 
     def start(self, now: float) -> list[Effect]:
         """The app begins."""
-        cluster = self.cluster
+        cluster, self.began = self.cluster, now
         fields = {"boot": self.boot, "version": agents.__version__, "units": len(cluster.units)}
         return [*self.journal.note(now, "app_started", method=cluster.method, **fields)]
 

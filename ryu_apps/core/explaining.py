@@ -15,6 +15,7 @@ from agents.wire.inquiry import Held, Traced
 from agents.wire.labels import names_of
 from agents.wire.packet import inverse, tuple12, tuple_text
 from agents.wire.ports import nic_port
+from agents.wire.tracking import ASSURED, SEEN_REPLY, STATES
 from ryu_apps.core import verdicts
 from ryu_apps.core.controller import Controller
 from ryu_apps.core.events import Effect, Seen
@@ -30,13 +31,7 @@ At = Callable[[float], float | None]  # a time of day of the core's time, None i
 # A question and what asks it; it is sent the time when the waiting is over. Ends with the answer.
 Steps = Generator[tuple[Question[Any], list[Effect]], float, Answer]
 
-# enum tcp_conntrack
-STATES = (
-    *("NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK"),
-    *("TIME_WAIT", "CLOSE", "SYN_SENT2"),
-)
 _PORT = number(1, 65535)
-_SEEN_REPLY, _ASSURED = 2, 4  # enum ip_conntrack_status
 
 
 def asked_for(query: Mapping[str, str]) -> bytes:
@@ -132,8 +127,8 @@ def entry_of(held: Held) -> Answer:
         **faces(held.orig, held.reply),
         "state": STATES[held.state] if held.state < len(STATES) else str(held.state),
         "timeout": held.timeout,
-        "replied": bool(held.status & _SEEN_REPLY),
-        "assured": bool(held.status & _ASSURED),
+        "replied": bool(held.status & SEEN_REPLY),
+        "assured": bool(held.status & ASSURED),
         "mark": held.mark,
         "labels": list(names_of(held.labels)),
         "helper": held.helper or None,

@@ -6,10 +6,9 @@ Names are ours alone (never taken from a packet), so there is a bounded number o
 
 from collections import Counter
 
+from agents.wire.log_line import Pace
 from ryu_apps.core.chronicle import Chronicle
 from ryu_apps.core.events import Line
-
-LINES = 10  # lines a second and outcome; how many more there were is told with the next
 
 
 class Journal:
@@ -20,8 +19,7 @@ class Journal:
     def __init__(self) -> None:
         self.chronicle = Chronicle()
         self.counters: Counter[str] = Counter()
-        self._tried: dict[str, tuple[int, int]] = {}  # outcome -> (second, lines tried in it)
-        self._suppressed: Counter[str] = Counter()
+        self._pace = Pace()
 
     def note(self, now: float, outcome: str, **fields: object) -> list[Line]:
         """Count; the line to write, if it isn't one too many."""
@@ -36,19 +34,11 @@ class Journal:
         wording.)
         """
         self.counters[outcome] += 1
-        second = int(now)
-        since, tried = self._tried.get(outcome, (second, 0))
-        if since != second:
-            if tried > LINES:
-                self._suppressed[outcome] = tried - LINES
-            tried = 0
-        self._tried[outcome] = second, tried + 1
-        return tried < LINES
+        return self._pace.admits(now, outcome)
 
     def line(self, outcome: str, **fields: object) -> Line:
         """A line that was admitted."""
-        suppressed = self._suppressed.pop(outcome, 0)
-        return Line(False, outcome, fields | {"suppressed": suppressed} if suppressed else fields)
+        return Line(False, outcome, self._pace.told(outcome, fields))
 
     def _tell(
         self, now: float, warning: bool, outcome: str, fields: dict[str, object]

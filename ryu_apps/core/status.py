@@ -6,6 +6,7 @@ Times are seconds since the epoch, `null` for what has not happened.
 import math
 from typing import Any
 
+import agents
 from agents.config import Interface
 from agents.wire.ports import mac_text
 from ryu_apps.core.cluster import Member
@@ -19,6 +20,11 @@ def status(controller: Controller, moment: Moment) -> dict[str, Any]:
     cluster, members = controller.cluster, controller.members
     return {
         "time": round(moment.epoch, 3),
+        "app": {
+            "version": agents.__version__,
+            "boot": controller.boot,
+            "since": moment.date(controller.began),
+        },
         "cluster": cluster.name,
         "primary": members.primary_id or None,
         "term": members.term,

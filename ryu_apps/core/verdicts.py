@@ -12,11 +12,10 @@ from agents.config import Cluster
 from agents.wire.inquiry import Held, Traced
 from agents.wire.labels import balanced, interface_of
 from agents.wire.packet import inverse, tuple_text
+from agents.wire.tracking import OVER, SYN_SENT
 from ryu_apps.core.cluster import Members
 from ryu_apps.core.regimes import Move, Regime
 from ryu_apps.core.sessions import Session
-
-_SYN_SENT, _OVER = 1, (7, 8)  # enum tcp_conntrack; TIME_WAIT, CLOSE
 
 
 class Evidence(NamedTuple):
@@ -42,7 +41,7 @@ class Evidence(NamedTuple):
     @property
     def over(self) -> bool:
         """Have both sides closed it, or one reset it?"""
-        return bool(self.entry and self.entry.state in _OVER)
+        return bool(self.entry and self.entry.state in OVER)
 
     @property
     def unit(self) -> int:
@@ -100,7 +99,7 @@ def _fate(evidence: Evidence, dies: int) -> Fate:
         return Fate(dies, False, 0, f"unit {at}, which takes over, has no entry of it ({why})")
     if evidence.entry and (held.orig, held.reply) != (evidence.entry.orig, evidence.entry.reply):
         return Fate(dies, False, 0, f"unit {at}, which takes over, has another session's entry")
-    if held.state == _SYN_SENT:
+    if held.state == SYN_SENT:
         why = f"unit {at} has its entry; its client has to send its SYN again"
         return Fate(dies, True, at, why)
     return Fate(dies, True, at, f"unit {at}, which takes over, has its entry")

@@ -79,7 +79,9 @@ class Box:
         """Starts the agent: it runs in `give`, and wherever its `turn` is called."""
         mtus = {INSIDE: 1500, OUTSIDE: 1500}
         with self.inside.entered():
-            self._agent = Agent(facts_of(self.cluster, self.unit, boot=7, version="0", mtus=mtus))
+            self._agent = Agent(
+                facts_of(self.cluster, self.unit, boot=7, host="", version="0", mtus=mtus)
+            )
 
     def stop(self) -> None:
         """Ends the agent, if it was started."""

@@ -239,7 +239,7 @@ def test_at_the_deadline_what_is_left_of_a_drained_units_sessions_moves(
 
 def test_what_cannot_be_done_is_refused_with_the_reason(world: World) -> None:
     said = world.lab.run("controller", ["synod", "drain", "9"], check=False)
-    assert (said.returncode, said.stderr) == (1, "there is no unit 9; there are 1, 2, 3\n")
+    assert (said.returncode, said.stderr) == (2, "there is no unit 9; there are 1, 2, 3\n")
     now = primary(world)
     said = world.lab.run(
         "controller", ["synod", "drain", str(now), "--deadline", "1s"], check=False

@@ -206,6 +206,12 @@ def test_the_page_leads_to_balanced_sessions(site: Site) -> None:
     assert served == {1: 5, 2: 5}
 
 
+def test_each_unit_is_known_by_its_machines_name(site: Site) -> None:
+    names = [site.machines[name].run("hostname")[0] for name in GATEWAYS]
+    assert len(set(names)) == 2
+    assert [unit["name"] for unit in site.status()["units"]] == names
+
+
 def test_services_may_do_what_they_need(site: Site) -> None:
     app = site.main_process(CONTROLLER, "synod-app")
     lines = site.machines[CONTROLLER].run(f"cat /proc/{app}/status")
@@ -216,6 +222,15 @@ def test_services_may_do_what_they_need(site: Site) -> None:
     # CAP_NET_ADMIN is bit 12, CAP_NET_RAW 13: linux/capability.h.
     assert {"CapEff:\t0000000000003000", "CapBnd:\t0000000000003000"} <= set(lines)
     assert "NoNewPrivs:\t1" in lines
+
+
+def test_what_would_become_of_a_session_is_traced_with_what_a_service_may(site: Site) -> None:
+    said = site.machines[CONTROLLER].run("synod explain 10.1.0.10:55555 203.0.113.10:80 --json")
+    syn = json.loads("\n".join(said))["syn"]
+    assert (syn["answered"], syn["came"], syn["leaves"]) == (True, "int", "ext")
+    traced = [each for each in syn["commands"] if "ofproto/trace" in each["command"]]
+    assert [each["flows"] for each in traced] == [["nic_syn"], ["divert"]]
+    assert all("Datapath actions:" in each["output"] for each in traced)
 
 
 def test_what_comes_first_for_a_core_does_so_as_a_service(site: Site) -> None:

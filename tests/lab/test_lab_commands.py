@@ -231,7 +231,8 @@ def test_what_stands_in_the_way_is_told_and_nothing_touched() -> None:
         return synod_lab("exec", "u1", "--", *argv)
 
     config = str(DIRECTORY / "cluster.yaml")
-    assert unit("synod", "unit", "down").returncode == 0
+    down = json.loads(unit("synod", "unit", "down", "--json").stdout)
+    assert (down["changed"], len(down["steps"]) > 9) == (True, True)
     try:
         unit("ip", "address", "add", "10.9.0.1/24", "dev", "nic-ext")
         unit("ip", "link", "add", "int", "type", "bridge")
@@ -246,7 +247,10 @@ def test_what_stands_in_the_way_is_told_and_nothing_touched() -> None:
     finally:
         unit("ip", "address", "flush", "dev", "nic-ext")
         unit("ip", "link", "del", "int")
-        assert unit("synod", "unit", "up", "--config", config, "--id", "1").returncode == 0
+        up = json.loads(
+            unit("synod", "unit", "up", "--config", config, "--id", "1", "--json").stdout
+        )
+        assert (up["unit"], up["changed"]) == (1, True)
 
 
 @pytest.mark.parametrize("victim", ["sandbox", "keeper"])

@@ -62,11 +62,14 @@ def test_it_shows_the_cluster(page: Page) -> None:
     rows = page.texts("#interfaces tbody tr")
     assert rows[0].split() == ["int", "10.1.0.1/24", "02:53:59:01:00:01", "unit", "1"]
     assert rows[1].split() == ["ext", "203.0.113.1/24", "02:53:59:01:00:02", "unit", "1"]
-    drawing = page.browser("described", css="#picture svg")[0]
+    drawing = page.until(  # it may just be drawn anew
+        lambda: page.browser("described", css="#picture svg")[0], "no picture"
+    )
     assert "unit 1: primary, up" in drawing["name"]
     assert not page.texts(".cable.cut, .ha.cut, .ha.doubtful")
 
 
+@pytest.mark.both_tables
 def test_sessions_are_seen_as_they_come(page: Page) -> None:
     """In the figures, the picture and both charts."""
     served = page.world.served()
@@ -205,6 +208,23 @@ def test_the_search_box_asks_for_an_explanation(page: Page) -> None:
     page.browser("type", css="#session", text="10.1.0.10:46768 > 203.0.113.10:80")
     page.until(lambda: "Two ends" not in page.text("#explain .answer"), "no answer")
     assert refusals(page) in ([], [404])
+
+
+@pytest.mark.both_tables
+def test_a_session_that_is_there_is_explained(page: Page) -> None:
+    session = page.world.connect_through(2).endpoints
+    src, dst = (
+        f"{session.source}:{session.sport}",
+        f"{session.destination}:{session.dport}",
+    )
+    page.browser("type", css="#session", text=f"{src} > {dst}")
+    page.shows("#explain .answer", "Unit 2 serves it, decided ")
+    page.shows("#explain .answer", "If unit 2 dies, ")
+    folded = page.run("return document.querySelector('#explain .answer').textContent")
+    answer = page.world.lab.get(f"/v1/explain?src={src}&dst={dst}")
+    tracked = [each["of"] for each in answer["tracked"]]
+    assert bool(tracked) is (page.world.lab.options.session_table == "conntrack")
+    assert all(words in folded for words in (*tracked, *(each["name"] for each in answer["flows"])))
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE, (320, 568)], ids=["desktop", "phone", "small"])

@@ -1,6 +1,9 @@
 """The HTTP API of the real app: what is told of the cluster, and what has happened to it."""
 
+import json
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,6 +71,8 @@ def test_new_sessions_are_told_second_by_second(scene: Scene) -> None:
         units: dict[str, list[int]] = found["units"]
         return units
 
+    began = time.time()
+    wait(lambda: scene.app.ask("/v1/history")[1]["end"] > began, "what others offered is told", 20)
     before = {unit: sum(new) for unit, new in told().items()}
     scene.offer(*range(100, 109))
 
@@ -179,3 +184,14 @@ class TestOrders:
         for path in ("/v1/method", "/v1/units/2/drain"):
             code, said = scene.app.ask(path)
             assert (code, said["error"].endswith(" takes POST only")) == (405, True), said
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW"])
+    @pytest.mark.parametrize("path", ["/", "/page/main.js", "/v1/status"])
+    def test_whoever_reads_by_another_method_is_told_by_which(
+        self, scene: Scene, path: str, method: str
+    ) -> None:
+        request = urllib.request.Request(scene.app.url + path, method=method)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        assert (refused.value.code, refused.value.headers["Allow"]) == (405, "GET, HEAD")
+        assert "GET, HEAD" in json.load(refused.value)["error"]

@@ -159,7 +159,7 @@ def test_what_would_become_of_a_syn_is_asked_of_the_real_bridge(scene: Scene) ->
     for unit in (1, 2, 3):
         asking.answer(unit, inquiry.ENTRY, NONE)
     facts = facts_of(
-        replace(scene.cluster, bridge=scene.units[1].name), 1, boot=1, version="1", mtus={}
+        replace(scene.cluster, bridge=scene.units[1].name), 1, boot=1, host="", version="1", mtus={}
     )
     asking.answer(1, inquiry.TRACE, run(scene, trace(facts, session(302)[0])))
     found = asking.found()

@@ -69,8 +69,8 @@ def test_weights_and_the_method(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("argv", "code", "words"),
     [
-        (("weight", "9", "1"), 1, "there is no unit 9; there are 1, 2, 3"),
-        (("undrain", "2", "--json"), 1, "unit 2 is not drained"),
+        (("weight", "9", "1"), 2, "there is no unit 9; there are 1, 2, 3"),
+        (("undrain", "2"), 1, "unit 2 is not drained"),
         (("weight", "2", "1001"), 2, "less than or equal to 1000"),
         (("method", "guess"), 2, "'guess' is not one of round-robin, "),
         (("drain", "2", "--deadline", "soon"), 2, "'soon' is not like"),
@@ -85,15 +85,23 @@ def test_what_is_not_done_is_said_and_told_by_the_exit_code(
     assert words in done.stderr
 
 
+def test_a_program_is_told_by_json_what_is_not_done(scene: Scene) -> None:
+    done = synod(scene, "undrain", "2", "--json")
+    assert (done.exit_code, done.stderr) == (1, "")
+    assert json.loads(done.stdout) == {"error": "unit 2 is not drained"}
+
+
 def test_who_has_no_token_or_another_changes_nothing(scene: Scene, tmp_path: Path) -> None:
     token = tmp_path / "token"
     done = synod(scene, "drain", "2", SYNOD_TOKEN_FILE=str(token))
-    assert done.exit_code == 1
+    assert done.exit_code == 4
     assert f"here is none, at {token}" in done.stderr
     token.write_text("another-token-1234")
-    assert "chmod 600" in synod(scene, "drain", "2", SYNOD_TOKEN_FILE=str(token)).stderr
+    done = synod(scene, "drain", "2", SYNOD_TOKEN_FILE=str(token))
+    assert (done.exit_code, "chmod 600" in done.stderr) == (4, True)
     token.chmod(0o600)
-    assert "not the token" in synod(scene, "drain", "2", SYNOD_TOKEN_FILE=str(token)).stderr
+    done = synod(scene, "drain", "2", SYNOD_TOKEN_FILE=str(token))
+    assert (done.exit_code, "not the token" in done.stderr) == (4, True)
     assert not scene.app.unit(2)["drained"]
 
 

@@ -69,6 +69,7 @@ pickup: off
 PICKUP = replace(CLUSTER, pickup="established")
 BY_THE_CLOCK = (control.ANNOUNCE, control.KEEPALIVE)
 BOOT = 0xFFFFFFFF  # the first offer's id; the second's is 0
+HOST = "fw1.example.net"
 
 ORIG = tuple12("10.1.0.10", "203.0.113.10", 40000, 80)
 REPLY = tuple12("203.0.113.10", "203.0.113.1", 80, 1025)
@@ -124,6 +125,7 @@ class Scene:
             self.cluster,  # type: ignore[arg-type]
             self.unit,
             boot=BOOT,
+            host=HOST,
             version="0",
             mtus={INT: self.mtu, EXT: self.mtu},
         )

@@ -24,6 +24,7 @@ from tests.unit.agent_scene import (
     EXT,
     FOUND,
     GROUP,
+    HOST,
     INT,
     ORIG,
     REPLY,
@@ -53,7 +54,7 @@ def test_it_announces_itself_at_once_and_every_interval() -> None:
     scene.now += INTERVAL
     scene.core.serving.add(ORIG, scene.now)
     told = announced(scene)
-    assert (told.unit, told.group, told.boot, told.name) == (1, GROUP, BOOT, "scene")
+    assert (told.unit, told.group, told.boot, told.name) == (1, GROUP, BOOT, HOST)
     assert (told.role, told.primary, told.serving, told.resync) == ("primary", 1, 1, 0)
     assert told.digest == CLUSTER.digest
     assert list(told.macs) == ["int", "ext"]

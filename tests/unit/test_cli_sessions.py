@@ -150,9 +150,9 @@ def test_when_it_was_decided(decided: float | None, text: str) -> None:
     [
         ((400, {"error": "src: 'x' is not an IPv4 address or network"}), 2, "src: 'x' is not an"),
         ((503, {"error": "ask again"}), 1, "ask again"),
-        ((404, "<html>"), 1, "said 404"),
-        ((200, "<html>"), 1, "is not the app"),
-        ((200, "[]"), 1, "is not the app"),
+        ((404, "<html>"), 3, "said 404"),
+        ((200, "<html>"), 3, "is not the app"),
+        ((200, "[]"), 3, "is not the app"),
     ],
 )
 def test_a_refusal_is_told(app: Any, reply: Reply, code: int, text: str) -> None:
@@ -164,7 +164,7 @@ def test_a_refusal_is_told(app: Any, reply: Reply, code: int, text: str) -> None
 
 def test_no_answer_is_told(app: Any) -> None:
     found = run("sessions", "--url", "http://127.0.0.1:1")
-    assert (found.exit_code, "no answer from the app" in found.stderr) == (1, True)
+    assert (found.exit_code, "no answer from the app" in found.stderr) == (3, True)
 
 
 # -- synod explain

@@ -1,6 +1,7 @@
 """Outcomes are all counted, and told only so often."""
 
-from ryu_apps.core.journal import LINES, Journal
+from agents.wire.log_line import LINES
+from ryu_apps.core.journal import Journal
 
 
 def test_every_outcome_is_counted() -> None:

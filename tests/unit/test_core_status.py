@@ -1,6 +1,15 @@
 """What the status has that no other test looks at."""
 
+import agents
 from tests.unit.core_world import World
+
+
+def test_the_app_itself() -> None:
+    world = World()
+    status = world.status()
+    assert status["app"]["version"] == agents.__version__
+    assert status["app"]["boot"] == world.controller.boot
+    assert status["app"]["since"] <= status["time"]
 
 
 def test_interfaces_with_their_addresses_and_virtual_macs() -> None:

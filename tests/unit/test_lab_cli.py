@@ -132,12 +132,12 @@ class TestStatus:
     @pytest.mark.parametrize(("body", "code"), [("<html>", 200), ("[]", 200), ("{}", 500)])
     def test_another_answer_is_a_failure(self, app_at: Any, body: str, code: int) -> None:
         found = invoke(synod.app, "status", "--url", app_at(body, code))
-        assert (found.exit_code, found.stdout) == (1, "")
+        assert (found.exit_code, found.stdout) == (3, "")
         assert "http://127.0.0.1" in found.stderr
 
     def test_no_answer_is_a_failure(self) -> None:
         found = invoke(synod.app, "status", "--url", "http://127.0.0.1:1")
-        assert found.exit_code == 1
+        assert found.exit_code == 3
         assert "no answer" in found.stderr
 
 
@@ -209,6 +209,8 @@ class TestLab:
             ("--method", "guess"),
             ("--interfaces", "1"),
             ("--rules", "/nonexistent"),
+            ("--rules", "/bin/ls"),
+            ("--name", ""),
             ("--name", "a/b"),
             ("--session-table", "x"),
             ("--balance", "x"),
@@ -218,6 +220,10 @@ class TestLab:
         found = invoke(synod_lab.app, "up", *argv)
         assert found.exit_code == 2
         assert found.stderr
+
+    def test_there_is_no_command(self) -> None:
+        found = invoke(synod_lab.app, "exec", "client", "--")
+        assert (found.exit_code, found.stderr) == (2, "a command is missing, after --\n")
 
     @pytest.mark.parametrize("argv", [("status",), ("down",), ("cli",), ("exec", "client", "ls")])
     def test_there_is_no_lab(self, argv: tuple[str, ...]) -> None:

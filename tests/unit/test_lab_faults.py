@@ -14,7 +14,8 @@ from topologies import cli as synod_lab
 from topologies import damage, fault_cli, faults
 from topologies.damage import Broken, Seen
 from topologies.faulting import Faults
-from topologies.faults import CUTS, SWITCHES, VERBS, Misnamed, Program, cable_named, cut
+from topologies.faults import CUTS, SWITCHES, VERBS, Program, cable_named, cut
+from topologies.hosts import Misnamed
 from topologies.processes import Process
 from topologies.recipe import Options
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from agents.outcomes import Outcome
 from ryu_apps.core.cluster import Role, State
@@ -83,6 +86,27 @@ def test_legends_of_the_dashboard_name_labels() -> None:
         for target in panel["targets"]:
             (name, *_) = re.findall(r"\bsynod_\w+", target["expr"])
             assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= LABELS[name]
+
+
+def test_a_dashboard_is_what_grafana_knows_as_one() -> None:
+    """Read into Grafana's own model and written again it is the same: a key that Grafana doesn't
+    know would be lost, and one of another kind than it expects refused.
+    """
+    register_default_plugins()
+    dashboard = json.loads((DOCS / "prometheus" / "dashboard.json").read_text())
+    written = json.dumps(Dashboard.from_json(dashboard).to_json(), cls=JSONEncoder)
+    assert lost(dashboard, json.loads(written)) == []
+
+
+def lost(had: Any, has: Any, path: str = "") -> list[str]:
+    """Where something that was there isn't, or is another. (Defaults may have come.)"""
+    if isinstance(had, dict) and isinstance(has, dict):
+        pairs = [(had[key], has.get(key), f"{path}.{key}") for key in had]
+    elif isinstance(had, list) and isinstance(has, list) and len(had) == len(has):
+        pairs = [(a, b, f"{path}[{at}]") for at, (a, b) in enumerate(zip(had, has, strict=True))]
+    else:
+        return [] if had == has else [f"{path}: {had!r} is {has!r}"]
+    return [each for pair in pairs for each in lost(*pair)]
 
 
 def test_panels_do_not_lie_on_each_other() -> None:

@@ -36,12 +36,14 @@ def warnings() -> Iterator[str]:
     """The words of the app's warnings, as far as they stand in the call; the others' are below."""
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                first = [each.value for each in node.args[:2] if isinstance(each, ast.Constant)]
+                if node.func.id == "Line" and len(first) == 2 and first[0] is True:
+                    yield str(first[1])
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 texts = [each.value for each in node.args if isinstance(each, ast.Constant)]
                 if node.func.attr == "warn":
                     yield from (text for text in texts if isinstance(text, str))
-                if node.func.attr in ("warning", "error", "critical"):
-                    yield from re.findall(r"event=(\w+)", f"{texts[0] if texts else ''}")
 
 
 def literals() -> set[str]:
@@ -83,6 +85,17 @@ def test_each_word_of_an_agents_log_is_there() -> None:
     found = words("Words in an agent's log")
     assert {each.value for each in TROUBLE} - found == set()
     assert found - {each.value for each in Outcome} == set()
+
+
+def test_each_other_line_of_a_units_log_is_there() -> None:
+    """Those that are told by a word of their own, and no outcome."""
+    told = set()
+    for path in (ROOT / "agents").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("tell", "log.tell"):
+                told |= {each.value for each in node.args[:1] if isinstance(each, ast.Constant)}
+    assert {"agent_started", "program_ended", "step"} <= told
+    assert words("Other lines of a unit's log") == told
 
 
 def test_each_finding_is_there_with_its_remedy() -> None:

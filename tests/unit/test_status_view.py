@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agents.status_view import event_line, span, status_table
+from agents.status_view import app_line, event_line, lacking, span, status_table
 
 UNIT: dict[str, Any] = {
     "id": 2,
@@ -47,6 +47,18 @@ def row_of(**changes: Any) -> list[str]:
 )
 def test_how_long_in_its_two_largest_steps(seconds: float, words: str) -> None:
     assert span(seconds) == words
+
+
+def test_which_app_tells_it_and_what_it_decides() -> None:
+    told: dict[str, Any] = {"time": 1310.0, "balancing": True, "primary": 1, "units": [UNIT, UNIT]}
+    told["app"] = {"version": "0.1.0", "boot": 7, "since": 1000.0}
+    assert app_line(told) == "app 0.1.0, up for 5m 10s: decides on new sessions"
+    assert lacking(told) == []
+    told["balancing"] = False
+    assert app_line(told).endswith(": isn't asked about new sessions")
+    assert lacking(told) == ["unit 1 serves all new sessions: no other takes any"]
+    assert lacking(told | {"units": [UNIT]}) == []  # as it should
+    assert app_line({}) == "an app of an older version"
 
 
 def test_a_unit_in_a_row() -> None:
