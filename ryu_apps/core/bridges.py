@@ -24,6 +24,7 @@ from ryu_apps.core.takeover import Takeover
 RETRY = 1.0  # seconds until flows that were refused are tried again
 UNANSWERED = 5.0  # seconds until a bridge that doesn't answer is asked again
 POLL = 2.0  # seconds between two readings of the drop counters
+MOST_COUNTS = 64  # of a bridge's are read at a time
 BATCH = 1000  # sessions restored by one effect
 
 
@@ -38,6 +39,8 @@ class Bridge:
     awaited: int = 0  # token of the answer or barrier that is due
     since: float = 0.0  # since when
     refused: bool = False  # something that was sent since it was asked has been refused
+    counted: dict[int, int] = field(default_factory=dict)  # packets that were dropped, by cookie
+    asked: int = 0  # of how many of the flows that drop these were asked for
 
     def ask(self, now: float) -> AskStatic:
         """Start from nothing: what does it have?"""
@@ -50,10 +53,32 @@ class Bridge:
     ) -> Install:
         """From the static flows that are present to those wanted; `keep` deletes nothing."""
         self.wanted = {flow.cookie: flow for flow in wanted}
+        self.counted = {each: self.counted[each] for each in self.counted if each in self.wanted}
         self.awaited, self.since = next(self.tokens), now
         self.installed = frozenset(self.wanted) | (present if keep else frozenset())
         add = tuple(flow for flow in wanted if flow.cookie not in present)
         return Install(self.unit, add, tuple(sorted(present - self.installed)), self.awaited)
+
+    def count(self, cookie: int, packets: int) -> tuple[str, int] | None:
+        """What a flow that drops has counted: its name, and the packets of all of that name (there
+        may be one for each interface). None if it isn't wanted any more.
+        """
+        flow = self.wanted.get(cookie)
+        if flow is None:
+            return None
+        self.counted[cookie] = packets
+        same = (each.cookie for each in self.wanted.values() if each.name == flow.name)
+        return flow.name, sum(self.counted.get(each, 0) for each in same)
+
+    def ask_counts(self) -> list[Effect]:
+        """The next of the flows that drop, in turn."""
+        flows = [flow.cookie for flow in self.wanted.values() if flow.drops]
+        turn = min(len(flows), MOST_COUNTS)
+        start, self.asked = self.asked, self.asked + turn
+        return [
+            events.AskCount(self.unit, flows[number % len(flows)])
+            for number in range(start, start + turn)
+        ]
 
 
 @dataclass(slots=True)
@@ -132,9 +157,8 @@ class Bridges:
 
     def counted(self, event: events.Counted, member: Member, now: float) -> list[Effect]:
         """A bridge has told how often a flow was used."""
-        flow = self._bridges[event.unit].wanted.get(event.cookie)
-        if flow:
-            member.drops[flow.name] = event.packets
+        if found := self._bridges[event.unit].count(event.cookie, event.packets):
+            name, member.drops[name] = found
         return []
 
     # -- the clock
@@ -155,11 +179,10 @@ class Bridges:
             return []
         self._polled = now
         return [
-            events.AskCount(member.unit.id, flow.cookie)
+            effect
             for member in self._members
             if member.confirmed
-            for flow in self._bridges[member.unit.id].wanted.values()
-            if flow.drops
+            for effect in self._bridges[member.unit.id].ask_counts()
         ]
 
     # -- flows

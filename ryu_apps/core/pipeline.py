@@ -80,6 +80,8 @@ ANSWER_SECONDS = 5  # an auxiliary takes an answer to a routed ARP request this 
 
 ANY_TCP: Fields = {"eth_type": IPV4, "ip_proto": TCP}
 SYN: Fields = {**ANY_TCP, "tcp_flags": (0x002, 0x012)}  # SYN set, ACK not (RFC 9293, 3.1)
+NO_SYN: Fields = {**ANY_TCP, "tcp_flags": (0, 0x002)}
+SYN_ACK: Fields = {**ANY_TCP, "tcp_flags": (0x012, 0x012)}
 WHOLE: Fields = {"ip_frag": 0}
 MULTICAST = (b"\x01" + bytes(5), b"\x01" + bytes(5))
 
@@ -120,7 +122,7 @@ def _row(  # noqa: PLR0917 - a line of a table: the columns are its order
 
 C, A, S, U, F, E, R, L = Table
 ALWAYS, PRIMARY, AUXILIARY, EITHER, YIELDING, SUCCEEDING, BY_FLOWS, BY_MARKS, DIVERTING = When
-ONCE, INTERFACES, UNITS, PEERS = Each
+ONCE, INTERFACES, UNITS, PEERS, MACS, ADDRESSES = Each
 FROM_NIC: Fields = {"in_port": Its.NIC}
 FROM_KERNEL: Fields = {"in_port": Its.KERNEL}
 FROM_HA: Fields = {"in_port": ports.HA_NIC}
@@ -128,6 +130,7 @@ FROM_SYNOD: Fields = {"in_port": ports.SYNOD}
 TO_CLUSTER: Fields = {"eth_dst": Its.VIRTUAL}
 TO_ME: Fields = {"eth_dst": Its.PHYSICAL}
 BY_PRIMARY: Fields = {"eth_src": Its.VIRTUAL}
+AS_CLUSTER: Fields = {"eth_src": (Its.CLAIMED_MAC, Its.CLAIMED_MASK)}
 IP: Fields = {"eth_type": IPV4}
 IS_ARP: Fields = {"eth_type": ARP}
 
@@ -150,29 +153,44 @@ ROWS: tuple[Row, ...] = (
     _row("ha_routed_reply", C, 60, EITHER, ONCE, FROM_HA | _op(202), Goto(A)),
     _row("ha_in", C, 50, ALWAYS, ONCE, FROM_HA, Output(ports.HA_KERNEL)),
     _row("ha_out", C, 50, ALWAYS, ONCE, {"in_port": ports.HA_KERNEL}, Output(ports.HA_NIC)),
+    # -- classify: from outside, sessions; before sources are looked at, else these are cached, too
+    *(
+        row
+        for match in (NO_SYN, SYN_ACK)
+        for row in (
+            _row("nic_tcp", C, 85, BY_FLOWS, INTERFACES, FROM_NIC | TO_CLUSTER | match,
+                 KNOW_INTERFACE, *EXACTLY, Goto(S)),
+            _row("nic_tcp_tracked", C, 85, BY_MARKS, INTERFACES,
+                 FROM_NIC | TO_CLUSTER | match | WHOLE, KNOW_INTERFACE, Track(ports.CT_ZONE, S)),
+        )
+    ),
+    # -- classify: from outside, what nobody there may send; above it who may all the same
+    _row("drop_agents_outside", C, 90, ALWAYS, INTERFACES, FROM_NIC | {"eth_type": CONTROL}),
+    _row("drop_routed_arp_outside", C, 90, ALWAYS, INTERFACES, FROM_NIC | _op(201)),
+    _row("drop_routed_arp_outside", C, 90, ALWAYS, INTERFACES, FROM_NIC | _op(202)),
+    _row("arp_rival", C, 67, PRIMARY, INTERFACES, FROM_NIC | IS_ARP | BY_PRIMARY,
+         Output(ports.SYNOD)),
+    _row("relayed", C, 67, SUCCEEDING, INTERFACES, FROM_NIC | TO_ME | IP | {"eth_src": Its.OTHER},
+         To(Its.KERNEL)),
+    _row("handed_syn", C, 80, AUXILIARY, INTERFACES, FROM_NIC | TO_ME | BY_PRIMARY | SYN,
+         Output(ports.SYNOD)),
+    _row("handed_ip", C, 70, AUXILIARY, INTERFACES, FROM_NIC | TO_ME | BY_PRIMARY | IP,
+         To(Its.KERNEL)),
+    _row("drop_of_primary", C, 66, AUXILIARY, INTERFACES, FROM_NIC | BY_PRIMARY),
+    _row("drop_unit_mac", C, 65, EITHER, MACS, FROM_NIC | AS_CLUSTER),
+    _row("drop_cluster_address", C, 64, EITHER, ADDRESSES,
+         FROM_NIC | IP | {"ipv4_src": Its.CLAIMED_ADDRESS}),
+    _row("drop_cluster_arp", C, 64, EITHER, ADDRESSES,
+         FROM_NIC | IS_ARP | {"arp_spa": Its.CLAIMED_ADDRESS}),
     # -- classify: from outside
     _row("nic_arp", C, 60, EITHER, INTERFACES, FROM_NIC | IS_ARP, KNOW_INTERFACE, Goto(A)),
     _row("nic_syn", C, 50, PRIMARY, INTERFACES, FROM_NIC | TO_CLUSTER | SYN, *INWARDS),
-    _row(
-        "nic_tcp", C, 40, BY_FLOWS, INTERFACES, FROM_NIC | TO_CLUSTER | ANY_TCP,
-        KNOW_INTERFACE, *EXACTLY, Goto(S),
-    ),
-    _row(
-        "nic_tcp_tracked", C, 40, BY_MARKS, INTERFACES, FROM_NIC | TO_CLUSTER | ANY_TCP | WHOLE,
-        KNOW_INTERFACE, Track(ports.CT_ZONE, S),
-    ),
     _row("nic_ip", C, 30, PRIMARY, INTERFACES, FROM_NIC | TO_CLUSTER | IP, *INWARDS),
     _row("nic_multicast", C, 30, PRIMARY, INTERFACES, FROM_NIC | IP | {"eth_dst": MULTICAST},
-         To(Its.KERNEL)),
-    _row("handed_syn", C, 50, AUXILIARY, INTERFACES, FROM_NIC | TO_ME | BY_PRIMARY | SYN,
-         Output(ports.SYNOD)),
-    _row("handed_ip", C, 30, AUXILIARY, INTERFACES, FROM_NIC | TO_ME | BY_PRIMARY | IP,
          To(Its.KERNEL)),
     # -- classify: from one primary to the next
     _row("relay", C, 55, YIELDING, INTERFACES, FROM_NIC | TO_CLUSTER | IP,
          Write("eth_src", Its.PHYSICAL), Write("eth_dst", Its.OTHER), Output(IN_PORT)),
-    _row("relayed", C, 30, SUCCEEDING, INTERFACES, FROM_NIC | TO_ME | IP | {"eth_src": Its.OTHER},
-         To(Its.KERNEL)),
     # -- classify: from this unit's kernel, and from its agent
     _row("kernel_arp", C, 60, EITHER, INTERFACES, FROM_KERNEL | IS_ARP, KNOW_INTERFACE, Goto(A)),
     _row("divert", C, 50, DIVERTING, INTERFACES, FROM_KERNEL | SYN, Output(ports.SYNOD)),
@@ -185,9 +203,7 @@ ROWS: tuple[Row, ...] = (
     # -- classify: the rest
     _row("drop_ipv6", C, 10, ALWAYS, ONCE, {"eth_type": IPV6}),
     _row("drop_unexpected", C, 0, ALWAYS, ONCE, {}),
-    # -- arp at the primary; its own virtual MAC comes in by a NIC only from a second primary
-    _row("arp_rival", A, 50, PRIMARY, INTERFACES, FROM_NIC | IS_ARP | BY_PRIMARY,
-         Output(ports.SYNOD)),
+    # -- arp at the primary
     _row("arp_ask_cluster", A, 40, PRIMARY, INTERFACES, FROM_NIC | _op(1) | TO_CLUSTER, *INWARDS),
     _row("arp_to_all", A, 40, PRIMARY, INTERFACES, FROM_NIC | IS_ARP | {"eth_dst": b"\xff" * 6},
          To(Its.KERNEL)),

@@ -5,7 +5,7 @@ trouble.
 import pytest
 
 from agents.wire import control
-from ryu_apps.core import events
+from ryu_apps.core import bridges, events
 from ryu_apps.core.cluster import TRANSITIONS, Change, Role, State
 from ryu_apps.core.flows import cookie
 from ryu_apps.core.pipeline import desired
@@ -323,12 +323,32 @@ def test_what_bridges_drop_is_asked_and_told() -> None:
     flows = desired(world.cluster, 2, Role.AUXILIARY, 1)
     (unasked,) = [flow for flow in flows if flow.name == "drop_routed_arp_unasked"]
     world.bridges[2].packets[unasked.cookie] = 5
+    claims = [flow for flow in flows if flow.name == "drop_unit_mac"]
+    assert len(claims) == len(world.cluster.interfaces)
+    world.bridges[2].packets |= {claim.cookie: 4 for claim in claims}
     world.pass_time(2.4, 1, 2, 3)
     drops = world.status()["units"][1]["drops"]
     assert drops["drop_routed_arp_unasked"] == 5
+    assert drops["drop_unit_mac"] == 4 * len(claims)
     assert set(drops) == {flow.name for flow in flows if flow.drops}
     connection = world.bridges[2].connection
     assert world.feed(events.Counted(2, connection, 12345, 1)) == []
+
+
+def test_of_a_bridge_that_drops_by_many_flows_some_are_asked_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bridges, "MOST_COUNTS", 7)
+    world = World().form()
+    flows = [flow for flow in desired(world.cluster, 2, Role.AUXILIARY, 1) if flow.drops]
+    world.bridges[2].packets |= dict.fromkeys((flow.cookie for flow in flows), 1)
+    turns = len(flows) // 7 + 1
+    told = []
+    for _ in range(turns):
+        world.pass_time(2.0, 1, 2, 3)
+        told.append(sum(world.status()["units"][1]["drops"].values()))
+    assert told == sorted(set(told))
+    assert told[-1] == len(flows)
 
 
 def test_status_tells_all() -> None:
