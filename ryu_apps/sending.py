@@ -14,6 +14,8 @@ from typing import Any
 
 from ryu.lib import hub
 
+from ryu_apps.core.limits import Meter
+
 LOG = logging.getLogger("synod")
 
 BEHIND = 1 << 20  # bytes, beside the 16 blocks that Ryu queues (Datapath.send_q)
@@ -26,7 +28,8 @@ class Connection:
     def __init__(self, unit: int, number: int, datapath: Any) -> None:
         self.unit = unit
         self.number = number
-        self.cookies: set[int] = set()  # of an answer in several parts
+        self.cookies: set[int] = set()  # of an answer in several parts,
+        self.meters: set[Meter] = set()  # and of the one before it
         self._datapath = datapath
         self._queue = hub.Queue()
         self._unsent = 0

@@ -63,6 +63,7 @@ class Controller:
             events.Confirmed: self._confirmed,
             events.Refused: self.formation.bridges.refused,
             events.Counted: self.formation.bridges.counted,
+            events.Metered: self.formation.bridges.metered,
             events.Pong: self.formation.answered,
             events.Marked: lambda event, _member, _now: self.questions.marked(event),
             events.Looked: lambda event, _member, _now: self.questions.looked(event),

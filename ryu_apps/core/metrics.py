@@ -233,7 +233,8 @@ METRICS = (
            "What its agent did and met, by the word in its log; since the agent was started.",
            _counters(lambda m: m.counters)),
     Metric("synod_unit_dropped_packets_total", C, (*U, "flow"),
-           "Packets that its bridge dropped, by the flow's name in the pipeline.",
+           "Packets that its bridge dropped, by the name of the flow in the pipeline, or of the"
+           " limit.",
            _counters(lambda m: m.drops)),
     Metric("synod_unit_data_link_up", G, (*U, "interface"),
            "1 if the NIC of that interface has a link, as its agent said last.",

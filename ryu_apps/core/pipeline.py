@@ -37,6 +37,7 @@ from ryu_apps.core.flows import (
     ARP,
     CONTROL,
     CONTROLLER,
+    ICMP,
     IN_PORT,
     IPV4,
     IPV6,
@@ -55,6 +56,7 @@ from ryu_apps.core.flows import (
     cookie,
     part_of,
 )
+from ryu_apps.core.limits import Limit
 from ryu_apps.core.rows import Each, Fields, Its, Row, To, When, Write, bind, symbols_of
 
 
@@ -116,8 +118,9 @@ def _row(  # noqa: PLR0917 - a line of a table: the columns are its order
     each: Each,
     match: Fields,
     *actions: Action | To | Write,
+    limit: Limit | None = None,
 ) -> Row:
-    return Row(name, table, priority, when, each, match, actions)
+    return Row(name, table, priority, when, each, match, actions, limit)
 
 
 C, A, S, U, F, E, R, L = Table
@@ -169,7 +172,7 @@ ROWS: tuple[Row, ...] = (
     _row("drop_routed_arp_outside", C, 90, ALWAYS, INTERFACES, FROM_NIC | _op(201)),
     _row("drop_routed_arp_outside", C, 90, ALWAYS, INTERFACES, FROM_NIC | _op(202)),
     _row("arp_rival", C, 67, PRIMARY, INTERFACES, FROM_NIC | IS_ARP | BY_PRIMARY,
-         Output(ports.SYNOD)),
+         Output(ports.SYNOD), limit=Limit.ARP_RIVALS),
     _row("relayed", C, 67, SUCCEEDING, INTERFACES, FROM_NIC | TO_ME | IP | {"eth_src": Its.OTHER},
          To(Its.KERNEL)),
     _row("handed_syn", C, 80, AUXILIARY, INTERFACES, FROM_NIC | TO_ME | BY_PRIMARY | SYN,
@@ -185,9 +188,12 @@ ROWS: tuple[Row, ...] = (
     # -- classify: from outside
     _row("nic_arp", C, 60, EITHER, INTERFACES, FROM_NIC | IS_ARP, KNOW_INTERFACE, Goto(A)),
     _row("nic_syn", C, 50, PRIMARY, INTERFACES, FROM_NIC | TO_CLUSTER | SYN, *INWARDS),
-    _row("nic_ip", C, 30, PRIMARY, INTERFACES, FROM_NIC | TO_CLUSTER | IP, *INWARDS),
+    _row("nic_icmp", C, 35, PRIMARY, INTERFACES, FROM_NIC | TO_CLUSTER | IP | {"ip_proto": ICMP},
+         *INWARDS, limit=Limit.ICMP),
+    _row("nic_ip", C, 30, PRIMARY, INTERFACES, FROM_NIC | TO_CLUSTER | IP, *INWARDS,
+         limit=Limit.IP),
     _row("nic_multicast", C, 30, PRIMARY, INTERFACES, FROM_NIC | IP | {"eth_dst": MULTICAST},
-         To(Its.KERNEL)),
+         To(Its.KERNEL), limit=Limit.BROADCAST),
     # -- classify: from one primary to the next
     _row("relay", C, 55, YIELDING, INTERFACES, FROM_NIC | TO_CLUSTER | IP,
          Write("eth_src", Its.PHYSICAL), Write("eth_dst", Its.OTHER), Output(IN_PORT)),
@@ -204,14 +210,16 @@ ROWS: tuple[Row, ...] = (
     _row("drop_ipv6", C, 10, ALWAYS, ONCE, {"eth_type": IPV6}),
     _row("drop_unexpected", C, 0, ALWAYS, ONCE, {}),
     # -- arp at the primary
-    _row("arp_ask_cluster", A, 40, PRIMARY, INTERFACES, FROM_NIC | _op(1) | TO_CLUSTER, *INWARDS),
+    _row("arp_ask_cluster", A, 40, PRIMARY, INTERFACES, FROM_NIC | _op(1) | TO_CLUSTER, *INWARDS,
+         limit=Limit.ARP),
     _row("arp_to_all", A, 40, PRIMARY, INTERFACES, FROM_NIC | IS_ARP | {"eth_dst": b"\xff" * 6},
-         To(Its.KERNEL)),
+         To(Its.KERNEL), limit=Limit.ARP),
     _row("arp_answer", A, 40, PRIMARY, INTERFACES, FROM_NIC | _op(2) | TO_CLUSTER,
-         Output(CONTROLLER), Write("arp_tha", Its.PHYSICAL), *INWARDS),
+         Output(CONTROLLER), Write("arp_tha", Its.PHYSICAL), *INWARDS, limit=Limit.ARP_ANSWERS),
     _row("arp_own", A, 40, PRIMARY, INTERFACES, FROM_KERNEL | IS_ARP,
          Write("arp_sha", Its.VIRTUAL), Write("eth_src", Its.VIRTUAL), To(Its.NIC)),
-    _row("routed_request", A, 40, PRIMARY, ONCE, FROM_HA | _op(201), Output(CONTROLLER)),
+    _row("routed_request", A, 40, PRIMARY, ONCE, FROM_HA | _op(201), Output(CONTROLLER),
+         limit=Limit.ROUTED_ARP),
     # -- arp at an auxiliary: nothing of it on a data interface
     _row("ask_routed", A, 40, AUXILIARY, INTERFACES, FROM_KERNEL | _op(1),
          AWAIT_ANSWER, SetField("arp_op", routed_arp.ROUTED_REQUEST), Write("eth_src", Its.HA),
@@ -276,7 +284,7 @@ def desired(
     whens |= ({DIVERTING} if diverting else set()) | ({passing.when} if passing else set())
     other = passing.other if passing else 0
     found = [
-        bind(row, symbols)
+        bind(row, symbols, cluster.limits)
         for row in ROWS
         if row.when in whens
         for symbols in symbols_of(row.each, cluster, unit, primary, homes or {}, other=other)

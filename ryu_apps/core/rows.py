@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import product
 
-from agents.config import Cluster, Interface, Unit
+from agents.config import Cluster, Interface, Limits, Unit
 from agents.wire import ports
-from ryu_apps.core.flows import Action, Flow, Output, SetField, Value, static_flow
+from ryu_apps.core.flows import Action, Flow, Metered, Output, SetField, Value, static_flow
+from ryu_apps.core.limits import Limit
 
 
 class When(Enum):
@@ -91,6 +92,7 @@ class Row:
     each: Each
     match: Fields
     actions: tuple[Action | To | Write, ...] = ()
+    limit: Limit | None = None
 
 
 Symbols = dict[Its, Value]
@@ -167,10 +169,12 @@ def _of(interface: Interface, macs: tuple[bytes, ...]) -> Symbols:
     }
 
 
-def bind(row: Row, symbols: Symbols) -> Flow:
-    """The flow that a row is, with these symbols."""
+def bind(row: Row, symbols: Symbols, limits: Limits) -> Flow:
+    """The flow that a row is, with these symbols; a meter is part of it where there is a limit."""
     match = tuple((name, _bind_value(value, symbols)) for name, value in row.match.items())
     actions = tuple(_bind_action(action, symbols) for action in row.actions)
+    if row.limit and getattr(limits, row.limit.key):
+        actions = Metered(row.limit.number(int(symbols.get(Its.INDEX, 0)))), *actions
     about = int(symbols[Its.UNIT]) if row.each in (Each.UNIT, Each.PEER) else 0
     return static_flow(row.name, row.table, row.priority, match, actions, unit=about)
 

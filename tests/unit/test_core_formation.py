@@ -95,7 +95,9 @@ def test_what_is_superfluous_goes_after_what_is_missing_has_come() -> None:
     effects = world.controller.handle(events.Connected(2, 50), world.now)
     (ask,) = [effect for effect in effects if isinstance(effect, events.AskStatic)]
     present = frozenset(world.bridges[2].cookies)
-    effects = world.controller.handle(events.StaticFlows(2, 50, ask.token, present), world.now)
+    effects = world.controller.handle(
+        events.StaticFlows(2, 50, ask.token, present, frozenset()), world.now
+    )
     (install,) = [effect for effect in effects if isinstance(effect, events.Install)]
     assert install.delete == (stale,)
     assert {flow.cookie for flow in install.add} == wanted(world, 2, Role.AUXILIARY) - set(some)
@@ -252,7 +254,7 @@ def test_answers_to_old_questions_are_ignored() -> None:
     world = World().form()
     connection = world.bridges[2].connection
     cookies = set(world.bridges[2].cookies)
-    assert world.feed(events.StaticFlows(2, connection, 1, frozenset())) == []
+    assert world.feed(events.StaticFlows(2, connection, 1, frozenset(), frozenset())) == []
     assert world.feed(events.Confirmed(2, connection, 1)) == []
     assert world.bridges[2].cookies == cookies
 
