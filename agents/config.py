@@ -86,7 +86,8 @@ class Unit:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What bridges pass to kernels, agents and the app at most, in packets a second of each kind
-    (and interface, but for `routed_arp`); 0 is no limit. Only the app reads them.
+    (and interface, but for `routed_arp`), and how many new sessions are shared out; 0 is no limit.
+    Only the app reads them.
     """
 
     arp: int
@@ -94,6 +95,7 @@ class Limits:
     broadcast: int
     ip: int
     routed_arp: int
+    decisions: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,13 +155,14 @@ class _Form(BaseModel):
 
 
 class LimitsForm(_Form):
-    """Packets a second of each kind; 0 is no limit."""
+    """Packets a second of each kind, and new sessions that are shared out; 0 is no limit."""
 
     arp: Annotated[int, _number(0, MOST_LIMIT)] = 1000
     icmp: Annotated[int, _number(0, MOST_LIMIT)] = 1000
     broadcast: Annotated[int, _number(0, MOST_LIMIT)] = 1000
     ip: Annotated[int, _number(0, MOST_LIMIT)] = 100_000
     routed_arp: Annotated[int, _number(0, MOST_LIMIT)] = 1000
+    decisions: Annotated[int, _number(0, MOST_LIMIT)] = 50_000
 
 
 class HeadForm(_Form):

@@ -16,6 +16,12 @@ _STEPS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _COLUMNS = ("unit", "role", "state", "since", "heard", "weight", "live", "served", "new/s", "share")
 _WORDS = ("role", "state")  # the columns that aren't numbers
 NOTHING = "-"
+_ALONE = "more sessions begin than are shared out, the primary serves the rest alone: {why}"
+_WHY = {
+    "budget": "they are beyond the budget of decisions",
+    "undecided": "they are not decided in time",
+    "full": "the app remembers no more",
+}
 
 
 def status_table(found: dict[str, Any]) -> Table:
@@ -62,8 +68,10 @@ def span(seconds: float) -> str:
 
 
 def lacking(found: dict[str, Any]) -> list[str]:
-    """What units that work would need when the next thing fails: a line for each that lacks it."""
-    lines = []
+    """What is more than the app decides, and what units that work would need when the next thing
+    fails: a line for each that lacks it.
+    """
+    lines = [_ALONE.format(why=_WHY.get(why, why)) for why in found.get("overloaded", ())]
     for unit in found["units"]:
         lacks = [f"a link on {name}" for name in unit.get("links_down", ())]
         if unheard := unit.get("unheard"):

@@ -17,7 +17,7 @@ from tests.switch.frames import ACK, SYN
 from tests.switch.ovs import Switch
 from tests.switch.units import CLIENT, CLIENT_MAC, SERVER, UnitBridge, cluster_of
 
-RATES = Limits(arp=3, icmp=4, broadcast=5, ip=6, routed_arp=7)
+RATES = Limits(arp=3, icmp=4, broadcast=5, ip=6, routed_arp=7, decisions=0)
 LAB = replace(cluster_of(2), limits=RATES)
 VIRTUAL = LAB.interface(1).virtual_mac
 INSIDE = bytes((10, 1, 0, 1))

@@ -184,9 +184,9 @@ def test_the_digest_is_another_for_another_cluster(path: str, value: object) -> 
 
 def test_limits_are_the_apps_alone() -> None:
     cluster = config.parse(EXAMPLE)
-    assert cluster.limits == config.Limits(1000, 1000, 1000, 100_000, 1000)
+    assert cluster.limits == config.Limits(1000, 1000, 1000, 100_000, 1000, 50_000)
     other = parse(example(limits={"arp": 0, "ip": "5000"}))
-    assert other.limits == config.Limits(0, 1000, 1000, 5000, 1000)
+    assert other.limits == config.Limits(0, 1000, 1000, 5000, 1000, 50_000)
     assert other.digest == cluster.digest
 
 

@@ -96,7 +96,7 @@ def test_what_meters_drop_is_told_by_kind() -> None:
 
 
 def test_without_limits_there_are_no_meters() -> None:
-    world = World(replace(cluster_of(3), limits=Limits(0, 0, 0, 0, 0))).form()
+    world = World(replace(cluster_of(3), limits=Limits(0, 0, 0, 0, 0, 0))).form()
     assert {unit: bridge.meters for unit, bridge in world.bridges.items()} == {1: {}, 2: {}, 3: {}}
     connection = world.bridges[1].connection
     assert world.feed(events.Metered(1, connection, {Limit.ARP.number(1): 5})) == []
