@@ -25,8 +25,8 @@ from ryu_apps.core.takeover import Takeover
 
 RETRY = 1.0  # seconds until flows that were refused are tried again
 UNANSWERED = 5.0  # seconds until a bridge that doesn't answer is asked again
-POLL = 2.0  # seconds between two readings of the drop counters
-MOST_COUNTS = 64  # of a bridge's are read at a time
+POLL = 2.0  # seconds between two readings of a drop counter,
+MOST_COUNTS = 32  # or more, if that were more readings of a bridge's in a second
 BATCH = 1000  # sessions restored by one effect
 
 
@@ -43,7 +43,8 @@ class Bridge:
     since: float = 0.0  # since when
     refused: bool = False  # something that was sent since it was asked has been refused
     counted: dict[int, int] = field(default_factory=dict)  # packets that were dropped, by cookie
-    asked: int = 0  # of how many of the flows that drop these were asked for
+    asked: int = 0  # for how many of the flows that drop these were asked for in this turn,
+    turned: float = 0.0  # and when that began
 
     def ask(self, now: float) -> AskStatic:
         """Start from nothing: what does it have?"""
@@ -95,15 +96,21 @@ class Bridge:
         same = (each.cookie for each in self.wanted.values() if each.name == flow.name)
         return flow.name, sum(self.counted.get(each, 0) for each in same)
 
-    def ask_counts(self) -> list[Effect]:
-        """The next of the flows that drop, in turn."""
+    def ask_counts(self, now: float) -> list[Effect]:
+        """Of the flows that drop those whose turn it is: a few at a time, so that no decision waits
+        for all; and at the end of a turn the meters.
+        """
         flows = [flow.cookie for flow in self.wanted.values() if flow.drops]
-        turn = min(len(flows), MOST_COUNTS)
-        start, self.asked = self.asked, self.asked + turn
-        return [
-            events.AskCount(self.unit, flows[number % len(flows)])
-            for number in range(start, start + turn)
+        takes = max(POLL, len(flows) / MOST_COUNTS)
+        due = len(flows) * (now - self.turned) / takes
+        asked, self.asked = self.asked, min(len(flows), math.ceil(due))
+        asks: list[Effect] = [
+            events.AskCount(self.unit, cookie) for cookie in flows[asked : self.asked]
         ]
+        if now - self.turned < takes:
+            return asks
+        self.asked, self.turned = 0, now
+        return [*asks, events.AskMeters(self.unit)]
 
 
 @dataclass(slots=True)
@@ -139,7 +146,6 @@ class Bridges:
         self._journal = journal
         self._bridges = {unit.id: Bridge(unit.id, tokens) for unit in cluster.units}
         self._meters = limits.meters(cluster)
-        self._polled = -math.inf
 
     def of(self, unit: int) -> Bridge:
         """The bridge of that unit."""
@@ -208,21 +214,10 @@ class Bridges:
             unsettled = bridge.refused or not member.confirmed
             if member.connection and unsettled and now - bridge.since >= patience:
                 effects.append(bridge.ask(now))
-        return effects + self._poll(now)
-
-    def _poll(self, now: float) -> list[Effect]:
-        if now - self._polled < POLL:
-            return []
-        self._polled = now
-        return [
-            effect
-            for member in self._members
-            if member.confirmed
-            for effect in (
-                events.AskMeters(member.unit.id),
-                *self._bridges[member.unit.id].ask_counts(),
-            )
-        ]
+        for member in self._members:
+            if member.confirmed:
+                effects += self._bridges[member.unit.id].ask_counts(now)
+        return effects
 
     # -- flows
 
