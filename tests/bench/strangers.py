@@ -80,17 +80,23 @@ def an_arp(number: int, to: Target) -> Packet:
 
 
 def garbage(number: int, to: Target) -> Packet:
-    """Bytes behind headers that mean something inside a cluster, or nothing at all."""
+    """Bytes behind headers that mean something inside a cluster, or nothing at all. (A unit's MAC
+    address as source is that of its HA port: one that the unit has on this network would have the
+    network's own switch send the unit's frames here.)
+    """
     group, unit = to.group, 1 + number % 3
     body = Raw(random.randbytes(random.randrange(8, 200)))
-    ha, physical = ports.ha_mac(group, unit), ports.physical_mac(group, unit, 1)
+    ha, physical = (
+        ports.mac_text(mac)
+        for mac in (ports.ha_mac(group, unit), ports.physical_mac(group, unit, 1))
+    )
     agent = Ether(dst=control.ETH_DST, src=control.ETH_SRC, type=control.ETHERTYPE)
     return (
         agent / body,
-        Ether(dst=ports.mac_text(ha), src=to.source, type=control.ETHERTYPE) / body,
+        Ether(dst=ha, src=to.source, type=control.ETHERTYPE) / body,
         Ether(dst=to.virtual, src=to.source) / ARP(op=201 + number % 2, psrc="10.1.0.9"),
-        Ether(dst=to.virtual, src=ports.mac_text(physical), type=0x800) / body,
-        Ether(dst=ports.mac_text(physical), src=to.source, type=0x800) / body,
+        Ether(dst=to.virtual, src=ha, type=0x800) / body,
+        Ether(dst=physical, src=to.source, type=0x800) / body,
         Ether(dst=to.virtual, src=to.source, type=random.getrandbits(16)) / body,
         Ether(dst=to.virtual, src=to.source, type=0x800) / body,
     )[number % 7]
