@@ -84,10 +84,26 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What bridges pass to kernels, agents and the app at most, in packets a second of each kind
+    (and interface, but for `routed_arp`), and how many new sessions are shared out; 0 is no limit.
+    Only the app reads them.
+    """
+
+    arp: int
+    icmp: int
+    broadcast: int
+    ip: int
+    routed_arp: int
+    decisions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """A cluster as configured. Interfaces are in the order of their indices, units in that of ids.
 
-    `digest` is the same for two files that say the same, whatever they look like.
+    `digest` is the same for two files that say the same, whatever they look like, and whatever the
+    limits in them.
     """
 
     name: str
@@ -96,6 +112,7 @@ class Cluster:
     balance: Literal["all", "labelled"]
     session_table: Literal["flows", "conntrack"]
     pickup: Literal["established", "off"]
+    limits: Limits
     bridge: str
     interfaces: tuple[Interface, ...]
     ha: HaLink
@@ -207,13 +224,15 @@ def _cluster(forms: Forms, ha: HaForm) -> Cluster:
         balance=head.balance,
         session_table=head.session_table,
         pickup=head.pickup,
+        limits=Limits(**head.limits.model_dump()),
         bridge=head.bridge,
         interfaces=interfaces,
         ha=HaLink(ha.nic, ha.subnet),
         units=tuple(sorted(units, key=lambda unit: unit.id)),
         controllers=tuple(head.controllers),
     )
-    canonical = json.dumps(asdict(cluster), default=_plain, sort_keys=True)
+    told = {key: value for key, value in asdict(cluster).items() if key != "limits"}
+    canonical = json.dumps(told, default=_plain, sort_keys=True)
     return replace(cluster, digest=hashlib.sha256(canonical.encode()).hexdigest()[:16])
 
 

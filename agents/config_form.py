@@ -26,6 +26,7 @@ METHODS = (
 )
 
 MOST_WEIGHT = 1000
+MOST_LIMIT = 100_000_000  # packets a second
 
 # dev_valid_name() in net/core/dev.c allows more (anything but '/', ':' and white space); these also
 # pass unquoted through YAML, a shell, nft and ovs-vsctl.
@@ -153,6 +154,17 @@ class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class LimitsForm(_Form):
+    """Packets a second of each kind, and new sessions that are shared out; 0 is no limit."""
+
+    arp: Annotated[int, _number(0, MOST_LIMIT)] = 1000
+    icmp: Annotated[int, _number(0, MOST_LIMIT)] = 1000
+    broadcast: Annotated[int, _number(0, MOST_LIMIT)] = 1000
+    ip: Annotated[int, _number(0, MOST_LIMIT)] = 100_000
+    routed_arp: Annotated[int, _number(0, MOST_LIMIT)] = 1000
+    decisions: Annotated[int, _number(0, MOST_LIMIT)] = 50_000
+
+
 class HeadForm(_Form):
     """What stands at the top of the file but isn't a section of its own."""
 
@@ -162,6 +174,7 @@ class HeadForm(_Form):
     balance: Annotated[Literal["all", "labelled"], one_of("all", "labelled")] = "all"
     session_table: Annotated[Literal["flows", "conntrack"], one_of("flows", "conntrack")] = "flows"
     pickup: Annotated[Literal["established", "off"], one_of("established", "off")] = "established"
+    limits: LimitsForm = LimitsForm()
     bridge: LinuxName = "br-synod"
     controllers: Annotated[list[Annotated[str, BeforeValidator(_controller)]], Field(min_length=1)]
 
@@ -285,6 +298,7 @@ _EXAMPLES = {
     "id": "id: 1",
     "interfaces": "interfaces: {int: {mac: ...}}",
     "ha": "ha: {nic: eth2}",
+    "limits": "limits: {arp: 500}",
 }
 
 
@@ -293,7 +307,8 @@ def _message(form: type[BaseModel], fault: ErrorDetails) -> str:
     kind, loc = fault["type"], fault["loc"]
     key = str(loc[-1]) if loc else ""
     if kind == "extra_forbidden":
-        return unknown_key(key, (form if len(loc) == 1 else UnitPortForm).model_fields)
+        inner = LimitsForm if loc[0] == "limits" else UnitPortForm
+        return unknown_key(key, (form if len(loc) == 1 else inner).model_fields)
     example = f"; write it as in {_EXAMPLES[key]}" if key in _EXAMPLES else ""
     if kind == "missing":
         return f"missing{example}"

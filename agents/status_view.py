@@ -16,6 +16,12 @@ _STEPS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _COLUMNS = ("unit", "role", "state", "since", "heard", "weight", "live", "served", "new/s", "share")
 _WORDS = ("role", "state")  # the columns that aren't numbers
 NOTHING = "-"
+_ALONE = "more sessions begin than are shared out, the primary serves the rest alone: {why}"
+_WHY = {
+    "budget": "they are beyond the budget of decisions",
+    "undecided": "they are not decided in time",
+    "full": "the app remembers no more",
+}
 
 
 def status_table(found: dict[str, Any]) -> Table:
@@ -71,8 +77,10 @@ def app_line(found: dict[str, Any]) -> str:
 
 
 def lacking(found: dict[str, Any]) -> list[str]:
-    """What units that work would need when the next thing fails: a line for each that lacks it."""
-    lines = []
+    """What is more than the app decides, and what units that work would need when the next thing
+    fails: a line for each that lacks it.
+    """
+    lines = [_ALONE.format(why=_WHY.get(why, why)) for why in found.get("overloaded", ())]
     if found.get("primary") and not found.get("balancing", True) and len(found["units"]) > 1:
         lines.append(f"unit {found['primary']} serves all new sessions: no other takes any")
     for unit in found["units"]:

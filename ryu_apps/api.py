@@ -15,7 +15,7 @@ POST /v1/units/UNIT/promote    {"force": true}, or no body: only if no session i
 Reading needs nothing; an order needs the operator's token (`ryu_apps.admission`). One that is
 carried out is answered by 200 and how the unit, or the method, is now. All else by {"error": why}:
 400 can't be understood, 401 and 403 who asks may not, 404 there is no such unit or order, 405 not
-with this method of HTTP, 409 can't be carried out.
+with this method of HTTP, 409 can't be carried out, 413 the body is too long.
 """
 
 import functools
@@ -32,6 +32,7 @@ from ryu_apps.core.orders import Method, NoSuch, Order, Refusal
 from ryu_apps.description import description
 
 NAME = "synod"
+MOST_BODY = 64 << 10  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,20 @@ def answer(code: int, value: dict[str, Any], *, indent: int | None = 1) -> Any:
     """JSON."""
     body = json.dumps(value, indent=indent) + "\n"
     return Response(status=code, content_type="application/json", charset="UTF-8", text=body)
+
+
+class TooLong(Exception):
+    """A body of more than MOST_BODY."""
+
+
+def body(request: Any) -> bytes:
+    """A request's, which isn't even read if it is too long. (One that doesn't say how long it is
+    has none: WebOb, BaseRequest.is_body_readable.)
+    """
+    if (request.content_length or 0) > MOST_BODY:
+        raise TooLong(f"a body has {MOST_BODY} bytes at most")
+    found: bytes = request.body
+    return found
 
 
 def resource(path: str, *methods: str) -> Callable[[Any], Any]:
@@ -108,7 +123,7 @@ class Api(ControllerBase):
         """The order to share new sessions out by another method."""
         return self._given(
             request,
-            lambda: order_forms.method(request.body),
+            lambda: order_forms.method(body(request)),
             lambda status: {"method": status["method"]},
         )
 
@@ -117,7 +132,7 @@ class Api(ControllerBase):
         """An order about a unit."""
         return self._given(
             request,
-            lambda: order_forms.order(verb, unit, request.body),
+            lambda: order_forms.order(verb, unit, body(request)),
             lambda status: next(each for each in status["units"] if each["id"] == int(unit)),
         )
 
@@ -141,6 +156,8 @@ class Api(ControllerBase):
             return answer(404, {"error": str(error)})
         except Refusal as error:
             return answer(409, {"error": str(error)})
+        except TooLong as error:
+            return answer(413, {"error": str(error)})
         except ValueError as error:
             return answer(400, {"error": str(error)})
         return answer(200, told(doors.status()))

@@ -35,6 +35,7 @@ from ryu_apps import api, api_sessions, log, page
 from ryu_apps.admission import Admission, TurnedAway
 from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
+from ryu_apps.core.limits import Meter
 from ryu_apps.core.moments import Moment
 from ryu_apps.core.orders import Method, Order, Refusal
 from ryu_apps.core.pipeline import Table
@@ -137,7 +138,27 @@ class LoadBalancer(RyuApp):
         connection.cookies.update(flow.cookie for flow in message.body)
         if not message.flags & ofp.OFPMPF_REPLY_MORE:
             cookies, connection.cookies = frozenset(connection.cookies), set()
-            self._handle(events.StaticFlows(unit, number, message.xid, cookies))
+            meters, connection.meters = frozenset(connection.meters), set()
+            self._handle(events.StaticFlows(unit, number, message.xid, cookies, meters))
+
+    @set_ev_cls(ofp_event.EventOFPMeterConfigStatsReply, MAIN_DISPATCHER)
+    def on_meters(self, event: Any) -> None:
+        """A switch tells which meters it has; its flows come after them."""
+        if connection := self._connections.get(event.msg.datapath):
+            connection.meters.update(
+                Meter(each.meter_id, sum(band.rate for band in each.bands))
+                for each in event.msg.body
+            )
+
+    @set_ev_cls(ofp_event.EventOFPMeterStatsReply, MAIN_DISPATCHER)
+    def on_meter_stats(self, event: Any) -> None:
+        """A switch tells what its meters have dropped, in one or several parts."""
+        if connection := self._connections.get(event.msg.datapath):
+            packets = {
+                each.meter_id: sum(band.packet_band_count for band in each.band_stats)
+                for each in event.msg.body
+            }
+            self._handle(events.Metered(connection.unit, connection.number, packets))
 
     @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
     def on_barrier(self, event: Any) -> None:

@@ -27,6 +27,7 @@ from ryu_apps.core.flows import (
     Goto,
     Kind,
     Learn,
+    Metered,
     Move,
     Output,
     SetField,
@@ -35,10 +36,12 @@ from ryu_apps.core.flows import (
     cookie,
     part_of,
 )
+from ryu_apps.core.limits import Meter
 from ryu_apps.core.pipeline import Table, session_flow
 from ryu_apps.messages import PROTOCOL, TemplateError, encoded, packet_out
 
 _ALL_BITS = 0xFFFFFFFFFFFFFFFF
+_PACKETS = ofp.OFPMF_PKTPS | ofp.OFPMF_STATS  # how a meter counts
 
 # Ryu sorts a match by OXM class, and class 0 (NXM) comes first: so what others depend on must be of
 # class 0.
@@ -74,6 +77,7 @@ class Encoder:
             events.Ping: lambda _effect: ping(),
             events.AskStatic: ask_static,
             events.AskCount: ask_count,
+            events.AskMeters: lambda _effect: ask_meters(),
             events.AskFlow: ask_flow,
             events.AskMark: lambda effect: tracker.look(effect.tuple12, Table.LOOK),
         }
@@ -103,9 +107,16 @@ def adding(units: Iterable[int]) -> Callable[[int, bytes, bytes], bytes]:
 
 
 def install(effect: events.Install) -> bytes:
-    """Flow-mods of `Install`, and the barrier; all carry its token as transaction id."""
-    messages = [_flow_mod(flow, ofp.OFPFC_ADD, effect.token) for flow in effect.add]
+    """Meter-mods and flow-mods of `Install`, and the barrier; all carry its token as transaction
+    id.
+    """
+    token, meters = effect.token, effect.meters
+    messages = [_meter_mod(meter, ofp.OFPMC_ADD, token) for meter in meters.add]
+    messages += [_meter_mod(meter, ofp.OFPMC_MODIFY, token) for meter in meters.change]
+    messages += [_flow_mod(flow, ofp.OFPFC_ADD, effect.token) for flow in effect.add]
     messages += [_delete_by_cookie(number, effect.token) for number in effect.delete]
+    gone = (Meter(number, 0) for number in meters.delete)
+    messages += [_meter_mod(meter, ofp.OFPMC_DELETE, token) for meter in gone]
     messages.append(encoded(parser.OFPBarrierRequest(PROTOCOL), effect.token))
     return b"".join(messages)
 
@@ -131,8 +142,16 @@ def ping() -> bytes:
 
 
 def ask_static(effect: events.AskStatic) -> bytes:
-    """A request for all flows whose cookie says static."""
-    return _flow_stats(cookie(Kind.STATIC), KIND_MASK, effect.token)
+    """Requests for all meters, and then for all flows whose cookie says static."""
+    meters = parser.OFPMeterConfigStatsRequest(PROTOCOL, 0, ofp.OFPM_ALL)
+    flows = _flow_stats(cookie(Kind.STATIC), KIND_MASK, effect.token)
+    return encoded(meters, effect.token) + flows
+
+
+def ask_meters() -> bytes:
+    """A request for what all meters have counted."""
+    request = parser.OFPMeterStatsRequest(PROTOCOL, 0, ofp.OFPM_ALL)
+    return encoded(request, events.COUNT_TOKEN)
 
 
 def ask_count(effect: events.AskCount) -> bytes:
@@ -173,14 +192,21 @@ def _delete_by_cookie(number: int, xid: int, mask: int = _ALL_BITS) -> bytes:
     return encoded(message, xid)
 
 
+def _meter_mod(meter: Meter, command: int, xid: int) -> bytes:
+    bands = [parser.OFPMeterBandDrop(meter.rate)] if command != ofp.OFPMC_DELETE else []
+    message = parser.OFPMeterMod(PROTOCOL, command, _PACKETS, meter.number, bands)
+    return encoded(message, xid)
+
+
 def _flow_mod(flow: Flow, command: int, xid: int) -> bytes:
-    actions = [_action(action) for action in flow.actions if not isinstance(action, Goto)]
     instructions = [
+        parser.OFPInstructionMeter(a.meter) for a in flow.actions if isinstance(a, Metered)
+    ]
+    if actions := [_action(each) for each in flow.actions if not isinstance(each, Metered | Goto)]:
+        instructions.append(parser.OFPInstructionActions(ofp.OFPIT_APPLY_ACTIONS, actions))
+    instructions += [
         parser.OFPInstructionGotoTable(a.table) for a in flow.actions if isinstance(a, Goto)
     ]
-    if actions:
-        apply = parser.OFPInstructionActions(ofp.OFPIT_APPLY_ACTIONS, actions)
-        instructions.insert(0, apply)
     message = parser.OFPFlowMod(
         PROTOCOL,
         cookie=flow.cookie,

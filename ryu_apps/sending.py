@@ -15,6 +15,7 @@ from ryu.lib import hub
 
 from ryu_apps import log
 from ryu_apps.core.events import Line
+from ryu_apps.core.limits import Meter
 
 BEHIND = 1 << 20  # bytes, beside the 16 blocks that Ryu queues (Datapath.send_q)
 MOST_UNSENT = 64 << 20  # bytes for one switch; one that is so far behind is disconnected
@@ -26,7 +27,8 @@ class Connection:
     def __init__(self, unit: int, number: int, datapath: Any) -> None:
         self.unit = unit
         self.number = number
-        self.cookies: set[int] = set()  # of an answer in several parts
+        self.cookies: set[int] = set()  # of an answer in several parts,
+        self.meters: set[Meter] = set()  # and of the one before it
         self._datapath = datapath
         self._queue = hub.Queue()
         self._unsent = 0

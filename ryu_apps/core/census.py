@@ -101,6 +101,8 @@ class Surveys:
             census = self._open.get(unit)
             due, young = self._young.get(unit, (now, frozenset()))
             if not member.audible(now):
+                if census and now - census.asked > PATIENCE:
+                    self._give_up(unit)
                 continue
             if census and now - census.asked > PATIENCE:
                 effects += self._ask(unit, now, census.suspects)
@@ -143,6 +145,13 @@ class Surveys:
         frame = control.census_request_frame(self._group, unit, census.token)
         line = self._journal.note(now, "census_asked", unit=unit)
         return [events.Send(unit, ports.SYNOD, frame), *line]
+
+    def _give_up(self, unit: int) -> None:
+        """Nobody is there to finish it, and what ends meanwhile isn't remembered for ever: it is
+        asked for once the agent is there again.
+        """
+        del self._open[unit]
+        self.doubt(unit)
 
     def _done(
         self, unit: int, census: Census, now: float

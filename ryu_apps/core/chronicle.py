@@ -22,6 +22,7 @@ EVENTS = frozenset({
     "method_changed",
     *("primary_elected", "primary_adopted", "primary_promoted"),
     *("promotion", "promotion_broken_off"),
+    *("overloaded", "overload_over"),
     *("ha_link_lost", "ha_link_back", "pickup_lost", "pickup_back"),
 })  # fmt: skip
 

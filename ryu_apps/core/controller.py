@@ -17,6 +17,7 @@ from agents.wire import control, ports, routed_arp
 from agents.wire.errors import WireError
 from ryu_apps.core import events, pipeline
 from ryu_apps.core.arp import RoutedArp
+from ryu_apps.core.budget import Budget
 from ryu_apps.core.census import Surveys
 from ryu_apps.core.cluster import Member
 from ryu_apps.core.events import Effect, Event, FrameIn, FramesIn
@@ -26,6 +27,7 @@ from ryu_apps.core.journal import Journal
 from ryu_apps.core.listing import ends
 from ryu_apps.core.methods import METHODS
 from ryu_apps.core.orders import Method, Order, Orders
+from ryu_apps.core.overload import Overload
 from ryu_apps.core.questions import Questions
 from ryu_apps.core.redundancy import Redundancy
 from ryu_apps.core.renewal import Renewal
@@ -45,13 +47,15 @@ class Controller:
         self.boot = boot
         self.began = 0.0
         self.journal = Journal()
-        self.sessions = Sessions(METHODS[cluster.method], units)
+        budget = Budget(cluster.limits.decisions)
+        self.sessions = Sessions(METHODS[cluster.method], units, budget)
         self.history = History(self.sessions.served)
         self.formation = Formation(cluster, boot, self.sessions, self.journal, tokens)
         self.members = self.formation.members
         self.succession = Succession(self.formation, self.sessions.live, self.journal)
         self.orders = Orders(self.formation, self.succession, self.journal)
         self._redundancy = Redundancy(self.members, self.journal)
+        self.overload = Overload(self.members, self.journal)
         self._renewal = Renewal(cluster, self.members, self.sessions)
         self._surveys = Surveys(cluster, self.sessions, self.journal, tokens)
         self._arp = RoutedArp(cluster)
@@ -64,6 +68,7 @@ class Controller:
             events.Confirmed: self._confirmed,
             events.Refused: self.formation.bridges.refused,
             events.Counted: self.formation.bridges.counted,
+            events.Metered: self.formation.bridges.metered,
             events.Pong: self.formation.answered,
             events.Marked: lambda event, _member, _now: self.questions.marked(event),
             events.Looked: lambda event, _member, _now: self.questions.looked(event),
@@ -103,6 +108,7 @@ class Controller:
     def _tick(self, now: float) -> list[Effect]:
         effects = self.formation.tick(now) + self.succession.tick(now) + self.orders.tick(now)
         effects += self._surveys.tick(self.members, now) + self._redundancy.tick(now)
+        effects += self.overload.tick(now)
         effects += self._renewal.tick(now)
         self.history.tick(now)
         self.journal.counters["routed_arp_unanswered"] += self._arp.expire(now)

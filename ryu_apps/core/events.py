@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ryu_apps.core.flows import Flow
+from ryu_apps.core.limits import Meter
 
 # -- events
 
@@ -29,12 +30,13 @@ class Lost(NamedTuple):
 
 
 class StaticFlows(NamedTuple):
-    """Answer to `AskStatic`: the cookies of all static flows of the bridge."""
+    """Answer to `AskStatic`: the cookies of all static flows of the bridge, and its meters."""
 
     unit: int
     connection: int
     token: int
     cookies: frozenset[int]
+    meters: frozenset[Meter]
 
 
 class Counted(NamedTuple):
@@ -44,6 +46,14 @@ class Counted(NamedTuple):
     connection: int
     cookie: int
     packets: int
+
+
+class Metered(NamedTuple):
+    """Answer to `AskMeters`: by number, how many packets each meter has dropped until now."""
+
+    unit: int
+    connection: int
+    packets: Mapping[int, int]
 
 
 class Seen(NamedTuple):
@@ -119,14 +129,14 @@ class Tick(NamedTuple):
     """Time has passed."""
 
 
-FromSwitch = Connected | Lost | StaticFlows | Counted | Looked | Marked | Confirmed | Refused | Pong
-Event = FromSwitch | FrameIn | FramesIn | Tick
+FromSwitch = Connected | Lost | StaticFlows | Counted | Metered | Looked | Marked | Confirmed
+Event = FromSwitch | Refused | Pong | FrameIn | FramesIn | Tick
 
 # -- effects
 
 
 class AskStatic(NamedTuple):
-    """Ask a bridge for its static flows."""
+    """Ask a bridge for its static flows and its meters."""
 
     unit: int
     token: int
@@ -137,6 +147,12 @@ class AskCount(NamedTuple):
 
     unit: int
     cookie: int
+
+
+class AskMeters(NamedTuple):
+    """Ask a bridge what its meters have dropped."""
+
+    unit: int
 
 
 class AskFlow(NamedTuple):
@@ -154,13 +170,24 @@ class AskMark(NamedTuple):
     tuple12: bytes
 
 
+class Meters(NamedTuple):
+    """Meters to be made, those that are to have another rate, numbers of those that are to go."""
+
+    add: tuple[Meter, ...] = ()
+    change: tuple[Meter, ...] = ()
+    delete: tuple[int, ...] = ()
+
+
 class Install(NamedTuple):
-    """Add flows, then delete those of these cookies, then have the token confirmed."""
+    """Make and change meters, add flows, then delete flows of these cookies, then meters (with one
+    go all flows that it is part of), then have the token confirmed.
+    """
 
     unit: int
     add: tuple[Flow, ...]
     delete: tuple[int, ...]
     token: int
+    meters: Meters = Meters()
 
 
 class Forget(NamedTuple):
@@ -215,6 +242,7 @@ class Line(NamedTuple):
 Effect = (
     AskStatic
     | AskCount
+    | AskMeters
     | AskFlow
     | AskMark
     | Install
@@ -227,6 +255,6 @@ Effect = (
 )
 
 # Tokens of what needs none of its own: all that `Settle`, `Forget` and `Send` put on the wire,
-# `AskCount` and `Ping`. Others are above.
+# `AskCount`, `AskMeters` and `Ping`. Others are above.
 SESSION_TOKEN, COUNT_TOKEN, PING_TOKEN = 1, 2, 3
 QUESTION = 1 << 31  # this bit is set in the tokens of operators' questions, and in no other

@@ -27,7 +27,7 @@ MAGIC = 0x5359
 IN_PORT = 0xFFFFFFF8
 CONTROLLER = 0xFFFFFFFD
 IPV4, ARP, IPV6, CONTROL = 0x0800, 0x0806, 0x86DD, 0x88B5
-TCP = 6
+ICMP, TCP = 1, 6
 
 # What a match or a set-field carries: a number, 4 bytes of an IPv4 address, or 6 of a MAC address.
 Value = int | bytes
@@ -108,13 +108,20 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
+class Metered:
+    """Go on with as many packets as the meter of that number lets through; always the first."""
+
+    meter: int
+
+
+@dataclass(frozen=True, slots=True)
 class Goto:
     """Go on in a later table; always the last."""
 
     table: int
 
 
-Action = SetField | Move | Output | FinTimeout | Learn | Track | Goto
+Action = SetField | Move | Output | FinTimeout | Learn | Track | Metered | Goto
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,11 @@ def _primary_there(controller: Controller) -> float:
     return float(primary is not None and primary.state in THERE)
 
 
+def _overloaded(controller: Controller, _now: float) -> Iterator[Sample]:
+    overload = controller.overload
+    return (((cause,), float(cause in overload.why)) for cause in overload.causes)
+
+
 def _offers_waiting(controller: Controller, _now: float) -> list[Sample]:
     primary = controller.members.primary
     return [((), waiting(primary.counters))] if primary else []
@@ -186,6 +191,11 @@ METRICS = (
     Metric("synod_balancing", G, (),
            "1 if new sessions are offered to the app; 0 if the primary serves them alone.",
            _one(lambda c: c.formation.bridges.diverting)),
+    Metric("synod_overloaded", G, ("why",),
+           "1 while the primary serves sessions alone because more begin than are shared out:"
+           " they are beyond the `budget`, `undecided` in time, or more than the app remembers"
+           " (`full`).",
+           _overloaded),
     Metric("synod_offers_waiting", G, (),
            "Backlog: offers of the primary's agent that are not decided yet, by the counters of"
            " its last announcements.",
@@ -233,7 +243,8 @@ METRICS = (
            "What its agent did and met, by the word in its log; since the agent was started.",
            _counters(lambda m: m.counters)),
     Metric("synod_unit_dropped_packets_total", C, (*U, "flow"),
-           "Packets that its bridge dropped, by the flow's name in the pipeline.",
+           "Packets that its bridge dropped, by the name of the flow in the pipeline, or of the"
+           " limit.",
            _counters(lambda m: m.drops)),
     Metric("synod_unit_data_link_up", G, (*U, "interface"),
            "1 if the NIC of that interface has a link, as its agent said last.",

@@ -37,6 +37,7 @@ from ryu_apps.core.flows import (
     ARP,
     CONTROL,
     CONTROLLER,
+    ICMP,
     IN_PORT,
     IPV4,
     IPV6,
@@ -55,6 +56,7 @@ from ryu_apps.core.flows import (
     cookie,
     part_of,
 )
+from ryu_apps.core.limits import Limit
 from ryu_apps.core.rows import Each, Fields, Its, Row, To, When, Write, bind, symbols_of
 
 
@@ -80,6 +82,8 @@ ANSWER_SECONDS = 5  # an auxiliary takes an answer to a routed ARP request this 
 
 ANY_TCP: Fields = {"eth_type": IPV4, "ip_proto": TCP}
 SYN: Fields = {**ANY_TCP, "tcp_flags": (0x002, 0x012)}  # SYN set, ACK not (RFC 9293, 3.1)
+NO_SYN: Fields = {**ANY_TCP, "tcp_flags": (0, 0x002)}
+SYN_ACK: Fields = {**ANY_TCP, "tcp_flags": (0x012, 0x012)}
 WHOLE: Fields = {"ip_frag": 0}
 MULTICAST = (b"\x01" + bytes(5), b"\x01" + bytes(5))
 
@@ -114,13 +118,14 @@ def _row(  # noqa: PLR0917 - a line of a table: the columns are its order
     each: Each,
     match: Fields,
     *actions: Action | To | Write,
+    limit: Limit | None = None,
 ) -> Row:
-    return Row(name, table, priority, when, each, match, actions)
+    return Row(name, table, priority, when, each, match, actions, limit)
 
 
 C, A, S, U, F, E, R, L = Table
 ALWAYS, PRIMARY, AUXILIARY, EITHER, YIELDING, SUCCEEDING, BY_FLOWS, BY_MARKS, DIVERTING = When
-ONCE, INTERFACES, UNITS, PEERS = Each
+ONCE, INTERFACES, UNITS, PEERS, MACS, ADDRESSES = Each
 FROM_NIC: Fields = {"in_port": Its.NIC}
 FROM_KERNEL: Fields = {"in_port": Its.KERNEL}
 FROM_HA: Fields = {"in_port": ports.HA_NIC}
@@ -128,6 +133,7 @@ FROM_SYNOD: Fields = {"in_port": ports.SYNOD}
 TO_CLUSTER: Fields = {"eth_dst": Its.VIRTUAL}
 TO_ME: Fields = {"eth_dst": Its.PHYSICAL}
 BY_PRIMARY: Fields = {"eth_src": Its.VIRTUAL}
+AS_CLUSTER: Fields = {"eth_src": (Its.CLAIMED_MAC, Its.CLAIMED_MASK)}
 IP: Fields = {"eth_type": IPV4}
 IS_ARP: Fields = {"eth_type": ARP}
 
@@ -150,29 +156,47 @@ ROWS: tuple[Row, ...] = (
     _row("ha_routed_reply", C, 60, EITHER, ONCE, FROM_HA | _op(202), Goto(A)),
     _row("ha_in", C, 50, ALWAYS, ONCE, FROM_HA, Output(ports.HA_KERNEL)),
     _row("ha_out", C, 50, ALWAYS, ONCE, {"in_port": ports.HA_KERNEL}, Output(ports.HA_NIC)),
+    # -- classify: from outside, sessions; before sources are looked at, else these are cached, too
+    *(
+        row
+        for match in (NO_SYN, SYN_ACK)
+        for row in (
+            _row("nic_tcp", C, 85, BY_FLOWS, INTERFACES, FROM_NIC | TO_CLUSTER | match,
+                 KNOW_INTERFACE, *EXACTLY, Goto(S)),
+            _row("nic_tcp_tracked", C, 85, BY_MARKS, INTERFACES,
+                 FROM_NIC | TO_CLUSTER | match | WHOLE, KNOW_INTERFACE, Track(ports.CT_ZONE, S)),
+        )
+    ),
+    # -- classify: from outside, what nobody there may send; above it who may all the same
+    _row("drop_agents_outside", C, 90, ALWAYS, INTERFACES, FROM_NIC | {"eth_type": CONTROL}),
+    _row("drop_routed_arp_outside", C, 90, ALWAYS, INTERFACES, FROM_NIC | _op(201)),
+    _row("drop_routed_arp_outside", C, 90, ALWAYS, INTERFACES, FROM_NIC | _op(202)),
+    _row("arp_rival", C, 67, PRIMARY, INTERFACES, FROM_NIC | IS_ARP | BY_PRIMARY,
+         Output(ports.SYNOD), limit=Limit.ARP_RIVALS),
+    _row("relayed", C, 67, SUCCEEDING, INTERFACES, FROM_NIC | TO_ME | IP | {"eth_src": Its.OTHER},
+         To(Its.KERNEL)),
+    _row("handed_syn", C, 80, AUXILIARY, INTERFACES, FROM_NIC | TO_ME | BY_PRIMARY | SYN,
+         Output(ports.SYNOD)),
+    _row("handed_ip", C, 70, AUXILIARY, INTERFACES, FROM_NIC | TO_ME | BY_PRIMARY | IP,
+         To(Its.KERNEL)),
+    _row("drop_of_primary", C, 66, AUXILIARY, INTERFACES, FROM_NIC | BY_PRIMARY),
+    _row("drop_unit_mac", C, 65, EITHER, MACS, FROM_NIC | AS_CLUSTER),
+    _row("drop_cluster_address", C, 64, EITHER, ADDRESSES,
+         FROM_NIC | IP | {"ipv4_src": Its.CLAIMED_ADDRESS}),
+    _row("drop_cluster_arp", C, 64, EITHER, ADDRESSES,
+         FROM_NIC | IS_ARP | {"arp_spa": Its.CLAIMED_ADDRESS}),
     # -- classify: from outside
     _row("nic_arp", C, 60, EITHER, INTERFACES, FROM_NIC | IS_ARP, KNOW_INTERFACE, Goto(A)),
     _row("nic_syn", C, 50, PRIMARY, INTERFACES, FROM_NIC | TO_CLUSTER | SYN, *INWARDS),
-    _row(
-        "nic_tcp", C, 40, BY_FLOWS, INTERFACES, FROM_NIC | TO_CLUSTER | ANY_TCP,
-        KNOW_INTERFACE, *EXACTLY, Goto(S),
-    ),
-    _row(
-        "nic_tcp_tracked", C, 40, BY_MARKS, INTERFACES, FROM_NIC | TO_CLUSTER | ANY_TCP | WHOLE,
-        KNOW_INTERFACE, Track(ports.CT_ZONE, S),
-    ),
-    _row("nic_ip", C, 30, PRIMARY, INTERFACES, FROM_NIC | TO_CLUSTER | IP, *INWARDS),
+    _row("nic_icmp", C, 35, PRIMARY, INTERFACES, FROM_NIC | TO_CLUSTER | IP | {"ip_proto": ICMP},
+         *INWARDS, limit=Limit.ICMP),
+    _row("nic_ip", C, 30, PRIMARY, INTERFACES, FROM_NIC | TO_CLUSTER | IP, *INWARDS,
+         limit=Limit.IP),
     _row("nic_multicast", C, 30, PRIMARY, INTERFACES, FROM_NIC | IP | {"eth_dst": MULTICAST},
-         To(Its.KERNEL)),
-    _row("handed_syn", C, 50, AUXILIARY, INTERFACES, FROM_NIC | TO_ME | BY_PRIMARY | SYN,
-         Output(ports.SYNOD)),
-    _row("handed_ip", C, 30, AUXILIARY, INTERFACES, FROM_NIC | TO_ME | BY_PRIMARY | IP,
-         To(Its.KERNEL)),
+         To(Its.KERNEL), limit=Limit.BROADCAST),
     # -- classify: from one primary to the next
     _row("relay", C, 55, YIELDING, INTERFACES, FROM_NIC | TO_CLUSTER | IP,
          Write("eth_src", Its.PHYSICAL), Write("eth_dst", Its.OTHER), Output(IN_PORT)),
-    _row("relayed", C, 30, SUCCEEDING, INTERFACES, FROM_NIC | TO_ME | IP | {"eth_src": Its.OTHER},
-         To(Its.KERNEL)),
     # -- classify: from this unit's kernel, and from its agent
     _row("kernel_arp", C, 60, EITHER, INTERFACES, FROM_KERNEL | IS_ARP, KNOW_INTERFACE, Goto(A)),
     _row("divert", C, 50, DIVERTING, INTERFACES, FROM_KERNEL | SYN, Output(ports.SYNOD)),
@@ -185,17 +209,17 @@ ROWS: tuple[Row, ...] = (
     # -- classify: the rest
     _row("drop_ipv6", C, 10, ALWAYS, ONCE, {"eth_type": IPV6}),
     _row("drop_unexpected", C, 0, ALWAYS, ONCE, {}),
-    # -- arp at the primary; its own virtual MAC comes in by a NIC only from a second primary
-    _row("arp_rival", A, 50, PRIMARY, INTERFACES, FROM_NIC | IS_ARP | BY_PRIMARY,
-         Output(ports.SYNOD)),
-    _row("arp_ask_cluster", A, 40, PRIMARY, INTERFACES, FROM_NIC | _op(1) | TO_CLUSTER, *INWARDS),
+    # -- arp at the primary
+    _row("arp_ask_cluster", A, 40, PRIMARY, INTERFACES, FROM_NIC | _op(1) | TO_CLUSTER, *INWARDS,
+         limit=Limit.ARP),
     _row("arp_to_all", A, 40, PRIMARY, INTERFACES, FROM_NIC | IS_ARP | {"eth_dst": b"\xff" * 6},
-         To(Its.KERNEL)),
+         To(Its.KERNEL), limit=Limit.ARP),
     _row("arp_answer", A, 40, PRIMARY, INTERFACES, FROM_NIC | _op(2) | TO_CLUSTER,
-         Output(CONTROLLER), Write("arp_tha", Its.PHYSICAL), *INWARDS),
+         Output(CONTROLLER), Write("arp_tha", Its.PHYSICAL), *INWARDS, limit=Limit.ARP_ANSWERS),
     _row("arp_own", A, 40, PRIMARY, INTERFACES, FROM_KERNEL | IS_ARP,
          Write("arp_sha", Its.VIRTUAL), Write("eth_src", Its.VIRTUAL), To(Its.NIC)),
-    _row("routed_request", A, 40, PRIMARY, ONCE, FROM_HA | _op(201), Output(CONTROLLER)),
+    _row("routed_request", A, 40, PRIMARY, ONCE, FROM_HA | _op(201), Output(CONTROLLER),
+         limit=Limit.ROUTED_ARP),
     # -- arp at an auxiliary: nothing of it on a data interface
     _row("ask_routed", A, 40, AUXILIARY, INTERFACES, FROM_KERNEL | _op(1),
          AWAIT_ANSWER, SetField("arp_op", routed_arp.ROUTED_REQUEST), Write("eth_src", Its.HA),
@@ -260,7 +284,7 @@ def desired(
     whens |= ({DIVERTING} if diverting else set()) | ({passing.when} if passing else set())
     other = passing.other if passing else 0
     found = [
-        bind(row, symbols)
+        bind(row, symbols, cluster.limits)
         for row in ROWS
         if row.when in whens
         for symbols in symbols_of(row.each, cluster, unit, primary, homes or {}, other=other)

@@ -7,10 +7,12 @@ what it is repeated. The rows themselves stand in `pipeline`.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import product
 
-from agents.config import Cluster, Interface
+from agents.config import Cluster, Interface, Limits, Unit
 from agents.wire import ports
-from ryu_apps.core.flows import Action, Flow, Output, SetField, Value, static_flow
+from ryu_apps.core.flows import Action, Flow, Metered, Output, SetField, Value, static_flow
+from ryu_apps.core.limits import Limit
 
 
 class When(Enum):
@@ -34,6 +36,8 @@ class Each(Enum):
     INTERFACE = auto()
     UNIT = auto()
     PEER = auto()  # each interface of each other unit
+    MAC = auto()  # each interface, with each MAC address of the cluster
+    ADDRESS = auto()  # each interface, with each address of the cluster, also of other interfaces
 
 
 class Its(Enum):
@@ -52,10 +56,13 @@ class Its(Enum):
     HA = auto()  # this unit's MAC on the HA link
     PRIMARY_HA = auto()  # the primary's
     HA_GROUP = auto()  # that of all units
+    CLAIMED_MAC = auto()  # a MAC address of the cluster, virtual, physical or of an HA port,
+    CLAIMED_MASK = auto()  # or all that were generated, by this mask
+    CLAIMED_ADDRESS = auto()
 
 
 # A pair is a value and its mask.
-RowValue = Value | Its | tuple[Value, Value]
+RowValue = Value | Its | tuple[Value | Its, Value | Its]
 Fields = dict[str, RowValue]
 
 
@@ -85,9 +92,14 @@ class Row:
     each: Each
     match: Fields
     actions: tuple[Action | To | Write, ...] = ()
+    limit: Limit | None = None
 
 
 Symbols = dict[Its, Value]
+
+_GENERATED = (
+    4  # bytes that all generated MAC addresses of a cluster begin with (`agents.wire.ports`)
+)
 
 
 def symbols_of(
@@ -116,12 +128,34 @@ def symbols_of(
         for serves in cluster.units:
             yield mine | {Its.UNIT: serves.id, Its.SERVING: homes.get(serves.id, serves.id)}
     if each is Each.PEER:
-        for each_peer in cluster.units:
-            if each_peer.id != unit:
-                for interface in cluster.interfaces:
-                    mac = each_peer.macs[interface.index - 1]
-                    peer: Symbols = {Its.UNIT: each_peer.id, Its.PEER: mac}
-                    yield mine | _of(interface, me.macs) | peer
+        yield from (mine | peer for peer in _peers(cluster, me))
+    if each in (Each.MAC, Each.ADDRESS):
+        claims = _macs(cluster) if each is Each.MAC else _addresses(cluster)
+        for interface, claim in product(cluster.interfaces, claims):
+            yield mine | _of(interface, me.macs) | claim
+
+
+def _peers(cluster: Cluster, me: Unit) -> Iterator[Symbols]:
+    for peer, interface in product(cluster.units, cluster.interfaces):
+        if peer is not me:
+            mac = peer.macs[interface.index - 1]
+            yield _of(interface, me.macs) | {Its.UNIT: peer.id, Its.PEER: mac}
+
+
+def _macs(cluster: Cluster) -> list[Symbols]:
+    """All MAC addresses of the cluster: those that were generated at once, each that was given."""
+    start = ports.ha_mac(cluster.group, 1)[:_GENERATED]
+    macs = {interface.virtual_mac for interface in cluster.interfaces}
+    macs.update(*((unit.ha_mac, *unit.macs) for unit in cluster.units))
+    given = sorted(mac for mac in macs if not mac.startswith(start))
+    masked = {start.ljust(6, b"\0"): (b"\xff" * _GENERATED).ljust(6, b"\0")}
+    found = masked | dict.fromkeys(given, b"\xff" * 6)
+    return [{Its.CLAIMED_MAC: mac, Its.CLAIMED_MASK: mask} for mac, mask in found.items()]
+
+
+def _addresses(cluster: Cluster) -> list[Symbols]:
+    found = {own.ip.packed for interface in cluster.interfaces for own in interface.addresses}
+    return [{Its.CLAIMED_ADDRESS: address} for address in sorted(found)]
 
 
 def _of(interface: Interface, macs: tuple[bytes, ...]) -> Symbols:
@@ -135,15 +169,21 @@ def _of(interface: Interface, macs: tuple[bytes, ...]) -> Symbols:
     }
 
 
-def bind(row: Row, symbols: Symbols) -> Flow:
-    """The flow that a row is, with these symbols."""
-    match = tuple(
-        (name, symbols[value] if isinstance(value, Its) else value)
-        for name, value in row.match.items()
-    )
+def bind(row: Row, symbols: Symbols, limits: Limits) -> Flow:
+    """The flow that a row is, with these symbols; a meter is part of it where there is a limit."""
+    match = tuple((name, _bind_value(value, symbols)) for name, value in row.match.items())
     actions = tuple(_bind_action(action, symbols) for action in row.actions)
+    if row.limit and getattr(limits, row.limit.key):
+        actions = Metered(row.limit.number(int(symbols.get(Its.INDEX, 0)))), *actions
     about = int(symbols[Its.UNIT]) if row.each in (Each.UNIT, Each.PEER) else 0
     return static_flow(row.name, row.table, row.priority, match, actions, unit=about)
+
+
+def _bind_value(value: RowValue, symbols: Symbols) -> Value | tuple[Value, Value]:
+    if isinstance(value, tuple):
+        first, mask = (symbols[each] if isinstance(each, Its) else each for each in value)
+        return first, mask
+    return symbols[value] if isinstance(value, Its) else value
 
 
 def _bind_action(action: Action | To | Write, symbols: Symbols) -> Action:

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ryu_apps.core.budget import Budget
 from ryu_apps.core.methods import TAKE_TURNS, Choice, Method, Shares
 
 YOUNG = 2.0  # seconds since its last decision in which a session's end isn't believed
@@ -41,8 +42,9 @@ class Decision(NamedTuple):
 class Sessions:
     """All live sessions of the cluster."""
 
-    def __init__(self, method: Method, units: tuple[int, ...]) -> None:
+    def __init__(self, method: Method, units: tuple[int, ...], budget: Budget) -> None:
         self._method = method
+        self._budget = budget
         self._sessions: dict[bytes, bytes] = {}  # by orig
         self._choose: Choice | None = None
         self._up: frozenset[int] = frozenset()
@@ -93,14 +95,14 @@ class Sessions:
         if kept is None:
             if len(self._sessions) >= MOST_SESSIONS:
                 return Decision(self._primary, "sessions_full", ())
-            unit, outcome = self._pick(orig, known)
+            unit, outcome = self._pick(orig, known, now)
             self._sessions[orig] = _RECORD.pack(reply, unit, now)
             self.live[unit] += 1
             self.served[unit] += 1
             return Decision(unit, outcome, ())
         old_reply, old_unit, _ = _RECORD.unpack(kept)
         same = old_reply == reply
-        unit, outcome = self._pick(orig, known or (old_unit if same else 0))
+        unit, outcome = self._pick(orig, known or (old_unit if same else 0), now)
         before = self._flows(old_unit, orig, old_reply)
         self.live[old_unit] -= 1
         self.live[unit] += 1
@@ -157,11 +159,13 @@ class Sessions:
         self.live[unit] += 1
         return True
 
-    def _pick(self, orig: bytes, preferred: int) -> tuple[int, str]:
+    def _pick(self, orig: bytes, preferred: int, now: float) -> tuple[int, str]:
         if preferred in self._up:
             return preferred, "decided_kept"
         if self._choose is None:
             return self._primary, "decided_alone"
+        if not self._budget.take(now):
+            return self._primary, "decided_over_budget"
         return self._choose(orig[:4]), "decided_anew" if preferred else "decided"
 
     def _give_back(self, unit: int, choose: Choice) -> None:

@@ -31,6 +31,7 @@ def status(controller: Controller, moment: Moment) -> dict[str, Any]:
         "method": controller.formation.method,
         "session_table": cluster.session_table,
         "balancing": controller.formation.bridges.diverting,
+        "overloaded": list(controller.overload.why),
         "interfaces": [_interface(interface) for interface in cluster.interfaces],
         "units": [_unit(controller, member, moment) for member in members],
         "counters": dict(sorted(controller.journal.counters.items())),

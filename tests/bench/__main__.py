@@ -22,6 +22,7 @@ from tests.bench import (
     failover_report,
     first_packet,
     flood,
+    floods,
     live_sessions,
     memory,
     python_path,
@@ -51,6 +52,7 @@ BENCHMARKS = {
     "expectations": expectations_report.BENCHMARK,
     "scaling": scaling.BENCHMARK,
     "flood": flood.BENCHMARK,
+    "floods": floods.BENCHMARK,
     "failover": failover_report.BENCHMARK,
 }
 _MORE = """\
@@ -86,14 +88,20 @@ def show_list() -> None:
     Console(highlight=False, width=out.width).print(table)
 
 
-def run(names: list[str], quick: bool, results: Results, show: Callable[..., None]) -> None:
+def run(
+    names: list[str],
+    quick: bool,
+    results: Results,
+    show: Callable[..., None],
+    minutes: float | None = None,
+) -> None:
     """Measures each of these; the results have what it gave, or why it gave nothing."""
     for number, name in enumerate(names, 1):
         benchmark = BENCHMARKS[name]
         _tell(f"[{number}/{len(names)}] {name}: {_duration(benchmark, quick)}")
         results.begin(name)
         try:
-            figures = _measurement(benchmark, quick)()
+            figures = _measurement(benchmark, quick, minutes)()
             took = results.measured(name, figures)
             promises = benchmark.promises(figures)
             results.judged(name, promises)
@@ -128,6 +136,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--quick", action="store_true", help="failover: fewer kills, a minute")
+    parser.add_argument("--minutes", type=float, metavar="N", help="floods: so many of each kind")
     parser.add_argument("--list", action="store_true", help="what each measures, and how long")
     options = parser.parse_args()
     if options.list:
@@ -141,7 +150,8 @@ def main() -> int:
     for line in sentences(results.machine):
         (_tell if options.json else out.print)(line)
     try:
-        run(names, options.quick, results, (lambda *_: None) if options.json else show)
+        shown = (lambda *_: None) if options.json else show
+        run(names, options.quick, results, shown, options.minutes)
     except KeyboardInterrupt:
         _tell(f"stopped; what had been measured by then is in {results.file}")
         return 130
@@ -151,7 +161,9 @@ def main() -> int:
     return results.exit_code
 
 
-def _measurement(benchmark: Benchmark, quick: bool) -> Callable[[], Figures]:
+def _measurement(benchmark: Benchmark, quick: bool, minutes: float | None) -> Callable[[], Figures]:
+    if minutes and (timed := benchmark.timed):
+        return lambda: timed(minutes)
     return (quick and benchmark.quick) or benchmark.measure
 
 

@@ -24,6 +24,7 @@ class Benchmark:
     rows: Callable[[Figures], Rows]
     promises: Callable[[Figures], dict[str, bool]]
     quick: Callable[[], Figures] | None = None  # the same with fewer repetitions
+    timed: Callable[[float], Figures] | None = None  # for so many minutes of each thing
     notes: Callable[[Figures], list[str]] = lambda _figures: []
     by_name: bool = False  # only when asked for by name: it takes long
     about: str = ""  # what is measured against what, in a sentence: script/bench --list

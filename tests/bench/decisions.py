@@ -35,6 +35,7 @@ from typing import Any, Self
 
 from agents.config import Cluster, parse
 from agents.wire import control, ports
+from ryu_apps.core.budget import Budget
 from ryu_apps.core.flows import Kind, cookie
 from ryu_apps.core.methods import METHODS
 from ryu_apps.core.sessions import Sessions
@@ -51,6 +52,7 @@ interfaces:
   ext: {nic: nic-ext, addresses: [203.0.113.1/24]}
 ha: {nic: nic-ha}
 units: [{id: 1, weight: 0, priority: 100}, {id: 2, weight: 1}]
+limits: {decisions: 0}
 controllers: ["tcp:127.0.0.1:6653"]
 """
 
@@ -335,7 +337,7 @@ def bytes_a_session(sessions: int = 87_400) -> int:
     With this many, Python's table of them has just been made larger (2/3 of 2^17 are 87,381:
     USABLE_FRACTION in Objects/dictobject.c), so that it is never emptier.
     """
-    deciding = Sessions(METHODS["round-robin"], (1, 2))
+    deciding = Sessions(METHODS["round-robin"], (1, 2), Budget(0))
     deciding.serve_with(1, frozenset((1, 2)), ((1, 1), (2, 1)))
     offers = (Session(number).offer() for number in range(sessions))
     tracemalloc.start()

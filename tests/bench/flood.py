@@ -143,8 +143,8 @@ def _round(lab: Lab, paced: Paced, sport: int) -> dict[str, Any]:
         "quiet_stall_ms": _ms(max(each.gap for each in quiet) - PACE),
         "flooded_stall_ms": _ms(max(each.gap for each in flooded) - PACE),
         "transfers_lost": sum(each.state != WHOLE for each in outcome.transfers),
-        "quiet": _calls([each for each in outcome.calls if began <= each.started < at]),
-        "flooded": _calls([each for each in outcome.calls if at <= each.started < over]),
+        "quiet": calls_of([each for each in outcome.calls if began <= each.started < at]),
+        "flooded": calls_of([each for each in outcome.calls if at <= each.started < over]),
         "agent": dict(grown),
     }
 
@@ -152,7 +152,7 @@ def _round(lab: Lab, paced: Paced, sport: int) -> dict[str, Any]:
 @contextmanager
 def _flood(lab: Lab, sport: int) -> Iterator[subprocess.Popen[str]]:
     """It has begun."""
-    argv = [_SERVER, "80", str(FLOOD), str(sport), _mac_of_client(lab), _virtual_mac(lab)]
+    argv = [_SERVER, "80", str(FLOOD), str(sport), mac_of_client(lab), virtual_mac(lab)]
     program = lab.popen(
         "client",
         ["python3", "-m", "tests.bench.syn_flood", *argv],
@@ -174,19 +174,21 @@ def _resident(lab: Lab) -> int:
     return int(lab.run("controller", ["ps", "-C", "ryu-manager", "-o", "rss="]).stdout)
 
 
-def _mac_of_client(lab: Lab) -> str:
+def mac_of_client(lab: Lab) -> str:
+    """Of its own NIC."""
     (link,) = json.loads(lab.run("client", ["ip", "-j", "link", "show", "eth0"]).stdout)
     return str(link["address"])
 
 
-def _virtual_mac(lab: Lab) -> str:
+def virtual_mac(lab: Lab) -> str:
     """As the client, which has sessions, knows it."""
     asked = ["ip", "-j", "neigh", "show", NETWORKS[0].gateway]
     (found,) = json.loads(lab.run("client", asked).stdout)
     return str(found["lladdr"])
 
 
-def _calls(calls: list[Call]) -> dict[str, Any]:
+def calls_of(calls: list[Call]) -> dict[str, Any]:
+    """How many, how many of them failed, and how long they took."""
     took = [each.took for each in calls]
     return {
         "calls": len(calls),

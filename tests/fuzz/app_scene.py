@@ -11,6 +11,7 @@ from agents.wire import control, ports, routed_arp
 from agents.wire.errors import WireError
 from ryu_apps.core import events
 from ryu_apps.core.cluster import Role
+from ryu_apps.core.limits import Meter
 from ryu_apps.core.orders import Order, Refusal
 from tests.fuzz.feed import Feed, damaged, one_of
 from tests.unit.core_world import World, agent_frames, cluster_of, tuples
@@ -96,14 +97,16 @@ def _switch(world: World, feed: Feed, _captured: tuple[bytes, ...]) -> None:
     """A switch says what nobody asked for."""
     unit = one_of(feed, UNITS)
     connection = world.bridges[unit].connection + feed.below(2)
-    token = feed.below(200)
+    token, numbers = feed.below(200), frozenset(feed.take(8))
+    meters = frozenset(Meter(number, token) for number in numbers)
     world.feed(
         one_of(
             feed,
             (
-                events.StaticFlows(unit, connection, token, frozenset(feed.take(8))),
+                events.StaticFlows(unit, connection, token, numbers, meters),
                 events.Confirmed(unit, connection, token),
                 events.Refused(unit, connection, token, "no"),
+                events.Metered(unit, connection, dict.fromkeys(numbers, token)),
                 events.Counted(unit, connection, int.from_bytes(feed.take(8)), token),
                 events.Pong(unit, connection),
                 events.Lost(unit, connection),

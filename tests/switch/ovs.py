@@ -6,6 +6,7 @@ its own and is taken down with the context.
 """
 
 import os
+import re
 import shutil
 import socket
 import struct
@@ -181,6 +182,12 @@ class Bridge:
             "ovs-ofctl", "-O", "OpenFlow13", "--no-names", "dump-flows", self.name, *match
         )
         return [line.strip() for line in text.splitlines() if "cookie=" in line]
+
+    def meters(self) -> dict[int, tuple[int, float]]:
+        """Of each meter the packets that it has dropped, and for how many seconds it is there."""
+        text = self.switch.run("ovs-ofctl", "-O", "OpenFlow13", "meter-stats", self.name)
+        found = re.findall(r"meter:(\d+) .*duration:([\d.]+)s bands:\n0: packet_count:(\d+)", text)
+        return {int(number): (int(packets), float(age)) for number, age, packets in found}
 
     def trace(self, packet: str) -> str:
         """What the switch would do with a packet (`ofproto/trace`)."""

@@ -1,6 +1,7 @@
 """The HTTP API of the real app: what is told of the cluster, and what has happened to it."""
 
 import json
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -11,6 +12,7 @@ import pytest
 
 pytest.importorskip("ryu", reason="Ryu is not installed")
 
+from ryu_apps.api import MOST_BODY
 from tests.switch.app import Scene
 from tests.switch.ovs import Switch, wait
 from tests.switch.units import cluster_of
@@ -160,6 +162,23 @@ class TestOrders:
         assert not scene.app.unit(2)["drained"]
         assert scene.app.status()["counters"]["order_turned_away"] == before + 1
         assert "event=order_turned_away code=401 address=127.0.0.1" in scene.app.log.read_text()
+
+    def test_a_body_that_is_too_long_is_not_read(self, scene: Scene) -> None:
+        order = b'{"method": "round-robin"}'
+        assert scene.app.order("/v1/method", order.ljust(MOST_BODY))[0] == 200
+        head = (
+            "POST /v1/method HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            f"Authorization: Bearer {scene.app.token.read_text().strip()}\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", scene.app.http), timeout=5) as raw:
+            raw.sendall(f"{head}Content-Length: {MOST_BODY + 1}\r\n\r\n".encode())
+            answer = raw.makefile("rb").read()  # nothing of the body was sent
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert b"a body has 65536 bytes at most" in answer
+        chunk = b"8000\r\n" + order.ljust(0x8000) + b"\r\n"
+        with socket.create_connection(("127.0.0.1", scene.app.http), timeout=5) as raw:
+            raw.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunk * 4)
+            assert raw.makefile("rb").readline().startswith(b"HTTP/1.1 400 ")
 
     def test_without_a_token_of_its_own_the_app_takes_no_orders(self, scene: Scene) -> None:
         token = scene.app.token.read_text()

@@ -5,6 +5,7 @@ from agents.wire import ports
 from ryu_apps.core import events
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.flows import Flow
+from ryu_apps.core.limits import meters
 from ryu_apps.core.pipeline import Passing, desired
 from ryu_apps.openflow import Encoder
 from tests.switch.ovs import Bridge, Controller, Switch, wait
@@ -69,8 +70,9 @@ class UnitBridge:
         flows = desired(
             self.cluster, self.unit, role, primary, diverting=diverting, passing=passing
         )
+        lacking = () if self._installed else tuple(sorted(meters(self.cluster)))
         stale = {flow.cookie for flow in self._installed} - {flow.cookie for flow in flows}
-        self.tell(events.Install(self.unit, flows, tuple(stale), 99))
+        self.tell(events.Install(self.unit, flows, tuple(stale), 99, events.Meters(lacking)))
         self._installed = flows
         return flows
 

@@ -16,6 +16,7 @@ from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
 from ryu_apps.core.events import Effect, Event
 from ryu_apps.core.flows import Flow, part_of
+from ryu_apps.core.limits import Meter
 from ryu_apps.core.moments import Moment
 from ryu_apps.core.sessions import YOUNG
 from ryu_apps.core.status import status
@@ -73,6 +74,18 @@ class FakeBridge:
     answers: bool = True  # False: messages get lost
     refuses: bool = False
     packets: dict[int, int] = field(default_factory=dict)
+    meters: dict[int, int] = field(default_factory=dict)  # number -> rate
+    over: dict[int, int] = field(default_factory=dict)  # number -> packets dropped
+
+    def change(self, meters: events.Meters) -> None:
+        """As a switch does: it refuses what doesn't fit what it has."""
+        for add in meters.add:
+            assert add.number not in self.meters
+        for number in (*(each.number for each in meters.change), *meters.delete):
+            assert number in self.meters
+        self.meters |= dict(meters.add) | dict(meters.change)
+        for number in meters.delete:
+            del self.meters[number]
 
 
 class World:
@@ -248,17 +261,24 @@ class World:
         answer: Event | None = None
         if isinstance(effect, events.AskStatic):
             answer = events.StaticFlows(
-                effect.unit, bridge.connection, effect.token, frozenset(bridge.cookies)
+                effect.unit,
+                bridge.connection,
+                effect.token,
+                frozenset(bridge.cookies),
+                frozenset(map(Meter._make, bridge.meters.items())),
             )
         elif isinstance(effect, events.Install):
             bridge.cookies |= {flow.cookie for flow in effect.add}
             bridge.cookies -= set(effect.delete)
+            bridge.change(effect.meters)
             if bridge.refuses:
                 self.feed(events.Refused(effect.unit, bridge.connection, effect.token, "no"))
             answer = events.Confirmed(effect.unit, bridge.connection, effect.token)
         elif isinstance(effect, events.AskCount):
             packets = bridge.packets.get(effect.cookie, 0)
             answer = events.Counted(effect.unit, bridge.connection, effect.cookie, packets)
+        elif isinstance(effect, events.AskMeters):
+            answer = events.Metered(effect.unit, bridge.connection, dict(bridge.over))
         return answer
 
 

@@ -182,6 +182,14 @@ def test_the_digest_is_another_for_another_cluster(path: str, value: object) -> 
     assert parse(changed(path, value)).digest != digest
 
 
+def test_limits_are_the_apps_alone() -> None:
+    cluster = config.parse(EXAMPLE)
+    assert cluster.limits == config.Limits(1000, 1000, 1000, 100_000, 1000, 50_000)
+    other = parse(example(limits={"arp": 0, "ip": "5000"}))
+    assert other.limits == config.Limits(0, 1000, 1000, 5000, 1000, 50_000)
+    assert other.digest == cluster.digest
+
+
 def test_load(tmp_path: Path) -> None:
     path = tmp_path / "cluster.yaml"
     path.write_text(EXAMPLE)

@@ -36,6 +36,9 @@ from tests.unit.test_config import changed, errors, example
         ("controllers", ["tcp:1.2.3.4"] * 2, "controllers[1]", "tcp:1.2.3.4 is there already"),
         ("weights", 3, "weights", "unknown key; known here: name, group, method, balance, "),
         ("unit", 3, "unit", "unknown key; did you mean 'units'?"),
+        ("limits", 5, "limits", "not a mapping of keys to values; write it as in limits: {arp: 5"),
+        ("limits.arp", "many", "limits.arp", "not a whole number from 0 to 100000000"),
+        ("limits.arps", 5, "limits.arps", "unknown key; did you mean 'arp'?"),
         # Interfaces
         ("interfaces", None, "interfaces", "missing, or not a mapping of names; write it as"),
         ("interfaces", [], "interfaces", "missing, or not a mapping of names; write it as"),

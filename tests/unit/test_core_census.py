@@ -242,6 +242,19 @@ def test_a_silent_agent_is_not_asked_again() -> None:
     assert census_requests(world.pass_time(6.0, 1, 3)) == []
 
 
+def test_a_census_that_nobody_finishes_is_given_up() -> None:
+    """Or what ends on other units would be remembered for it, for ever."""
+    world = World().form()
+    token = token_of(world.announce(3, resync=1), 3)
+    world.pass_time(8.0, 1, 2)  # unit 3 says nothing any more
+    world.census(3, token, {})
+    assert world.counters["census_stale"] == 1
+    done = world.counters["census_done"]
+    again = token_of(world.announce(3, resync=1), 3)
+    world.census(3, again, {})
+    assert world.counters["census_done"] == done + 1
+
+
 @pytest.mark.parametrize("label", [3, 9])
 def test_an_auxiliary_speaks_for_itself_only(label: int) -> None:
     world = World().form()

@@ -2,10 +2,12 @@
 trouble.
 """
 
+import itertools
+
 import pytest
 
 from agents.wire import control
-from ryu_apps.core import events
+from ryu_apps.core import bridges, events
 from ryu_apps.core.cluster import TRANSITIONS, Change, Role, State
 from ryu_apps.core.flows import cookie
 from ryu_apps.core.pipeline import desired
@@ -95,7 +97,9 @@ def test_what_is_superfluous_goes_after_what_is_missing_has_come() -> None:
     effects = world.controller.handle(events.Connected(2, 50), world.now)
     (ask,) = [effect for effect in effects if isinstance(effect, events.AskStatic)]
     present = frozenset(world.bridges[2].cookies)
-    effects = world.controller.handle(events.StaticFlows(2, 50, ask.token, present), world.now)
+    effects = world.controller.handle(
+        events.StaticFlows(2, 50, ask.token, present, frozenset()), world.now
+    )
     (install,) = [effect for effect in effects if isinstance(effect, events.Install)]
     assert install.delete == (stale,)
     assert {flow.cookie for flow in install.add} == wanted(world, 2, Role.AUXILIARY) - set(some)
@@ -252,7 +256,7 @@ def test_answers_to_old_questions_are_ignored() -> None:
     world = World().form()
     connection = world.bridges[2].connection
     cookies = set(world.bridges[2].cookies)
-    assert world.feed(events.StaticFlows(2, connection, 1, frozenset())) == []
+    assert world.feed(events.StaticFlows(2, connection, 1, frozenset(), frozenset())) == []
     assert world.feed(events.Confirmed(2, connection, 1)) == []
     assert world.bridges[2].cookies == cookies
 
@@ -323,12 +327,32 @@ def test_what_bridges_drop_is_asked_and_told() -> None:
     flows = desired(world.cluster, 2, Role.AUXILIARY, 1)
     (unasked,) = [flow for flow in flows if flow.name == "drop_routed_arp_unasked"]
     world.bridges[2].packets[unasked.cookie] = 5
+    claims = [flow for flow in flows if flow.name == "drop_unit_mac"]
+    assert len(claims) == len(world.cluster.interfaces)
+    world.bridges[2].packets |= {claim.cookie: 4 for claim in claims}
     world.pass_time(2.4, 1, 2, 3)
     drops = world.status()["units"][1]["drops"]
     assert drops["drop_routed_arp_unasked"] == 5
+    assert drops["drop_unit_mac"] == 4 * len(claims)
     assert set(drops) == {flow.name for flow in flows if flow.drops}
     connection = world.bridges[2].connection
     assert world.feed(events.Counted(2, connection, 12345, 1)) == []
+
+
+def test_of_a_bridge_that_drops_by_many_flows_some_are_asked_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bridges, "MOST_COUNTS", 7)
+    world = World().form()
+    flows = [flow for flow in desired(world.cluster, 2, Role.AUXILIARY, 1) if flow.drops]
+    world.bridges[2].packets |= dict.fromkeys((flow.cookie for flow in flows), 1)
+    told = []
+    for _ in range(len(flows) // 7 + 4):
+        world.pass_time(1.0, 1, 2, 3)
+        told.append(sum(world.status()["units"][1]["drops"].values()))
+    assert told == sorted(told)
+    assert max(after - before for before, after in itertools.pairwise(told)) <= 9
+    assert told[-1] == len(flows)
 
 
 def test_status_tells_all() -> None:

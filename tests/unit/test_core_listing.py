@@ -7,6 +7,7 @@ import pytest
 
 from agents.wire.packet import inverse, tuple12
 from ryu_apps.core import listing as module
+from ryu_apps.core.budget import Budget
 from ryu_apps.core.listing import MOST, Steps, Wanted, listing, wanted
 from ryu_apps.core.methods import METHODS
 from ryu_apps.core.sessions import Sessions
@@ -14,7 +15,7 @@ from ryu_apps.core.sessions import Sessions
 
 def sessions(*clients: tuple[str, int]) -> Sessions:
     """Sessions of these clients, one after the other, translated to the cluster's address."""
-    made = Sessions(METHODS["round-robin"], (1, 2, 3))
+    made = Sessions(METHODS["round-robin"], (1, 2, 3), Budget(0))
     made.serve_with(1, frozenset((1, 2, 3)), ((1, 1), (2, 1), (3, 1)))
     for number, (address, port) in enumerate(clients):
         orig = tuple12(address, "203.0.113.10", port, 80)

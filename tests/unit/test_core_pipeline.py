@@ -71,7 +71,7 @@ def test_an_auxiliary_never_names_the_virtual_mac_as_a_source() -> None:
 
 def test_a_collision_of_cookies_stops_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
     flow = SITUATIONS["none"][0]
-    monkeypatch.setattr("ryu_apps.core.pipeline.bind", lambda row, symbols: flow)
+    monkeypatch.setattr("ryu_apps.core.pipeline.bind", lambda row, symbols, limits: flow)
     with pytest.raises(AssertionError, match="cookie"):
         desired(CLUSTER, 1, Role.NONE, 0)
 

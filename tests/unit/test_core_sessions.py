@@ -3,6 +3,7 @@
 import pytest
 
 from ryu_apps.core import sessions as module
+from ryu_apps.core.budget import Budget
 from ryu_apps.core.methods import METHODS
 from ryu_apps.core.sessions import Decision, Sessions
 from tests.unit.core_world import tuples
@@ -10,8 +11,8 @@ from tests.unit.core_world import tuples
 PRIMARY = 1
 
 
-def sessions(*up: int, method: str = "round-robin") -> Sessions:
-    made = Sessions(METHODS[method], (1, 2, 3))
+def sessions(*up: int, method: str = "round-robin", budget: int = 0) -> Sessions:
+    made = Sessions(METHODS[method], (1, 2, 3), Budget(budget))
     made.serve_with(PRIMARY, frozenset(up), tuple((unit, 1) for unit in up))
     return made
 
@@ -135,6 +136,18 @@ def test_least_connection_sees_ends() -> None:
     assert [decide(made, number).unit for number in range(4)] == [1, 2, 1, 2]
     made.end(2, *tuples(1), 9.0)
     assert [decide(made, number).unit for number in range(4, 6)] == [2, 1]
+
+
+def test_beyond_the_budget_the_primary_serves_alone() -> None:
+    made = sessions(2, 3, budget=2)
+    assert [decide(made, number, now=5.0).unit for number in range(2)] == [2, 3]
+    assert decide(made, 2, now=5.2) == Decision(PRIMARY, "decided_over_budget", ())
+    assert decide(made, 0, now=5.3).outcome == "decided_kept"  # it is none that is shared out
+    assert decide(made, 3, known=3, now=5.3).outcome == "decided_kept"
+    assert decide(made, 4, now=5.6) == Decision(2, "decided", ())
+    assert decide(made, 5, now=5.6).outcome == "decided_over_budget"
+    later = [decide(made, number, now=99.0).outcome for number in range(6, 9)]
+    assert later == ["decided", "decided", "decided_over_budget"]
 
 
 def test_there_is_an_end_to_what_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What goes onto the wire is what Ryu's own classes would have put there."""
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,8 @@ from ryu_apps import messages as messages_of
 from ryu_apps import openflow
 from ryu_apps.core import events
 from ryu_apps.core.cluster import Role
-from ryu_apps.core.flows import FinTimeout, Flow, Goto, SetField
+from ryu_apps.core.flows import FinTimeout, Flow, Goto, Metered, Output, SetField
+from ryu_apps.core.limits import Meter
 from ryu_apps.core.pipeline import desired
 from ryu_apps.openflow import Encoder, TemplateError
 from tests.unit.core_world import cluster_of
@@ -138,12 +140,40 @@ def test_a_drop_has_no_instructions() -> None:
 
 
 def test_static_flows_are_asked_for_by_kind_and_counts_by_cookie() -> None:
-    ((kind, xid, body),) = messages(ENCODER.encode(events.AskStatic(1, 55)))
+    meters, (kind, xid, body) = messages(ENCODER.encode(events.AskStatic(1, 55)))
+    asked = struct.pack("!HH4xI4x", ofp.OFPMP_METER_CONFIG, 0, ofp.OFPM_ALL)
+    assert meters == (ofp.OFPT_MULTIPART_REQUEST, 55, asked)
     assert (kind, xid) == (ofp.OFPT_MULTIPART_REQUEST, 55)
     assert body[24:40].hex() == "5359010000000000" + "ffffff0000000000"
     ((_, xid, body),) = messages(ENCODER.encode(events.AskCount(1, 0x1234)))
     assert xid == events.COUNT_TOKEN
     assert body[24:40].hex() == "0000000000001234" + "ff" * 8
+
+
+def test_meters_are_there_before_flows_and_go_after_them() -> None:
+    changes = events.Meters((Meter(33, 5),), (Meter(34, 6),), (35,))
+    flow = Flow("limited", 1, 2, (), (Metered(33), Output(4), Goto(3)), 7)
+    first, second, mod, gone, last, _ = messages(
+        ENCODER.encode(events.Install(1, (flow,), (8,), 9, changes))
+    )
+
+    def meter_mod(command: int, number: int, *rates: int) -> tuple[int, int, bytes]:
+        body = struct.pack("!HHI", command, ofp.OFPMF_PKTPS | ofp.OFPMF_STATS, number)
+        bands = (struct.pack("!HHII4x", ofp.OFPMBT_DROP, 16, rate, 0) for rate in rates)
+        return ofp.OFPT_METER_MOD, 9, body + b"".join(bands)
+
+    assert first == meter_mod(ofp.OFPMC_ADD, 33, 5)
+    assert second == meter_mod(ofp.OFPMC_MODIFY, 34, 6)
+    meter, apply, goto = mod.instructions
+    assert (meter.meter_id, apply.actions[0].port, goto.table_id) == (33, 4, 3)
+    assert (gone.command, gone.cookie) == (ofp.OFPFC_DELETE, 8)
+    assert last == meter_mod(ofp.OFPMC_DELETE, 35)
+
+
+def test_what_meters_have_dropped_is_asked_of_all_at_once() -> None:
+    asked = struct.pack("!HH4xI4x", ofp.OFPMP_METER, 0, ofp.OFPM_ALL)
+    expected = (ofp.OFPT_MULTIPART_REQUEST, events.COUNT_TOKEN, asked)
+    assert messages(ENCODER.encode(events.AskMeters(1))) == [expected]
 
 
 def test_an_action_that_nobody_knows_is_an_error() -> None:

@@ -90,3 +90,13 @@ def test_an_event_in_a_line() -> None:
         f"{at}  unit_up           unit=2 was=[joining]",
         f"{at}  unit_up",
     ]
+
+
+def test_what_is_more_than_is_decided_is_said() -> None:
+    told = {"units": [UNIT], "overloaded": ["budget", "undecided", "full"]}
+    assert [line.partition("alone: ")[2] for line in lacking(told)] == [
+        "they are beyond the budget of decisions",
+        "they are not decided in time",
+        "the app remembers no more",
+    ]
+    assert lacking({"units": [UNIT]}) == []
