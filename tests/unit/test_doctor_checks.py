@@ -22,7 +22,7 @@ interfaces:
   int: {nic: enp2s0, addresses: [10.1.0.1/24], mtu: 1400}
 ha: {nic: enp4s0}
 units: [{id: 1}, {id: 2}]
-controllers: ["tcp:192.0.2.10:6653"]
+controllers: ["ssl:192.0.2.10:6653"]
 """)
 NICS = ("enp2s0", "enp4s0")
 PLAN = plan(CLUSTER, 1, "/etc/synod/cluster.yaml", Host(ovs_running=True, links_up=frozenset(NICS)))
@@ -66,7 +66,7 @@ def healthy() -> Look:
         offloads=dict.fromkeys(NICS, ()),
         cookies=(0x5359010000000001, 0x53590202000000E0),
         ports={"enp2s0": 1, "int": 101, "enp4s0": 99, "ha": 199, "synod0": 200, "br-synod": 65534},
-        controllers={"tcp:192.0.2.10:6653": True},
+        controllers={"ssl:192.0.2.10:6653": True},
         conntrack=(10, 1000),
         programs={"the switch": "S", "the supervisor": "S", "the agent": "R", "conntrackd": "S"},
         files={step.path: block_text(step.text) for step in PLAN if isinstance(step, Block)},
@@ -129,13 +129,13 @@ DAMAGES: list[tuple[str, Callable[[Look], Look], str]] = [
     ("controller_wrong", lambda it: replace(it, controllers={}), "lacks the controller"),
     (
         "controller_wrong",
-        lambda it: replace(it, controllers={**it.controllers, "tcp:192.0.2.99:6653": True}),
-        "has the controller tcp:192.0.2.99:6653",
+        lambda it: replace(it, controllers={**it.controllers, "ssl:192.0.2.99:6653": True}),
+        "has the controller ssl:192.0.2.99:6653",
     ),
     (
         "controller_away",
         lambda it: replace(it, controllers=dict.fromkeys(it.controllers, False)),
-        "no connection to tcp:192.0.2.10:6653",
+        "no connection to ssl:192.0.2.10:6653",
     ),
     ("conntrack_full", lambda it: replace(it, conntrack=(801, 1000)), "801 of 1000"),
     ("program_missing", lambda it: replace(it, programs={"the agent": ""}), "the agent"),
