@@ -4,11 +4,12 @@ It only carries: JSON to and fro, the operator's token with each order, what wen
 """
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from typing import Any
 
-from agents import config_token
+from agents import config_http, config_token
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 TIMEOUT = 5.0  # seconds
@@ -29,6 +30,8 @@ def ask(url: str, path: str, timeout: float = TIMEOUT) -> dict[str, Any]:
 
 def order(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Have it done, with the token; what the app answers then."""
+    if not config_http.is_private(url):
+        raise AppError(f"{url}: others would read the token on the way: https:, or a tunnel")
     try:
         headers = {"Authorization": f"Bearer {config_token.load(config_token.path())}"}
     except config_token.NoToken:
@@ -60,13 +63,16 @@ _KINDS: dict[int, type[AppError]] = {400: Misunderstood, 401: Unauthorized}
 
 def _answer(url: str, request: urllib.request.Request, timeout: float) -> dict[str, Any]:
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
+        context = config_http.context() if url.startswith("https:") else None
+        with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:
             found = json.load(answer)
     except urllib.error.HTTPError as error:
         kind = _KINDS.get(error.code, AppError)
         raise kind(_reason(url, error)) from error
     except OSError as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            reason = f"{reason.verify_message}: name its CA's certificate by {config_http.CA}"
         raise Unreachable(f"no answer from the app at {url}: {reason}") from error
     except ValueError as error:
         raise Unreachable(f"what answers at {url} is not the app: no JSON came back") from error

@@ -62,7 +62,7 @@ class Host:
     links_up: frozenset[str] = frozenset()
     python: str = "python3"
     foreground: bool = False  # who brings it up becomes what keeps the agent running
-    tls: str = config_tls.DEFAULT_PATH  # the folder of the switch's keys
+    tls: str = config_tls.UNIT_PATH  # the folder of the switch's keys
 
 
 def plan(cluster: Cluster, unit_id: int, config: str, host: Host) -> tuple[Step, ...]:

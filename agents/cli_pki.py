@@ -37,4 +37,4 @@ def make(
         out.print(f"copy {folder / pki.CONTROLLER} to the app's machine: {config_tls.APP_PATH}")
     for name in fresh:
         if name != pki.CONTROLLER:
-            out.print(f"copy {folder / name} to that unit: {config_tls.DEFAULT_PATH}")
+            out.print(f"copy {folder / name} to that unit: {config_tls.UNIT_PATH}")

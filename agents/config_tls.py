@@ -6,14 +6,12 @@ the other side's must be signed by. `synod pki make` (`agents.pki`) makes them; 
 `ryu-manager` read them. Only the files' owner may read a key. Looks at files, and at nothing else.
 """
 
-import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 # A machine may be a unit and run the app.
-DEFAULT_PATH, APP_PATH = "/etc/synod/tls", "/etc/synod/app-tls"
-VARIABLE = "SYNOD_TLS"  # of the environment: another folder, for a unit
+UNIT_PATH, APP_PATH = "/etc/synod/tls", "/etc/synod/app-tls"
 
 KEY, CERTIFICATE, CA = NAMES = ("privkey.pem", "cert.pem", "cacert.pem")
 
@@ -32,23 +30,25 @@ def of(folder: str) -> Keys:
     return Keys(*(str(Path(folder, name)) for name in NAMES))
 
 
-def path() -> str:
-    """The folder of a unit's, by the environment."""
-    return os.environ.get(VARIABLE) or DEFAULT_PATH
-
-
 def faults(keys: Keys) -> list[str]:
     """Why nobody should use these; for a person to read. None if they are fit."""
     absent = [
-        f"{path}: {why}: 'synod pki make' makes it, and is told of in docs/install.md"
-        for path in (keys.key, keys.certificate, keys.ca)
-        if (why := _unreadable(path))
+        f"{each}: 'synod pki make' makes it, and is told of in docs/install.md"
+        for each in _unreadable(keys.key, keys.certificate, keys.ca)
     ]
-    return absent or [*readable_by_others(keys.key), *_mismatch(keys)]
+    return absent or [*_pair_faults(keys.key, keys.certificate), *_ca_faults(keys.ca)]
 
 
-def readable_by_others(path: str) -> list[str]:
-    """That others than its owner can read the file, if they can."""
+def pair_faults(key: str, certificate: str) -> list[str]:
+    """The same of a key and its certificate, where the other side isn't verified."""
+    return _unreadable(key, certificate) or _pair_faults(key, certificate)
+
+
+def _pair_faults(key: str, certificate: str) -> list[str]:
+    return [*_readable_by_others(key), *_mismatch(key, certificate)]
+
+
+def _readable_by_others(path: str) -> list[str]:
     mode = Path(path).stat().st_mode
     if not mode & 0o077:
         return []
@@ -58,26 +58,32 @@ def readable_by_others(path: str) -> list[str]:
     ]
 
 
-def _unreadable(path: str) -> str:
-    try:
-        Path(path).open("rb").close()
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""
-
-
-def _mismatch(keys: Keys) -> list[str]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+def _unreadable(*paths: str) -> list[str]:
     found = []
-    try:
-        context.load_cert_chain(keys.certificate, keys.key, password=_no_password)
-    except (ssl.SSLError, ValueError) as error:
-        found.append(f"{keys.certificate}: not a certificate for {keys.key}: {_said(error)}")
-    try:
-        context.load_verify_locations(keys.ca)
-    except ssl.SSLError as error:
-        found.append(f"{keys.ca}: not a CA's certificate: {_said(error)}")
+    for path in paths:
+        try:
+            Path(path).open("rb").close()
+        except OSError as error:
+            found.append(f"{path}: {error.strerror}")
     return found
+
+
+def _mismatch(key: str, certificate: str) -> list[str]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except (ssl.SSLError, ValueError) as error:
+        return [f"{certificate}: not a certificate for {key}: {_said(error)}"]
+    return []
+
+
+def _ca_faults(path: str) -> list[str]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError as error:
+        return [f"{path}: not a CA's certificate: {_said(error)}"]
+    return []
 
 
 def _no_password() -> str:

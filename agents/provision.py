@@ -98,7 +98,6 @@ def look(datapath: str | None = None) -> Host:
         datapath_known=running and machine.knows_datapath(datapath),
         links_up=frozenset(name for name, link in links.items() if "UP" in link["flags"]),
         python=sys.executable,
-        tls=config_tls.path(),
     )
 
 
@@ -304,7 +303,7 @@ def _check(cluster: Cluster, unit_id: int) -> None:
     ours = bool(machine.external_id(cluster.bridge))
     problems = problems_with(cluster, unit_id, machine.links(), ours)
     if cluster.tls:
-        problems += switch_keys.problems(config_tls.of(config_tls.path()))
+        problems += switch_keys.problems(config_tls.of(config_tls.UNIT_PATH))
     if problems:
         raise ProvisionError("\n".join(problems))
 

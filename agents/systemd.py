@@ -116,12 +116,15 @@ OOMScoreAdjust=-900
 User={user}
 CapabilityBoundingSet=
 ProtectSystem=strict
+UMask=0077
 RemoveIPC=yes
 ProtectProc=invisible
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
 {hardened}
 [Install]
 WantedBy=multi-user.target
@@ -191,18 +194,20 @@ def _listen(cluster: Cluster) -> str:
     if len(ports) > 1:
         raise ValueError("controllers: one service listens on one port, and these have several")
     host = f"--ofp-listen-host {addresses.pop()} " if len(addresses) == 1 else ""
-    return host + " ".join(listening(cluster, int(ports.pop()), config_tls.APP_PATH))
+    return host + " ".join(_listening(ports.pop(), cluster.tls))
 
 
-def listening(cluster: Cluster, port: int, folder: str) -> list[str]:
-    """The arguments of `ryu-manager` by which it listens on a port as the cluster's file wants it,
-    with the keys in that folder.
-    """
-    if not cluster.tls:
-        return ["--ofp-tcp-listen-port", str(port)]
+def _listening(port: str, over_tls: bool) -> list[str]:
+    if not over_tls:
+        return ["--ofp-tcp-listen-port", port]
+    return over_tls_at(port, config_tls.APP_PATH)
+
+
+def over_tls_at(port: str, folder: str) -> list[str]:
+    """The arguments of `ryu-manager` by which it listens with the keys in that folder."""
     keys = config_tls.of(folder)
     files = ("--ctl-privkey", keys.key, "--ctl-cert", keys.certificate, "--ca-certs", keys.ca)
-    return ["--ofp-ssl-listen-port", str(port), *files]
+    return ["--ofp-ssl-listen-port", port, *files]
 
 
 def _quoted(text: str) -> str:

@@ -4,8 +4,10 @@ is taken here.
     ryu-manager ryu_apps.load_balancer
 
 The cluster's file is that of the environment variable SYNOD_CONFIG, or /etc/synod/cluster.yaml.
-Unless told otherwise (`--wsapi-host`), HTTP listens on the loopback address only. Orders need the
-token in the file of SYNOD_TOKEN_FILE, or /etc/synod/token.
+Unless told otherwise (`--wsapi-host`), HTTP listens on the loopback address only; elsewhere over
+TLS only, by the files that SYNOD_HTTP_CERT and SYNOD_HTTP_KEY name. Orders need the
+token in the file of SYNOD_TOKEN_FILE, or /etc/synod/token. OpenFlow is over TLS, by the keys that
+`ryu-manager` is given, if the cluster's file has `ssl:` controllers.
 
 An exception that comes out of the core is an error in this program: it is logged, and the process
 ends, to be started again by whoever runs it. Flows stay, agents notice, and the new process finds
@@ -32,7 +34,7 @@ from ryu.ofproto import ofproto_v1_3 as ofp
 from agents import config_token
 from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
 from agents.wire import ports
-from ryu_apps import access_log, api, api_sessions, page
+from ryu_apps import access_log, api, api_sessions, https, page, tls
 from ryu_apps.admission import Admission, TurnedAway
 from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
@@ -73,6 +75,8 @@ class LoadBalancer(RyuApp):
         self._numbers = 0
         self._admission = Admission(config_token.path())
         self._wsgi = kwargs["wsgi"]
+        https.listen()
+        tls.listen(lambda address, why: self._warn("tls_refused", address=address, why=why))
         api.serve(self._wsgi, self._doors())
         api_sessions.serve(self._wsgi, self.controller, self._do)
         page.serve(self._wsgi)
@@ -270,7 +274,11 @@ def _word(text: str) -> str:
 def _load() -> Cluster:
     path = os.environ.get("SYNOD_CONFIG", DEFAULT_PATH)
     try:
-        return load(path)
+        cluster = load(path)
     except ConfigErrors as error:
         print(f"{path}:\n{error}", file=sys.stderr)
         raise SystemExit(2) from error
+    if faults := "\n".join(filter(None, (tls.fault(cluster.tls), https.fault()))):
+        print(faults, file=sys.stderr)
+        raise SystemExit(2)
+    return cluster

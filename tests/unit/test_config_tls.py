@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from agents import config_tls
 from agents.config_tls import CA, CERTIFICATE, KEY, Keys, faults, of
 
 
@@ -65,10 +64,3 @@ def test_what_is_no_certificate(tmp_path: Path) -> None:
 def test_a_key_with_a_password_is_asked_for_by_nobody(tmp_path: Path) -> None:
     (found,) = faults(sign_itself(tmp_path, "-passout", "pass:secret"))
     assert "the key has a password" in found
-
-
-def test_the_environment_names_another_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SYNOD_TLS", "/run/keys")
-    assert config_tls.path() == "/run/keys"
-    monkeypatch.delenv("SYNOD_TLS")
-    assert of(config_tls.path()).key == "/etc/synod/tls/privkey.pem"

@@ -1,0 +1,37 @@
+"""Keys and certificates for a test's cluster, made once by `synod pki make`'s own way."""
+
+import atexit
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+
+from agents import pki
+from agents.config_tls import Keys, of
+from tests.switch.ovs import Switch
+
+UNITS = range(1, 4)
+
+
+@functools.cache
+def made(cluster: str) -> Path:
+    """All that a cluster of that name needs: another's isn't signed by its CAs."""
+    folder = Path(tempfile.mkdtemp(prefix=f"synod-pki-{cluster}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    pki.make(folder, UNITS, lambda _what: None)
+    return folder
+
+
+def of_app(cluster: str = "lab") -> Keys:
+    """The app's."""
+    return of(str(made(cluster) / pki.CONTROLLER))
+
+
+def of_unit(unit: int = 1, cluster: str = "lab") -> Keys:
+    """A unit's."""
+    return of(str(made(cluster) / pki.unit_folder(unit)))
+
+
+def give(switch: Switch, keys: Keys) -> None:
+    """The switch has these, and no others."""
+    switch.vsctl("set-ssl", keys.key, keys.certificate, keys.ca)
