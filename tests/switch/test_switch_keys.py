@@ -1,12 +1,13 @@
 """A switch's keys for TLS in Open vSwitch's real database: whose they are, and what is refused."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agents import machine, switch_keys
+from agents import doctor_look, machine, switch_keys
 from agents.bringup import Host, plan
 from agents.bringup_steps import Command
 from agents.config_tls import of
@@ -83,3 +84,24 @@ def test_a_switch_that_does_not_run_has_them_in_its_file(
     root = {"op": "insert", "table": "Open_vSwitch", "row": {"ssl": ["named-uuid", "keys"]}}
     switch.run("ovsdb-tool", "transact", str(file), json.dumps(["Open_vSwitch", insert, root]))
     assert switch_keys.held() == found
+
+
+def test_the_doctor_sees_when_the_first_certificate_of_a_file_ends(
+    keys: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.undo()  # openssl is run as it is
+    now = time.time()
+    found = doctor_look.keys(keys, now)
+    assert found.faults == ()
+    names = ("cert.pem", "cacert.pem")
+    assert set(found.days) == {f"{keys}/{name}" for name in names}
+    assert all(3649 < days <= 3650 for days in found.days.values())
+    argv = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+    short = (*argv, "-nodes", "-subj", "/CN=x", "-days", "3", "-keyout", str(tmp_path / "k"))
+    with Path(keys, "cacert.pem").open("a") as file:
+        file.write(machine.run(short))
+    assert 2.9 < doctor_look.keys(keys, now).days[f"{keys}/cacert.pem"] <= 3
+    Path(keys, "cert.pem").write_text("none")
+    found = doctor_look.keys(keys, now)
+    assert "not a certificate for" in found.faults[0]
+    assert set(found.days) == {f"{keys}/cacert.pem"}
