@@ -173,6 +173,11 @@ class LoadBalancer(RyuApp):
         if unit is None:
             LOG.warning("event=datapath_stranger datapath=%016x", datapath.id)
             return
+        certified = getattr(datapath.socket, "unit", None)  # of one over TLS
+        if certified not in (None, unit):
+            self._warn("certificate_mismatch", unit=unit, certificate=certified)
+            hub.spawn(datapath.close)  # not here: it waits until there is room for its event
+            return
         self._numbers += 1
         connection = Connection(unit, self._numbers, datapath)
         self._connections[datapath] = self._present[unit] = connection

@@ -14,7 +14,7 @@ one of each message), and of what is written each byte is known to be taken or n
 
 import contextlib
 import errno
-import logging
+import re
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -26,8 +26,6 @@ from ryu.lib import hub
 
 from agents import config_tls
 from agents.config_tls import Keys
-
-LOG = logging.getLogger("synod")
 
 GREETING = 5.0  # seconds that a connection has for it
 MOST_GREETING = 64  # connections that are at it at the same time
@@ -66,6 +64,16 @@ class Tls:
             else:
                 self.sendall(b"")
                 return
+
+    @property
+    def unit(self) -> int | None:
+        """The unit that the other side's certificate was made for, if that names one as
+        `synod pki make` does.
+        """
+        certificate: Any = self._tls.getpeercert() or {}
+        names = dict(pair for each in certificate.get("subject", ()) for pair in each)
+        found = re.fullmatch(r"unit-(\d+)", names.get("commonName", ""))
+        return int(found[1]) if found else None
 
     def recv(self, most: int) -> bytes:
         """What there is, at most so many bytes, as soon as there is any; none at the end.

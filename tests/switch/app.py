@@ -145,7 +145,7 @@ class Scene:
     def __enter__(self) -> Self:
         """Start; every unit is up when this returns."""
         if self.app.tls:
-            keys.give(self.switch, keys.of_unit())
+            keys.give(self.switch, keys.of_any())
         self.app.start()
         for unit in self.units.values():
             self.connect(unit)

@@ -61,6 +61,16 @@ def test_a_switch_of_another_ca_is_refused_until_it_has_the_right_keys(
     wait(lambda: state(app) == "joining", "its bridge is connected", PATIENCE)
 
 
+def test_a_unit_with_anothers_key_is_no_unit(switch: Switch, app: App, bridge: str) -> None:
+    keys.give(switch, keys.of_unit(2))
+    switch.vsctl("set-controller", bridge, app.openflow)
+    words = "event=certificate_mismatch unit=1 certificate=2"
+    wait(lambda: words in app.log.read_text(), "it is refused", PATIENCE)
+    assert state(app) == "down"
+    keys.give(switch, keys.of_unit(1))
+    wait(lambda: state(app) == "joining", "its bridge is connected", PATIENCE)
+
+
 def test_a_controller_of_another_ca_is_refused_by_the_switch(
     switch: Switch, app: App, bridge: str
 ) -> None:
