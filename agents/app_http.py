@@ -4,13 +4,14 @@ It only carries: JSON to and fro, the operator's token with each order, what wen
 """
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
-from agents import config_token
+from agents import config_http, config_token
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 TIMEOUT = 5.0  # seconds
@@ -43,6 +44,8 @@ def ask(url: str, path: str, timeout: float = TIMEOUT) -> dict[str, Any]:
 
 def order(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Have it done, with the token; what the app answers then."""
+    if not config_http.is_private(url):
+        raise AppError(f"{url}: others would read the token on the way: https:, or a tunnel")
     try:
         headers = {"Authorization": f"Bearer {config_token.load(config_token.path())}"}
     except config_token.NoToken:
@@ -83,7 +86,8 @@ def _base(url: str) -> str:
 
 def _answer(url: str, request: urllib.request.Request, timeout: float) -> dict[str, Any]:
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
+        context = config_http.context() if url.startswith("https:") else None
+        with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:
             found = json.load(answer)
     except urllib.error.HTTPError as error:
         raise _refusal(url, error) from error
@@ -91,6 +95,8 @@ def _answer(url: str, request: urllib.request.Request, timeout: float) -> dict[s
         raise Unreachable(f"what answers at {url} is not the app: no JSON came back") from error
     except OSError as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            reason = f"{reason.verify_message}: name its CA's certificate by {config_http.CA}"
         raise Unreachable(f"no answer from the app at {url}: {reason}") from error
     if not isinstance(found, dict):
         raise Unreachable(f"what answers at {url} is not the app: no JSON came back")

@@ -10,6 +10,7 @@ kinds of step there are is `agents.bringup_steps`'s.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agents import config_tls
 from agents.bringup_steps import Block, Command, Offloads, Step, Sysctls
 from agents.config import Cluster, Interface, Unit
 from agents.nft import agent_port_rules, inet_rules, nic_rules
@@ -61,6 +62,7 @@ class Host:
     links_up: frozenset[str] = frozenset()
     python: str = "python3"
     foreground: bool = False  # who brings it up becomes what keeps the agent running
+    tls: str = config_tls.UNIT_PATH  # the folder of the switch's keys
 
 
 def plan(cluster: Cluster, unit_id: int, config: str, host: Host) -> tuple[Step, ...]:
@@ -74,6 +76,7 @@ def plan(cluster: Cluster, unit_id: int, config: str, host: Host) -> tuple[Step,
     unit = cluster.unit(unit_id)
     return (
         *_ovs_steps(host),
+        *_tls_steps(cluster, host),
         *_nic_steps(unit, host),
         *_kernel_steps(cluster, unit_id, host),
         *_label_steps(cluster),
@@ -121,6 +124,16 @@ def _ovs_steps(host: Host) -> tuple[Step, ...]:
             undo=("ovs-appctl", "-t", "ovs-vswitchd", "exit"),
         ),
     )
+
+
+def _tls_steps(cluster: Cluster, host: Host) -> tuple[Step, ...]:
+    keys, ovs = config_tls.of(host.tls), ("ovs-vsctl", "--timeout=15")
+    set_them = Command(
+        "OpenFlow over TLS: the switch's key and certificate, and by whom the app's is signed",
+        (*ovs, "set-ssl", keys.key, keys.certificate, keys.ca),
+        undo=(*ovs, "del-ssl"),
+    )
+    return (set_them,) if cluster.tls else ()
 
 
 def _bridge_steps(cluster: Cluster, unit: Unit, host: Host) -> tuple[Step, ...]:

@@ -20,6 +20,7 @@ from agents import (
     cli_cluster,
     cli_doctor,
     cli_install,
+    cli_pki,
     cli_sessions,
     cli_watching,
     log,
@@ -68,9 +69,11 @@ app = typer.Typer(
 unit_app = typer.Typer(no_args_is_help=True, help="Make this host a unit, and what it was before.")
 app_app = typer.Typer(no_args_is_help=True, help="The host that runs the controller app.")
 config_app = typer.Typer(no_args_is_help=True, help="The cluster's file.")
+pki_app = typer.Typer(no_args_is_help=True, help="Keys and certificates for OpenFlow over TLS.")
 app.add_typer(unit_app, name="unit")
 app.add_typer(app_app, name="app")
 app.add_typer(config_app, name="config")
+app.add_typer(pki_app, name="pki")
 for command in (
     *(cli_cluster.status, cli_watching.top, cli_watching.events),
     *(cli_cluster.drain, cli_cluster.undrain, cli_cluster.promote),
@@ -84,6 +87,7 @@ unit_app.command("install")(cli_install.unit_install)
 unit_app.command("uninstall")(cli_install.unit_uninstall)
 app_app.command("install")(cli_install.app_install)
 app_app.command("uninstall")(cli_install.app_uninstall)
+pki_app.command("make")(cli_pki.make)
 
 
 def _tell_version(asked: bool) -> None:

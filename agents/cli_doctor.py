@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from agents import doctor_look, provision
+from agents import config_tls, doctor_look, provision
 from agents.app_http import DEFAULT_URL, AppError, ask
 from agents.cli_app import code_of
 from agents.cli_config import DEFAULT_CONFIG, ConfigOption, check_id, cluster_or_exit
@@ -21,6 +21,7 @@ from agents.cli_output import FAILED, MISUSED, JsonOption, fail, out, say
 from agents.config import Cluster
 from agents.doctor_checks import UNIT
 from agents.doctor_cluster import ALIKE, CLUSTER, Pair, Report, read
+from agents.doctor_keys import KEYS
 from agents.doctor_seen import Finding, findings
 
 
@@ -56,6 +57,8 @@ def doctor(
     found: list[Finding] = []
     unseen: list[str] = []
     report = _unit(cluster, unit_id, config, found)
+    if cluster.tls:
+        _keys(report is not None, found)
     if report is None and others:
         fail("--from: this host is no unit: there is nothing to compare with", MISUSED)
     for path in others or ():
@@ -94,6 +97,18 @@ def _unit(
         return doctor_look.report(look)
     except provision.ProvisionError as error:
         fail(f"can't be looked at: {error}", MISUSED)
+
+
+def _keys(is_unit: bool, found: list[Finding]) -> None:
+    """What is found of the keys that this host has, or should have."""
+    folders = [config_tls.UNIT_PATH] if is_unit else []
+    if Path(config_tls.APP_PATH).exists():
+        folders.append(config_tls.APP_PATH)
+    for folder in folders:
+        try:
+            found += findings(KEYS, doctor_look.keys(folder, time.time()))
+        except provision.ProvisionError as error:
+            fail(f"can't be looked at: {error}", MISUSED)
 
 
 def _cluster(url: str | None, found: list[Finding], unseen: list[str]) -> dict[str, str]:

@@ -120,6 +120,11 @@ class Cluster:
     controllers: tuple[str, ...]
     digest: str = field(default="")
 
+    @property
+    def tls(self) -> bool:
+        """Whether OpenFlow is spoken over TLS: by all controllers, or none."""
+        return self.controllers[0].startswith("ssl:")
+
     def unit(self, unit_id: int) -> Unit:
         """The unit of that id; KeyError if the cluster has none."""
         for unit in self.units:

@@ -6,7 +6,7 @@ Checks look at whatever could be read, add to one list of errors, and stop at no
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from agents.config_form import (
     Errors,
@@ -100,10 +100,30 @@ def _ids(forms: Forms) -> Iterator[tuple[str, str]]:
         if unit.id in seen:
             yield join("units", place, "id"), f"{unit.id} is also the id of units[{seen[unit.id]}]"
         seen.setdefault(unit.id, place)
+
+
+def _controllers(forms: Forms) -> Iterator[tuple[str, str]]:
     controllers = forms.head.controllers
     for place, controller in enumerate(controllers):
+        path = join("controllers", place)
+        scheme, address, *_ = controller.split(":")
         if controller in controllers[:place]:
-            yield join("controllers", place), f"{controller} is there already"
+            yield path, f"{controller} is there already"
+        if not controllers[0].startswith(f"{scheme}:"):
+            yield path, f"{scheme}, and the first is not: the app listens in one way only"
+        if scheme == "ssl" and forms.head.openflow == "plain":
+            yield path, "ssl is TLS, and 'openflow: plain' wants tcp: take one of the two out"
+        # What stays on the machine nobody else can speak to, nor read.
+        loopback = IPv4Address(address).is_loopback
+        if scheme == "tcp" and forms.head.openflow == "tls" and not loopback:
+            yield path, _PLAIN.format(rest=controller.removeprefix("tcp:"))
+
+
+_PLAIN = (
+    "tcp is neither secret nor authentic: whoever is on that network can be the controller. "
+    "Write ssl:{rest}, and make keys by 'synod pki make'; or, if nobody else is there, add "
+    "'openflow: plain'"
+)
 
 
 def _names(forms: Forms) -> Iterator[tuple[str, str]]:
@@ -206,4 +226,4 @@ def _ha_subnet(
         yield "ha.subnet", f"{subnet} has no address for unit {highest}; take a larger one"
 
 
-_RULES = (_counts, _ids, _names, _nics, _macs, _addresses)
+_RULES = (_counts, _ids, _controllers, _names, _nics, _macs, _addresses)

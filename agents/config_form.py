@@ -140,7 +140,7 @@ def _controller(value: object) -> str:
         IPv4Address(match[1])
     except ValueError as error:
         raise ValueError(
-            "not a controller: write tcp:ADDRESS:PORT or ssl:ADDRESS:PORT, as tcp:10.254.0.254:6653"
+            "not a controller: write ssl:ADDRESS:PORT or tcp:ADDRESS:PORT, as ssl:10.254.0.254:6653"
         ) from error
     return _text(value)
 
@@ -176,6 +176,7 @@ class HeadForm(_Form):
     pickup: Annotated[Literal["established", "off"], one_of("established", "off")] = "established"
     limits: LimitsForm = LimitsForm()
     bridge: LinuxName = "br-synod"
+    openflow: Annotated[Literal["tls", "plain"], one_of("tls", "plain")] = "tls"
     controllers: Annotated[list[Annotated[str, BeforeValidator(_controller)]], Field(min_length=1)]
 
 
@@ -292,7 +293,7 @@ _SHAPES = {
 _EXAMPLES = {
     "name": "name: lab",
     "group": "group: 1",
-    "controllers": 'controllers: ["tcp:10.254.0.254:6653"]',
+    "controllers": 'controllers: ["ssl:10.254.0.254:6653"]',
     "nic": "nic: eth1",
     "addresses": "addresses: [10.1.0.1/24]",
     "id": "id: 1",

@@ -9,6 +9,7 @@ step that has lost its effect is a fault, as for `agents.mending`. What only sho
 import re
 from collections.abc import Callable, Iterable
 
+from agents import config_tls
 from agents.bringup_steps import Block, Command, Sysctls, block_text
 from agents.doctor_seen import Check, Look
 from agents.mending import is_missing
@@ -142,9 +143,21 @@ def _controllers(look: Look) -> Iterable[str]:
         yield f"{look.cluster.bridge} {has} the controller {target}"
 
 
+def _keys(look: Look) -> Iterable[str]:
+    if look.cluster.tls and look.brought_up and look.keys != config_tls.of(config_tls.UNIT_PATH):
+        yield (
+            f"Open vSwitch has {look.keys.key if look.keys else 'no key'} for TLS, and should "
+            + (f"have {config_tls.UNIT_PATH}/{config_tls.KEY}")
+        )
+
+
 def _away(look: Look) -> Iterable[str]:
     if look.controllers and not any(look.controllers.values()):
-        yield f"no connection to {', '.join(sorted(look.controllers))}"
+        said = (
+            f"{target} ({look.errors[target]})" if target in look.errors else target
+            for target in sorted(look.controllers)
+        )
+        yield f"no connection to {', '.join(said)}"
 
 
 def _conntrack(look: Look) -> Iterable[str]:
@@ -252,10 +265,13 @@ UNIT: tuple[Check[Look], ...] = (
         _cookies,
     ),
     Check("port_wrong", "'synod unit down', then 'synod unit up'", _ports),
+    Check("switch_keys_wrong", "'synod unit down', then 'synod unit up'", _keys),
     Check("controller_wrong", "'synod unit down', then 'synod unit up'", _controllers),
     Check(
         "controller_away",
-        "does the app run, and can this unit reach it ('ovs-vsctl show', a firewall between)?",
+        "does the app run, and can this unit reach it ('ovs-vsctl show', a firewall between)? "
+        "Protocol error: one side doesn't take the other's certificate. Which, the app's log says "
+        "(tls_refused), and ovs-vswitchd.log",
         _away,
     ),
     Check(

@@ -4,17 +4,29 @@ Asks, and changes nothing. Who is to be root is told by what calls this.
 """
 
 import importlib.metadata
+import json
 import os
 import platform
 import re
+import ssl
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from agents import __version__, machine, priority, provision, queues, switch
+from agents import (
+    __version__,
+    config_tls,
+    machine,
+    priority,
+    provision,
+    queues,
+    switch,
+    switch_keys,
+)
 from agents.bringup import CONNLABEL_FILES, plan
 from agents.config import Cluster
 from agents.doctor_cluster import Report, table_digests
+from agents.doctor_keys import KeysSeen
 from agents.doctor_seen import Look
 from agents.mending import Seen
 from agents.running import AGENT, REPLICATION, RUN, SUPERVISOR, read_pid
@@ -37,6 +49,7 @@ def look(cluster: Cluster, unit: int, config: str) -> Look:
     links, journal = machine.links(), provision.read_journal()
     running = SUPERVISOR if read_pid(RUN / SUPERVISOR) else ""
     bridge = cluster.bridge if machine.external_id(cluster.bridge) else ""
+    controllers, errors = _controllers(bridge) if bridge else ({}, {})
     return Look(
         cluster=cluster,
         unit=unit,
@@ -54,7 +67,7 @@ def look(cluster: Cluster, unit: int, config: str) -> Look:
         offloads=_offloads(nics, links) if host.datapath == "netdev" else {},
         cookies=_cookies(bridge) if bridge else (),
         ports=_ports(bridge) if bridge else {},
-        controllers=_controllers(bridge) if bridge else {},
+        controllers=controllers,
         conntrack=_conntrack(),
         programs=_programs(cluster),
         files={path: _text(Path(path)) for path in CONNLABEL_FILES},
@@ -63,7 +76,30 @@ def look(cluster: Cluster, unit: int, config: str) -> Look:
         flushing=_flushing(),
         synchronised=_synchronised(),
         token=TOKEN.stat().st_mode if TOKEN.exists() else None,
+        keys=switch_keys.held() if cluster.tls else None,
+        errors=errors,
     )
+
+
+def keys(folder: str, now: float) -> KeysSeen:
+    """Of the files in a folder of keys."""
+    files = config_tls.of(folder)
+    paths = [path for path in (files.certificate, files.ca) if Path(path).exists()]
+    found = {path: _ends(Path(path).read_text(errors="replace")) for path in paths}
+    return KeysSeen(
+        tuple(config_tls.faults(files)),
+        {path: (min(ends) - now) / 86400 for path, ends in found.items() if ends},
+    )
+
+
+def _ends(text: str) -> list[int]:
+    """When the certificates in a file do, in seconds since the epoch."""
+    asked = ("openssl", "x509", "-noout", "-enddate")
+    found = []
+    for certificate in re.findall(r"-{5}BEGIN CERT.*?-{5}END CERTIFICATE-{5}", text, re.S):
+        said = machine.run(asked, certificate)
+        found.append(ssl.cert_time_to_seconds(said.strip().removeprefix("notAfter=")))
+    return found
 
 
 def report(found: Look) -> Report:
@@ -141,12 +177,20 @@ def _ports(bridge: str) -> dict[str, int]:
     return {name: int(number) for name, number in zip(names, numbers, strict=True)}
 
 
-def _controllers(bridge: str) -> dict[str, bool]:
-    targets = machine.run(("ovs-vsctl", "--timeout=15", "get-controller", bridge)).split()
-    query = ("ovs-vsctl", "--timeout=15", "--bare", "--columns=target,is_connected", "list")
-    rows = machine.run((*query, "controller")).split()
-    known = dict(zip(rows[::2], rows[1::2], strict=True))
-    return {target: known.get(target) == "true" for target in targets}
+def _controllers(bridge: str) -> tuple[dict[str, bool], dict[str, str]]:
+    """By target: whether it is connected, and what is said of the last try if it isn't."""
+    ovs = ("ovs-vsctl", "--timeout=15")
+    targets = machine.run((*ovs, "get-controller", bridge)).split()
+    columns = ("target", "is_connected", "status")
+    listing = (*ovs, "--format=json", f"--columns={','.join(columns)}", "list", "controller")
+    rows = json.loads(machine.run(listing))["data"] if targets else []
+    connected = {target: is_connected for target, is_connected, _ in rows}
+    said = {target: dict(status[1]).get("last_error", "") for target, _, status in rows}
+    away = [target for target in targets if not connected.get(target)]
+    return (
+        {target: target not in away for target in targets},
+        {target: said[target] for target in away if said.get(target)},
+    )
 
 
 def _conntrack() -> tuple[int, int]:

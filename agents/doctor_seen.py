@@ -5,11 +5,12 @@ looks.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from agents.bringup_steps import Step
 from agents.config import Cluster
+from agents.config_tls import Keys
 from agents.mending import Seen
 from agents.wire.ports import (
     HA_KERNEL,
@@ -60,7 +61,8 @@ class Look:
     empty if there is none; `strangers`: conntrackds that aren't the unit's; `files`: the text of
     files in which blocks are to be; `flushing`: the file that the system loads rules from flushes
     all; `synchronised`: whether the clock is, None if nobody says; `token`: the mode of its file,
-    None if there is none.
+    None if there is none; `keys`: Open vSwitch's for TLS; `errors`: by target of a controller, what
+    it says of the last try.
     """
 
     cluster: Cluster
@@ -81,6 +83,8 @@ class Look:
     flushing: bool = False
     synchronised: bool | None = None
     token: int | None = None
+    keys: Keys | None = None
+    errors: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kernel_ports(self) -> dict[str, tuple[int, bytes | None, int]]:

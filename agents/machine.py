@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from agents.switch import OVSDB_SOCKET
+from agents.switch import DATABASE, OVSDB_SOCKET
 
 
 class ProvisionError(Exception):
@@ -110,6 +110,12 @@ def knows_datapath(datapath: str) -> bool:
     """Whether the database has a record of that datapath."""
     argv = ("ovs-vsctl", "--timeout=15", "--if-exists", "get", "open_vswitch", ".")
     return bool(run((*argv, f"datapaths:{datapath}")).strip())
+
+
+def in_file(**operation: Any) -> Any:
+    """Does an operation of RFC 7047 on the database's file, which no server has open."""
+    argv = ("ovsdb-tool", "transact", DATABASE, json.dumps(["Open_vSwitch", operation]))
+    return json.loads(run(argv))[0]
 
 
 def external_id(bridge: str) -> str | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agents import machine, priority, queues
+from agents import config_tls, machine, priority, queues, switch_keys
 from agents.bringup import Host, plan
 from agents.bringup_steps import (
     BLOCK_BEGIN,
@@ -302,6 +302,8 @@ def _check(cluster: Cluster, unit_id: int) -> None:
         raise ProvisionError(f"{', '.join(missing)} not found: apt-get install {packages}")
     ours = bool(machine.external_id(cluster.bridge))
     problems = problems_with(cluster, unit_id, machine.links(), ours)
+    if cluster.tls:
+        problems += switch_keys.problems(config_tls.of(config_tls.UNIT_PATH))
     if problems:
         raise ProvisionError("\n".join(problems))
 
@@ -339,13 +341,7 @@ def _remove_remains(cluster: Cluster, host: Host) -> None:
         machine.run(("ovs-vsctl", "--timeout=15", "--if-exists", "del-br", cluster.bridge))
     elif not host.ovs_running and host.database is None:
         named, columns = [["name", "==", cluster.bridge]], ["_uuid", "external_ids"]
-        rows = _in_file(op="select", table="Bridge", where=named, columns=columns)["rows"]
+        rows = machine.in_file(op="select", table="Bridge", where=named, columns=columns)["rows"]
         ours = ["set", [row["_uuid"] for row in rows if "synod" in dict(row["external_ids"][1])]]
         gone = [["bridges", "delete", ours]]
-        _in_file(op="mutate", table="Open_vSwitch", where=[], mutations=gone)
-
-
-def _in_file(**operation: Any) -> Any:
-    """Does an operation of RFC 7047 on the database's file, which no server has open."""
-    argv = ("ovsdb-tool", "transact", DATABASE, json.dumps(["Open_vSwitch", operation]))
-    return json.loads(machine.run(argv))[0]
+        machine.in_file(op="mutate", table="Open_vSwitch", where=[], mutations=gone)

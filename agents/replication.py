@@ -29,10 +29,11 @@ GROUP, PORT = "225.0.0.83", 3780
 # Sessions in these states only are told; what was told keeps its last one until its end.
 _STATES = "ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSED"
 
-# It would make itself a real-time process, and can't be told not to: one that may not goes on as an
+# Of all that root may do it needs conntrack's netlink, and long socket buffers. And not SYS_NICE:
+# it would make itself a real-time process, and can't be told not to: one that may not goes on as an
 # ordinary one, and writes a line to its log (measured, with 1.4.7). As real-time, its bulk updates
 # held packets up for as long as they took: it may wait for what forwards, its socket has room.
-_ORDINARY = ("setpriv", "--bounding-set", "-sys_nice")
+_ORDINARY = ("setpriv", "--bounding-set", "-all,+net_admin")
 
 _TEXT = """\
 # Written by Synod at each start: changes are lost.

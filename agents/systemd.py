@@ -13,12 +13,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents import config_tls
 from agents.config import Cluster
 from agents.priority import NICENESS
 
 UNIT, APP = "synod-unit.service", "synod-app.service"
 DIRECTORY = Path("/etc/systemd/system")
 TOKEN = Path("/etc/synod/token")
+DEFAULT_PORT = "6653"  # OpenFlow's, where the cluster's file names none (ovs-vsctl(8))
 USER, USERS = "synod", Path("/etc/sysusers.d/synod.conf")  # the app's, and what makes it
 
 # What the bring-up does needs these. (The agent itself is left with the first two.)
@@ -97,8 +99,9 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-# The token of those who may give orders, if root has made one: the app must read it.
-ExecStartPre=+-/bin/chown {user}: {token}
+# The token of those who may give orders, if root has made one, and the keys of OpenFlow, if it is
+# over TLS: the app must read them.
+ExecStartPre=+-/bin/chown --recursive {user}: {token} {keys}
 ExecStart={ryu_manager} {listen} --wsapi-host 127.0.0.1 --wsapi-port 8080 ryu_apps.load_balancer
 # Each session (setsid(2)) gets a core by its own niceness, too; there may be none such.
 ExecStartPost=+-/bin/sh -c 'echo {niceness} >/proc/$MAINPID/autogroup'
@@ -113,12 +116,15 @@ OOMScoreAdjust=-900
 User={user}
 CapabilityBoundingSet=
 ProtectSystem=strict
+UMask=0077
 RemoveIPC=yes
 ProtectProc=invisible
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
 {hardened}
 [Install]
 WantedBy=multi-user.target
@@ -166,32 +172,42 @@ def unit_file(cluster: Cluster, unit: int, config: str, place: Place) -> str:
 
 
 def app_file(cluster: Cluster, config: str, place: Place) -> str:
-    """The service of the app. ValueError if the units are to reach it by TLS, which this doesn't
-    set up.
-    """
+    """The service of the app. ValueError if the units look for it at several ports."""
     return _APP.format(
         mark=MARK.format(what="app"),
         cluster=cluster.name,
         ryu_manager=_quoted(str(Path(place.python).parent / "ryu-manager")),
-        listen=_listen(cluster.controllers),
+        listen=_listen(cluster),
         niceness=NICENESS,
         config=_quoted(config),
         token=TOKEN,
+        keys=config_tls.APP_PATH,
         user=USER,
         hardened=_HARDENED,
     )
 
 
-def _listen(controllers: Iterable[str]) -> str:
+def _listen(cluster: Cluster) -> str:
     """Where Ryu listens for the units' bridges: at the address that they have, if it is one."""
-    found = [target.split(":") for target in controllers]
-    if any(scheme != "tcp" for scheme, _, _ in found):
-        raise ValueError("controllers: ssl is not set up by this: run ryu-manager with its keys")
-    addresses, ports = {each[1] for each in found}, {each[2] for each in found}
+    found = [(*target.split(":"), DEFAULT_PORT)[1:3] for target in cluster.controllers]
+    addresses, ports = {address for address, _ in found}, {port for _, port in found}
     if len(ports) > 1:
         raise ValueError("controllers: one service listens on one port, and these have several")
     host = f"--ofp-listen-host {addresses.pop()} " if len(addresses) == 1 else ""
-    return f"{host}--ofp-tcp-listen-port {ports.pop()}"
+    return host + " ".join(_listening(ports.pop(), cluster.tls))
+
+
+def _listening(port: str, over_tls: bool) -> list[str]:
+    if not over_tls:
+        return ["--ofp-tcp-listen-port", port]
+    return over_tls_at(port, config_tls.APP_PATH)
+
+
+def over_tls_at(port: str, folder: str) -> list[str]:
+    """The arguments of `ryu-manager` by which it listens with the keys in that folder."""
+    keys = config_tls.of(folder)
+    files = ("--ctl-privkey", keys.key, "--ctl-cert", keys.certificate, "--ca-certs", keys.ca)
+    return ["--ofp-ssl-listen-port", port, *files]
 
 
 def _quoted(text: str) -> str:

@@ -4,8 +4,10 @@ is taken here.
     ryu-manager ryu_apps.load_balancer
 
 The cluster's file is that of the environment variable SYNOD_CONFIG, or /etc/synod/cluster.yaml.
-Unless told otherwise (`--wsapi-host`), HTTP listens on the loopback address only. Orders need the
-token in the file of SYNOD_TOKEN_FILE, or /etc/synod/token.
+Unless told otherwise (`--wsapi-host`), HTTP listens on the loopback address only; elsewhere over
+TLS only, by the files that SYNOD_HTTP_CERT and SYNOD_HTTP_KEY name. Orders need the
+token in the file of SYNOD_TOKEN_FILE, or /etc/synod/token. OpenFlow is over TLS, by the keys that
+`ryu-manager` is given, if the cluster's file has `ssl:` controllers.
 
 An exception that comes out of the core is an error in this program: it is logged, and the process
 ends, to be started again by whoever runs it. Flows stay, agents notice, and the new process finds
@@ -31,7 +33,7 @@ from ryu.ofproto import ofproto_v1_3 as ofp
 from agents import config_token
 from agents.config import DEFAULT_PATH, Cluster, ConfigErrors, load
 from agents.wire import ports
-from ryu_apps import api, api_sessions, log, page
+from ryu_apps import api, api_sessions, https, log, page, tls
 from ryu_apps.admission import Admission, TurnedAway
 from ryu_apps.core import events
 from ryu_apps.core.controller import Controller
@@ -71,6 +73,8 @@ class LoadBalancer(RyuApp):
         self._numbers = 0
         self._admission = Admission(config_token.path())
         self._wsgi = kwargs["wsgi"]
+        https.listen()
+        tls.listen(lambda address, why: self._warn("tls_refused", address=address, why=why))
         api.serve(self._wsgi, self._doors())
         api_sessions.serve(self._wsgi, self.controller, self._do)
         page.serve(self._wsgi)
@@ -187,6 +191,11 @@ class LoadBalancer(RyuApp):
         if unit is None:
             self._warn("datapath_stranger", datapath=f"{datapath.id:016x}")
             return
+        certified = getattr(datapath.socket, "unit", None)  # of one over TLS
+        if certified not in (None, unit):
+            self._warn("certificate_mismatch", unit=unit, certificate=certified)
+            hub.spawn(datapath.close)  # not here: it waits until there is room for its event
+            return
         self._numbers += 1
         connection = Connection(unit, self._numbers, datapath)
         self._connections[datapath] = self._present[unit] = connection
@@ -273,7 +282,11 @@ def _seen(flows: Iterable[Any]) -> events.Seen | None:
 def _load() -> Cluster:
     path = os.environ.get("SYNOD_CONFIG", DEFAULT_PATH)
     try:
-        return load(path)
+        cluster = load(path)
     except ConfigErrors as error:
         print(f"{path}:\n{error}", file=sys.stderr)
         raise SystemExit(2) from error
+    if faults := "\n".join(filter(None, (tls.fault(cluster.tls), https.fault()))):
+        print(faults, file=sys.stderr)
+        raise SystemExit(2)
+    return cluster

@@ -26,6 +26,7 @@ from ryu.controller import controller
 from ryu.lib import hub
 
 from agents.wire.ports import SYNOD
+from ryu_apps.tls import Tls
 
 Take = Callable[[list[bytes]], None]
 
@@ -73,17 +74,20 @@ class Sieve:
         finally:
             self._sending = False
 
-    def send_at_once(self, data: bytes) -> bytes:
-        """Writes what is taken without waiting; what is left. All of it, while Ryu is writing, and
-        if the connection is none that takes parts (TLS), or has ended.
+    def send_at_once(self, data: bytes) -> tuple[bytes, bool]:
+        """Writes what is taken without waiting; what is left, and whether Ryu must go on with it
+        before anybody else writes. All is left while Ryu is writing, and of a connection that has
+        ended.
         """
-        plain = getattr(self._socket, "fd", None)  # of eventlet's GreenSocket: one that never waits
-        if self._sending or plain is None:
-            return data
+        if self._sending:
+            return data, False
         try:
-            return data[plain.send(data) :]
+            if isinstance(self._socket, Tls):
+                return self._socket.send_at_once(data)
+            taken = self._socket.fd.send(data)  # eventlet's GreenSocket's own, which never waits
         except OSError:
-            return data
+            return data, False
+        return data[taken:], 0 < taken < len(data)
 
     def recv(self, most: int) -> bytes:
         """Of what is Ryu's, as soon as there is any, at most so many bytes; none at the end."""

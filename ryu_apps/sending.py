@@ -64,12 +64,14 @@ class Connection:
         queue = self._datapath.send_q  # none once Ryu has done with the connection
         if queue is None or not queue.empty():
             return data
-        rest: bytes = self._datapath.socket.send_at_once(data)
-        if 0 < len(rest) < len(data):
-            # Before anything else of Ryu's. Its queue is empty: nobody has a turn meanwhile.
+        rest, begun = self._datapath.socket.send_at_once(data)
+        if begun:
+            # Before anything else of Ryu's. Its queue is empty: nobody has a turn meanwhile. (Over
+            # TLS the rest is in the socket, and what Ryu writes is nothing, behind it.)
             self._datapath.send(rest)
             return b""
-        return rest
+        left: bytes = rest
+        return left
 
     def _write(self) -> None:
         while True:

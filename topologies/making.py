@@ -13,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from agents import pki
+from agents.machine import ProvisionError
 from topologies import recipe, registry
 from topologies.hosts import LabError
 from topologies.recipe import Options
@@ -38,6 +40,10 @@ def make_directory(options: Options, config: Path) -> None:
     token = recipe.token_file(config)
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32) + "\n")
+    try:
+        pki.make(options.directory / recipe.KEYS, range(1, options.units + 1), lambda _what: None)
+    except ProvisionError as error:
+        raise LabError(f"keys and certificates could not be made: {error}") from None
 
 
 def start_sandbox(options: Options, tied: bool) -> registry.State:

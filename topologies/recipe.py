@@ -8,17 +8,19 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents import config_token
+from agents import config_tls, config_token, pki
 from agents.bringup import Host, plan
 from agents.bringup_steps import shell
 from agents.config import Cluster
 from agents.priority import NICENESS
 from agents.switch import DATABASE
+from agents.systemd import over_tls_at
 from topologies.cluster import CONTROLLER_ADDRESS, MAX_UNITS, NETWORKS, Network, SynodTopo
 from topologies.registry import RUN
 
 SANDBOX = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child")
 OPENFLOW_PORT = 6653
+KEYS = "pki"  # the folder of keys and certificates, in the lab's
 HTTP_PORT = 8080
 
 METHODS = (
@@ -123,7 +125,7 @@ def cluster_file(options: Options) -> str:
             f"  - {{id: {number}, weight: {weight}{first if number == options.override else ''}}}"
             for number, weight in enumerate(weights, 1)
         ),
-        f'controllers: ["tcp:{CONTROLLER_ADDRESS}:{OPENFLOW_PORT}"]',
+        f'controllers: ["ssl:{CONTROLLER_ADDRESS}:{OPENFLOW_PORT}"]',
     ]
     return "\n".join([*lines, ""])
 
@@ -139,7 +141,8 @@ def app_argv(config: Path) -> list[str]:
     return [
         *("sh", "-c", first, "sh", "env", f"SYNOD_CONFIG={config}"),
         f"{config_token.VARIABLE}={token_file(config)}",
-        *(program("ryu-manager"), "--ofp-tcp-listen-port", str(OPENFLOW_PORT)),
+        program("ryu-manager"),
+        *over_tls_at(str(OPENFLOW_PORT), str(config.with_name(KEYS) / pki.CONTROLLER)),
         *("--wsapi-host", "127.0.0.1", "--wsapi-port", str(HTTP_PORT)),
         "ryu_apps.load_balancer",
     ]
@@ -181,7 +184,7 @@ def program(name: str) -> str:
 def by_hand(options: Options, cluster: Cluster, datapath: str) -> str:
     """All of it as shell commands, for a reader who wants to do it without this program."""
     directory = options.directory
-    config = directory / "cluster.yaml"
+    config, keys = directory / "cluster.yaml", directory / KEYS
     sections = [
         (
             "A sandbox: a shell that has its own network, mounts and processes",
@@ -191,13 +194,19 @@ def by_hand(options: Options, cluster: Cluster, datapath: str) -> str:
             f"The cluster's file, {config}",
             [f"mkdir -p {directory}", _here(config, cluster_file(options))],
         ),
+        (
+            "Keys and certificates",
+            [shlex.join([program("synod"), "pki", "make", "-c", str(config), str(keys)])],
+        ),
         ("Hosts, switches and cables", list(_wiring(options))),
     ]
     for number in range(1, options.units + 1):
         host = Host(datapath=datapath, database=DATABASE, python=sys.executable)
-        steps = [shell(step) for step in plan(cluster, number, str(config), host)]
+        own = keys / pki.unit_folder(number)
+        copied = f"mkdir -p /etc/synod && cp -aT {own} {config_tls.UNIT_PATH}\n"
+        steps = [copied, *(shell(step) for step in plan(cluster, number, str(config), host))]
         title = (
-            f"On u{number} (with its own /run/openvswitch, /etc/openvswitch, /run/synod): "
+            f"On u{number} (with its own /run/openvswitch, /etc, /run/synod): "
             f"synod unit up --id {number}"
         )
         sections.append((title, steps))

@@ -14,6 +14,7 @@ is started from outside (`topologies.lab`).
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,8 +24,11 @@ from typing import Any
 from mininet.log import setLogLevel
 from mininet.net import Mininet
 
+from agents.config_tls import UNIT_PATH
+from agents.pki import unit_folder
 from agents.running import start_time
 from topologies.cluster import LearningSwitch, SynodTopo
+from topologies.recipe import KEYS
 
 _MS_BIND = 0x1000  # <linux/mount.h>
 
@@ -51,7 +55,7 @@ def main(directory: Path, units: int, interfaces: int) -> None:
 
 
 def build(directory: Path, units: int, interfaces: int) -> Any:
-    """The network, with each unit's own /etc and /var/log."""
+    """The network, with each unit's own /etc, its keys in it, and /var/log."""
     setLogLevel("warning")
     Mininet.inited = (
         True  # else it would raise limits of the whole machine: Mininet.init(), fixLimits()
@@ -64,6 +68,8 @@ def build(directory: Path, units: int, interfaces: int) -> Any:
     for number in range(1, units + 1):
         own = f"/run/etc-u{number}"
         network.get(f"u{number}").cmd(f"cp -a /etc {own} && mount --bind {own} /etc")
+        keys = Path(own) / Path(UNIT_PATH).relative_to("/etc")
+        shutil.copytree(directory / KEYS / unit_folder(number), keys, dirs_exist_ok=True)
     network.start()
     return network
 

@@ -4,7 +4,7 @@ Both run under a plain `ryu-manager` and are connected, over TCP, to a switch th
 OpenFlow end. It pushes the same new sessions at both as packet-ins, as fast as they are taken: at
 the textbook app a SYN each, at this app the agent's offer of that SYN. Every session goes to the
 auxiliary, so that each costs two flow-mods and a packet-out on both sides, and all of them are
-counted.
+counted. A second one of this app is connected over TLS, as a cluster's is unless it says otherwise.
 
 Counted is the app's own time on the CPU (/proc/PID/schedstat): it is what "on one core" means, and
 what else runs on the machine doesn't enter.
@@ -33,12 +33,16 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
+from agents import config_tls, pki
 from agents.config import Cluster, parse
+from agents.config_tls import Keys
+from agents.systemd import over_tls_at
 from agents.wire import control, ports
 from ryu_apps.core.budget import Budget
 from ryu_apps.core.flows import Kind, cookie
 from ryu_apps.core.methods import METHODS
 from ryu_apps.core.sessions import Sessions
+from tests.bench.sealed import Sealed
 
 ROOT = Path(__file__).parents[2]
 BATCH = control.MAX_BODY // control.OFFER_FORMAT.size
@@ -112,14 +116,16 @@ class Session:
 class Datapath:
     """The OpenFlow end of a switch: answers what it must, counts what it is told."""
 
-    def __init__(self, port: int, datapath_id: int) -> None:
+    def __init__(self, port: int, datapath_id: int, keys: Keys | None = None) -> None:
         self.counts: Counter[str] = Counter()
         self.reading = threading.Event()  # cleared: it takes in nothing
         self.reading.set()
         self._id = datapath_id
         self._outgoing: SimpleQueue[bytes] = SimpleQueue()
         self._changed = threading.Condition()
-        self._socket = _connect(port)
+        self._socket: Any = _connect(port)
+        if keys:
+            self._socket = Sealed(self._socket, keys)
         self.send(message(_HELLO))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -213,8 +219,11 @@ def _connect(port: int) -> socket.socket:
 class App:
     """An app under `ryu-manager`, and the switches it is connected to."""
 
-    def __init__(self, module: str, cluster: Cluster, units: tuple[int, ...]) -> None:
+    def __init__(
+        self, module: str, cluster: Cluster, units: tuple[int, ...], *, over_tls: bool = False
+    ) -> None:
         self.cluster = cluster
+        self._over_tls = over_tls
         self._units = units
         self._module = module
         self._files = contextlib.ExitStack()
@@ -223,16 +232,16 @@ class App:
         """Start, and connect."""
         files = self._files
         folder = Path(files.enter_context(tempfile.TemporaryDirectory(prefix="synod-bench-")))
-        (folder / "cluster.yaml").write_text(CLUSTER)
+        text = CLUSTER.replace("tcp:", "ssl:") if self._over_tls else CLUSTER
+        (folder / "cluster.yaml").write_text(text)
         openflow, self.http = _free_port(), _free_port()
         command = (sys.executable, "-W", "ignore", "-m", "ryu.cmd.manager")
-        command += (
-            "--ofp-tcp-listen-port",
-            str(openflow),
-            "--wsapi-port",
-            str(self.http),
-            self._module,
-        )
+        listening, keys = ["--ofp-tcp-listen-port", str(openflow)], None
+        if self._over_tls:
+            pki.make(folder / "pki", (1,), lambda _what: None)
+            listening = over_tls_at(str(openflow), str(folder / "pki" / pki.CONTROLLER))
+            keys = config_tls.of(str(folder / "pki" / pki.unit_folder(1)))
+        command += (*listening, "--wsapi-port", str(self.http), self._module)
         environment = os.environ | {"SYNOD_CONFIG": str(folder / "cluster.yaml")}
         self.log = folder / "log"
         output = files.enter_context(self.log.open("wb"))
@@ -243,7 +252,7 @@ class App:
         files.callback(self.process.terminate)
         self.datapaths = []
         for unit in self._units:
-            datapath = Datapath(openflow, ports.datapath_id(self.cluster.group, unit))
+            datapath = Datapath(openflow, ports.datapath_id(self.cluster.group, unit), keys)
             files.callback(datapath.close)
             self.datapaths.append(datapath)
         return self
@@ -354,15 +363,20 @@ def bytes_a_session(sessions: int = 87_400) -> int:
 def measure(rounds: int = 5, sessions: int = 4000) -> dict[str, Any]:
     """Medians of so many rounds, the contenders taking turns; `ratio` is single against textbook.
 
-    `single` is this app with one offer a packet-in, `batched` with as many as a frame holds.
+    `single` is this app with one offer a packet-in, `batched` with as many as a frame holds;
+    `…_tls` the same over TLS.
     """
     cluster = parse(CLUSTER)
-    samples: dict[str, list[tuple[float, float]]] = {"textbook": [], "single": [], "batched": []}
+    sealed = parse(CLUSTER.replace("tcp:", "ssl:"))
+    names = ("textbook", "single", "batched", "single_tls", "batched_tls")
+    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     numbers = iter(range(0, 1 << 31, sessions))
     with (
         App("tests.bench.textbook", cluster, (1,)) as textbook,
         App("ryu_apps.load_balancer", cluster, (1, 2)) as synod,
+        App("ryu_apps.load_balancer", sealed, (1, 2), over_tls=True) as over_tls,
         announcing(synod),
+        announcing(over_tls),
     ):
         for turn in range(rounds + 1):  # the first warms up
             start = next(numbers)
@@ -372,18 +386,21 @@ def measure(rounds: int = 5, sessions: int = 4000) -> dict[str, Any]:
             offers = [control.offer_frames(1, 1, [each.offer()])[0] for each in new]
             singles = _blocks([packet_in(frame, ports.SYNOD) for frame in offers])
             found["single"] = synod.push(singles, "decided", sessions)
+            found["single_tls"] = over_tls.push(singles, "decided", sessions)
             start = next(numbers)
             more = [Session(number).offer() for number in range(start, start + sessions)]
             batches = [packet_in(frame, ports.SYNOD) for frame in control.offer_frames(1, 1, more)]
             found["batched"] = synod.push(_blocks(batches), "decided", sessions)
+            found["batched_tls"] = over_tls.push(_blocks(batches), "decided", sessions)
             if turn:
                 for name, sample in found.items():
                     samples[name].append(sample)
-        decided = synod.datapaths[0].counts["decided"]
-        expected = {"session_flows": 2 * decided, "decided": 2 * (rounds + 1) * sessions}
-        counted = {name: synod.datapaths[0].counts[name] for name in expected}
-        if counted != expected:
-            raise AssertionError(f"this app: counted {counted}, expected {expected}")
+        for app in (synod, over_tls):
+            decided = app.datapaths[0].counts["decided"]
+            expected = {"session_flows": 2 * decided, "decided": 2 * (rounds + 1) * sessions}
+            counted = {name: app.datapaths[0].counts[name] for name in expected}
+            if counted != expected:
+                raise AssertionError(f"this app: counted {counted}, expected {expected}")
         other = textbook.datapaths[0].counts
         if not other["flow_mods"] == 2 * other["packet_outs"] > 0:
             raise AssertionError(f"the textbook app: counted {dict(other)}")
@@ -397,6 +414,7 @@ def measure(rounds: int = 5, sessions: int = 4000) -> dict[str, Any]:
         "bytes_a_session": bytes_a_session(),
         "ratio": round(figures["single"]["per_cpu_second"] / by_textbook, 2),
         "ratio_batched": round(figures["batched"]["per_cpu_second"] / by_textbook, 2),
+        "ratio_tls": round(figures["single_tls"]["per_cpu_second"] / by_textbook, 2),
     }
 
 
@@ -412,10 +430,10 @@ def main() -> None:
         print(json.dumps(figures, indent=1))
         return
     print(f"decisions per second of one core, medians of {figures['rounds']} rounds")
-    for name in ("textbook", "single", "batched"):
+    for name in ("textbook", "single", "batched", "single_tls", "batched_tls"):
         found = figures[name]
         print(
-            f"  {name:9}{found['per_cpu_second']:>9,.0f}"
+            f"  {name:11}{found['per_cpu_second']:>9,.0f}"
             f"   ({found['lowest']:,.0f} to {found['highest']:,.0f})"
         )
     print(f"  single is {figures['ratio']} times the textbook, batched {figures['ratio_batched']}")

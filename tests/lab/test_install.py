@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agents.config_tls import APP_PATH, UNIT_PATH
 from tests.lab.machines import Machine, machines
 from tests.lab.namespaces import Namespace, namespaces
 
@@ -20,6 +21,7 @@ PAGE = ROOT / "docs" / "install.md"
 GATEWAYS, CONTROLLER = ("gw1", "gw2"), "ctl"
 WHERE = {"each": (*GATEWAYS, CONTROLLER), "gateways": GATEWAYS}
 ONLINE = "The software"  # the section whose commands download
+KEYS = "/var/lib/synod-pki"  # where the page has them made
 LAST = "Away with it"
 MANAGEMENT = {"gw1": "192.0.2.1/24", "gw2": "192.0.2.2/24", "ctl": "192.0.2.10/24"}
 NICS = {"mgmt": "enp1s0", "int": "enp2s0", "ext": "enp3s0", "ha": "enp4s0"}
@@ -79,8 +81,18 @@ class Site:
             said = self.machines[host].run(step.command, online=online, seconds=seconds)
             if len(step.output) == 1:
                 assert tuple(said) == step.output, f"{host}: {step.command}"
+            if step.command == "ls /etc/synod/tls":
+                assert said == list(step.output)
             if step.command == "synod status":
                 until(self.balances, self.situation)
+
+    def copy_keys(self) -> None:
+        """As the page asks for, in words."""
+        for unit, name in enumerate(GATEWAYS, 1):
+            packed = f"tar -C {KEYS}/unit-{unit} -c . | base64 --wrap=0"
+            (archive,) = self.machines[CONTROLLER].run(packed)
+            there = "mkdir -m 700 /etc/synod/tls && base64 -d | tar -C /etc/synod/tls -x"
+            self.machines[name].run(f"echo {archive} | ({there})")
 
     def status(self) -> dict[str, Any]:
         """What `synod status --json` says."""
@@ -110,7 +122,7 @@ class Site:
         """The page's last sentence."""
         for name in GATEWAYS:
             gateway = self.machines[name]
-            assert gateway.run("ovs-vsctl list-br") == [""]
+            assert gateway.run("ovs-vsctl list-br; ovs-vsctl list ssl") == [""]
             assert gateway.run("nft list tables") == ["table ip gateway"]
             assert gateway.run("cat /proc/sys/net/ipv4/ip_forward") == ["0"]
             assert gateway.run("ls /etc/systemd/system | grep synod", check=False) == [""]
@@ -152,6 +164,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for step in STEPS:
             if step.section != LAST:
                 found.do(step)
+            if step.command.startswith(f"cp -a {KEYS}/controller"):
+                found.copy_keys()
         yield found
         for step in STEPS:
             if step.section == LAST:
@@ -222,6 +236,32 @@ def test_services_may_do_what_they_need(site: Site) -> None:
     # CAP_NET_ADMIN is bit 12, CAP_NET_RAW 13: linux/capability.h.
     assert {"CapEff:\t0000000000003000", "CapBnd:\t0000000000003000"} <= set(lines)
     assert "NoNewPrivs:\t1" in lines
+    lines = gateway.run(f"cat /proc/{_noted(gateway, 'replication.pid')}/status")
+    assert {"Name:\tconntrackd", "CapEff:\t0000000000001000"} <= set(lines)
+
+
+def test_keys_are_their_owners_alone(site: Site) -> None:
+    key = "stat --format='%U %a' {}/privkey.pem"
+    assert site.machines[CONTROLLER].run(key.format(APP_PATH)) == ["synod 600"]
+    for name in GATEWAYS:
+        assert site.machines[name].run(key.format(UNIT_PATH)) == ["root 600"]
+        held = site.machines[name].run("ovs-vsctl get-ssl")
+        assert held[0] == f"Private key: {UNIT_PATH}/privkey.pem"
+
+
+def test_the_app_hears_nobody_without_a_certificate(site: Site) -> None:
+    plain = (
+        "exec 3<>/dev/tcp/192.0.2.10/6653; printf '\\004\\000\\000\\010\\000\\000\\000\\001' >&3"
+    )
+    site.machines["gw1"].run(f"{plain}; timeout 5 cat <&3 | wc -c")
+    log = "journalctl --no-pager -u synod-app"
+    until(
+        lambda: any(
+            "event=tls_refused address=192.0.2.1 why='not TLS" in line
+            for line in site.machines[CONTROLLER].run(log)
+        ),
+        site.situation,
+    )
 
 
 def test_what_would_become_of_a_session_is_traced_with_what_a_service_may(site: Site) -> None:

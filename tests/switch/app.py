@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from agents.config import Cluster
+from agents.pki import CONTROLLER
+from agents.systemd import over_tls_at
 from agents.wire import control, ports
+from tests.switch import keys
 from tests.switch.ovs import Switch, wait
 from tests.switch.units import CLIENT, CLUSTER, SERVER, UnitBridge, cluster_text
 
@@ -40,7 +43,10 @@ class App:
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.port, self.http = free_port(), free_port()
         self.config = folder / "cluster.yaml"
-        self.config.write_text(cluster_text(len(cluster.units), cluster.session_table))
+        (controller,) = cluster.controllers
+        text = cluster_text(len(cluster.units), cluster.session_table, controller)
+        self.config.write_text(text)
+        self.tls = cluster.tls
         self.token = folder / "token"
         self.token.touch(mode=0o600)
         self.token.write_text("only-for-this-test\n")
@@ -49,8 +55,15 @@ class App:
 
     def arguments(self) -> list[str]:
         """Of `ryu-manager`."""
-        numbers = ("--ofp-tcp-listen-port", str(self.port), "--wsapi-port", str(self.http))
-        return [*numbers, "ryu_apps.load_balancer"]
+        openflow = ["--ofp-tcp-listen-port", str(self.port)]
+        if self.tls:
+            openflow = over_tls_at(str(self.port), str(keys.made("lab") / CONTROLLER))
+        return [*openflow, "--wsapi-port", str(self.http), "ryu_apps.load_balancer"]
+
+    @property
+    def openflow(self) -> str:
+        """Where switches find it, as Open vSwitch writes it."""
+        return f"{'ssl' if self.tls else 'tcp'}:127.0.0.1:{self.port}"
 
     def start(self, *python: str) -> None:
         """Start it; it answers when this returns, unless `python` says what to run instead."""
@@ -131,6 +144,8 @@ class Scene:
 
     def __enter__(self) -> Self:
         """Start; every unit is up when this returns."""
+        if self.app.tls:
+            keys.give(self.switch, keys.of_any())
         self.app.start()
         for unit in self.units.values():
             self.connect(unit)
@@ -147,7 +162,7 @@ class Scene:
     def connect(self, unit: UnitBridge) -> None:
         """Make the bridge look for its controller; it soon tries again if that is away."""
         self.switch.vsctl(
-            *("set-controller", unit.name, f"tcp:127.0.0.1:{self.app.port}"),
+            *("set-controller", unit.name, self.app.openflow),
             *("--", "set", "controller", unit.name, "max_backoff=1000"),
         )
 

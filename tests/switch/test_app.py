@@ -232,7 +232,7 @@ def test_drops_of_the_switches_are_told(scene: Scene) -> None:
 
 def test_a_bridge_of_another_cluster_is_left_alone(scene: Scene) -> None:
     other = scene.switch.bridge("other", ports.datapath_id(9, 1), {"other-nic": 1})
-    scene.switch.vsctl("set-controller", "other", f"tcp:127.0.0.1:{scene.app.port}")
+    scene.switch.vsctl("set-controller", "other", scene.app.openflow)
     wait(lambda: "event=datapath_stranger" in scene.app.log.read_text(), "it is told", 20)
     assert other.flows() == []
     scene.switch.vsctl("del-br", "other")

@@ -15,7 +15,9 @@ CLIENT, SERVER, CLUSTER = bytes((10, 1, 0, 10)), bytes((203, 0, 113, 10)), bytes
 INT, EXT = 1, 2
 
 
-def cluster_text(units: int, session_table: str = "flows") -> str:
+def cluster_text(
+    units: int, session_table: str = "flows", controller: str = "ssl:127.0.0.1:6653"
+) -> str:
     """The file of a cluster of two interfaces and so many units."""
     listed = ", ".join(f"{{id: {unit}}}" for unit in range(1, units + 1))
     return f"""
@@ -28,13 +30,15 @@ interfaces:
   ext: {{nic: nic-ext, addresses: [203.0.113.1/24]}}
 ha: {{nic: nic-ha}}
 units: [{listed}]
-controllers: ["tcp:127.0.0.1:6653"]
+controllers: ["{controller}"]
 """
 
 
-def cluster_of(units: int, session_table: str = "flows") -> Cluster:
+def cluster_of(
+    units: int, session_table: str = "flows", controller: str = "ssl:127.0.0.1:6653"
+) -> Cluster:
     """That cluster."""
-    return parse(cluster_text(units, session_table))
+    return parse(cluster_text(units, session_table, controller))
 
 
 class UnitBridge:

@@ -27,13 +27,17 @@ from tests.unit.test_config import changed, errors, example
         ("bridge", "synod0", "bridge", "'synod0' is the name of the agent's port"),
         ("controllers", None, "controllers", "missing; write it as in controllers: ["),
         ("controllers", [], "controllers", "empty; write it as in controllers: ["),
-        ("controllers", "tcp:1.2.3.4", "controllers", "not a list; write it as in controllers: ["),
-        ("controllers", ["1.2.3.4:6653"], "controllers[0]", "not a controller: write tcp:ADDRESS"),
+        ("controllers", "ssl:1.2.3.4", "controllers", "not a list; write it as in controllers: ["),
+        ("controllers", ["1.2.3.4:6653"], "controllers[0]", "not a controller: write ssl:ADDRESS"),
         ("controllers", ["tcp:1.2.3:6653"], "controllers[0]", "not a controller"),
         ("controllers", ["tcp:1.2.3.4:0"], "controllers[0]", "not a controller"),
         ("controllers", ["tcp:1.2.3.4:65536"], "controllers[0]", "not a controller"),
         ("controllers", ["udp:1.2.3.4:6653"], "controllers[0]", "not a controller"),
-        ("controllers", ["tcp:1.2.3.4"] * 2, "controllers[1]", "tcp:1.2.3.4 is there already"),
+        ("controllers", ["ssl:1.2.3.4"] * 2, "controllers[1]", "ssl:1.2.3.4 is there already"),
+        ("controllers", ["tcp:1.2.3.4"], "controllers[0]", "tcp is neither secret nor"),
+        ("controllers", ["ssl:1.2.3.4", "tcp:127.0.0.1"], "controllers[1]", "tcp, and the first"),
+        ("openflow", "open", "openflow", "not one of: tls, plain"),
+        ("openflow", "plain", "controllers[0]", "ssl is TLS, and 'openflow: plain' wants tcp"),
         ("weights", 3, "weights", "unknown key; known here: name, group, method, balance, "),
         ("unit", 3, "unit", "unknown key; did you mean 'units'?"),
         ("limits", 5, "limits", "not a mapping of keys to values; write it as in limits: {arp: 5"),
@@ -238,7 +242,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         {"id": 99},
         {"id": 5, "interfaces": {"int": {"nic": "nic-ha"}}},
     ]
-    raw["controllers"] = ["tcp:1.2.3.4", "tcp:1.2.3.4", "nonsense"]
+    raw["controllers"] = ["ssl:1.2.3.4", "ssl:1.2.3.4", "nonsense"]
     assert {path for path, _ in errors(raw)} == {
         "name",
         "group",
@@ -257,3 +261,9 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         "units[2].id",
         "units[3].interfaces.int.nic",
     }
+
+
+def test_plain_tcp_is_told_how_to_be_tls_or_allowed() -> None:
+    ((_, said),) = errors(example(controllers=["tcp:192.0.2.1:6633"]))
+    assert "Write ssl:192.0.2.1:6633, and make keys by 'synod pki make'" in said
+    assert said.endswith("add 'openflow: plain'")

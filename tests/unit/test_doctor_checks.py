@@ -9,7 +9,9 @@ import pytest
 from agents.bringup import CONNLABEL_FILES, Host, plan
 from agents.bringup_steps import Block, Command, Sysctls, block_text
 from agents.config import parse
+from agents.config_tls import UNIT_PATH, of
 from agents.doctor_checks import OLDEST, UNIT, number
+from agents.doctor_keys import KEYS, KeysSeen
 from agents.doctor_seen import Look, findings
 from agents.mending import Seen
 from agents.running import SUPERVISOR
@@ -22,7 +24,7 @@ interfaces:
   int: {nic: enp2s0, addresses: [10.1.0.1/24], mtu: 1400}
 ha: {nic: enp4s0}
 units: [{id: 1}, {id: 2}]
-controllers: ["tcp:192.0.2.10:6653"]
+controllers: ["ssl:192.0.2.10:6653"]
 """)
 NICS = ("enp2s0", "enp4s0")
 PLAN = plan(CLUSTER, 1, "/etc/synod/cluster.yaml", Host(ovs_running=True, links_up=frozenset(NICS)))
@@ -66,12 +68,13 @@ def healthy() -> Look:
         offloads=dict.fromkeys(NICS, ()),
         cookies=(0x5359010000000001, 0x53590202000000E0),
         ports={"enp2s0": 1, "int": 101, "enp4s0": 99, "ha": 199, "synod0": 200, "br-synod": 65534},
-        controllers={"tcp:192.0.2.10:6653": True},
+        controllers={"ssl:192.0.2.10:6653": True},
         conntrack=(10, 1000),
         programs={"the switch": "S", "the supervisor": "S", "the agent": "R", "conntrackd": "S"},
         files={step.path: block_text(step.text) for step in PLAN if isinstance(step, Block)},
         synchronised=True,
         token=0o100600,
+        keys=of(UNIT_PATH),
     )
 
 
@@ -129,14 +132,25 @@ DAMAGES: list[tuple[str, Callable[[Look], Look], str]] = [
     ("controller_wrong", lambda it: replace(it, controllers={}), "lacks the controller"),
     (
         "controller_wrong",
-        lambda it: replace(it, controllers={**it.controllers, "tcp:192.0.2.99:6653": True}),
-        "has the controller tcp:192.0.2.99:6653",
+        lambda it: replace(it, controllers={**it.controllers, "ssl:192.0.2.99:6653": True}),
+        "has the controller ssl:192.0.2.99:6653",
     ),
     (
         "controller_away",
         lambda it: replace(it, controllers=dict.fromkeys(it.controllers, False)),
-        "no connection to tcp:192.0.2.10:6653",
+        "no connection to ssl:192.0.2.10:6653",
     ),
+    (
+        "controller_away",
+        lambda it: replace(
+            it,
+            controllers=dict.fromkeys(it.controllers, False),
+            errors=dict.fromkeys(it.controllers, "Protocol error"),
+        ),
+        "no connection to ssl:192.0.2.10:6653 (Protocol error)",
+    ),
+    ("switch_keys_wrong", lambda it: replace(it, keys=None), "has no key for TLS"),
+    ("switch_keys_wrong", lambda it: replace(it, keys=of("/theirs")), "has /theirs/privkey.pem"),
     ("conntrack_full", lambda it: replace(it, conntrack=(801, 1000)), "801 of 1000"),
     ("program_missing", lambda it: replace(it, programs={"the agent": ""}), "the agent"),
     ("program_stopped", lambda it: replace(it, programs={"the agent": "T"}), "the agent"),
@@ -164,6 +178,24 @@ def test_a_damage_is_found_by_its_name(
 
 def test_each_check_finds_something() -> None:
     assert {name for name, _, _ in DAMAGES} == {check.name for check in UNIT}
+
+
+def test_keys_that_are_fit_have_nothing() -> None:
+    assert findings(KEYS, KeysSeen((), {"cert.pem": 30.0})) == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "name", "words"),
+    [
+        (KeysSeen(("privkey.pem: why",), {}), "keys_unfit", "privkey.pem: why"),
+        (KeysSeen((), {"cert.pem": 29.4}), "certificate_ends", "cert.pem ends in 29 days"),
+        (KeysSeen((), {"cacert.pem": -0.1}), "certificate_ends", "cacert.pem has ended"),
+    ],
+)
+def test_keys_that_are_not_are_told_of(seen: KeysSeen, name: str, words: str) -> None:
+    (found,) = findings(KEYS, seen)
+    assert found.name == name
+    assert words in found.what
 
 
 def test_what_is_not_known_is_no_fault() -> None:

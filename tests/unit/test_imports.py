@@ -25,6 +25,8 @@ RYU_SHELL = {
     "ryu_apps.api",
     "ryu_apps.api_sessions",
     "ryu_apps.page",
+    "ryu_apps.https",
+    "ryu_apps.tls",
 }
 RYU_AND_ITS_OWN = ("ryu", "eventlet", "webob")
 EXPOSITION = "ryu_apps.exposition"  # the one that knows Prometheus' client

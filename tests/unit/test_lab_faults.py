@@ -72,7 +72,10 @@ class TestNames:
             ("setpriv --pdeathsig TERM /x/python -m agents.cli agent --config f --id 2 ", "agent"),
             ("/x/python -u -m agents.supervise run --config f --id 2 ", "supervisor"),
             ("conntrackd -C /run/synod/conntrackd.conf ", "conntrackd"),
-            ("setpriv --bounding-set -sys_nice conntrackd -C /run/synod/x.conf ", "conntrackd"),
+            (
+                "setpriv --bounding-set -all,+net_admin conntrackd -C /run/synod/x.conf ",
+                "conntrackd",
+            ),
             ("/x/python -m agents.replication --config f --id 2 ", "conntrackd"),
             ("/x/python /x/ryu-manager --ofp-tcp-listen-port 6653 ", "app"),
             ("ovs-appctl -t ovs-vswitchd exit ", None),

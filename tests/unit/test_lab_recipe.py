@@ -28,7 +28,7 @@ def test_every_lab_has_a_valid_clusters_file(units: int, interfaces: int, method
     assert [unit.weight for unit in cluster.units] == list(weights)
     assert [each.name for each in cluster.interfaces] == ["int", "ext", "dmz"][:interfaces]
     assert cluster.method == method
-    assert cluster.controllers == ("tcp:10.254.0.254:6653",)
+    assert cluster.controllers == ("ssl:10.254.0.254:6653",)
 
 
 def test_labelled_is_passed_on() -> None:
@@ -82,6 +82,9 @@ def test_the_way_by_hand_is_a_shell_script(interfaces: int) -> None:
         "ip link add s1-u2 ",
         "ip -n client route add default via 10.1.0.1",
         "-- add-br br-synod",
+        "cp -aT /run/synod-lab/lab/pki/unit-2 /etc/synod/tls",
+        "set-ssl /etc/synod/tls/privkey.pem",
+        "--ctl-cert /run/synod-lab/lab/pki/controller/cert.pem",
         "table inet synod {",
         "sysctl -q -w net/ipv4/ip_forward=1",
         "agents.supervise start --config /run/synod-lab/lab/cluster.yaml --id 2",

@@ -10,6 +10,7 @@ import yaml
 
 from agents.doctor_checks import UNIT
 from agents.doctor_cluster import ALIKE, CLUSTER
+from agents.doctor_keys import KEYS
 from agents.outcomes import TROUBLE, Outcome
 from ryu_apps.core.chronicle import EVENTS
 from ryu_apps.core.cluster import State
@@ -99,7 +100,7 @@ def test_each_other_line_of_a_units_log_is_there() -> None:
 
 
 def test_each_finding_is_there_with_its_remedy() -> None:
-    rows = [f"| `{each.name}` | {each.remedy} |" for each in (*UNIT, *CLUSTER, *ALIKE)]
+    rows = [f"| `{each.name}` | {each.remedy} |" for each in (*UNIT, *KEYS, *CLUSTER, *ALIKE)]
     listed = section("Findings of `synod doctor`").splitlines()
     assert [line for line in listed if line.startswith("| `")] == rows
 

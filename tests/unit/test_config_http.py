@@ -1,0 +1,77 @@
+"""HTTP over TLS: where the app may listen, and to whom `synod` shows the token."""
+
+from pathlib import Path
+
+import pytest
+
+from agents import config_http
+from agents.app_http import AppError, order
+from tests.unit.test_config_tls import sign_itself
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (config_http.KEY, config_http.CERTIFICATE, config_http.CA):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
+def test_on_the_machine_itself_it_needs_no_tls(host: str) -> None:
+    assert config_http.faults(host) == []
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.10", "controller", ""])
+def test_elsewhere_it_does_and_is_told_how(host: str) -> None:
+    (found,) = config_http.faults(host)
+    assert found.startswith(f"HTTP at {host} would be read by others on the way")
+    assert "SYNOD_HTTP_CERT and SYNOD_HTTP_KEY; or leave --wsapi-host out" in found
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.10"])
+def test_with_a_key_and_its_certificate_it_may(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = sign_itself(tmp_path)
+    monkeypatch.setenv(config_http.KEY, keys.key)
+    (found,) = config_http.faults(host)
+    assert found == "HTTP over TLS needs both SYNOD_HTTP_CERT and SYNOD_HTTP_KEY"
+    monkeypatch.setenv(config_http.CERTIFICATE, keys.certificate)
+    assert config_http.faults(host) == []
+    Path(keys.key).chmod(0o644)
+    (found,) = config_http.faults(host)
+    assert "others than its owner can read it (mode 644)" in found
+    Path(keys.key).unlink()
+    assert config_http.faults(host) == [f"{keys.key}: No such file or directory"]
+
+
+@pytest.mark.parametrize(
+    ("url", "private"),
+    [
+        ("http://127.0.0.1:8080", True),
+        ("http://[::1]:8080", True),
+        ("http://localhost", True),
+        ("https://192.0.2.10:8080", True),
+        ("http://192.0.2.10:8080", False),
+        ("http://controller", False),
+        ("nonsense", False),
+    ],
+)
+def test_where_others_read_nothing(url: str, private: bool) -> None:
+    assert config_http.is_private(url) == private
+
+
+def test_the_token_is_not_shown_where_others_read_it() -> None:
+    with pytest.raises(AppError, match="others would read the token on the way"):
+        order("http://192.0.2.10:8080", "/v1/method", {})
+
+
+def test_the_environment_names_whose_certificates_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(config_http.CA, sign_itself(tmp_path).certificate)
+    assert len(config_http.context().get_ca_certs()) <= 1
+    monkeypatch.setenv(config_http.CA, str(tmp_path / "none"))
+    with pytest.raises(OSError, match="No such file"):
+        config_http.context()
+    monkeypatch.delenv(config_http.CA)
+    assert config_http.context().check_hostname
