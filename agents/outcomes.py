@@ -140,6 +140,14 @@ class Outcome(StrEnum):
     SYNDATA_LENGTH = "syndata_length"
     SYNDATA_TRUNCATED = "syndata_truncated"
     SYNDATA_VALUE = "syndata_value"
+    # agents.wire.seal
+    SEAL_TRUNCATED = "seal_truncated"  # there is none
+    SEAL_KEY = "seal_key"  # of a key that this unit hasn't
+    SEAL_TAG = "seal_tag"  # forged, or something is another than it was
+    SEAL_UNIT = "seal_unit"  # another unit's
+    SEAL_EPOCH = "seal_epoch"  # of an agent that isn't that unit's present one, as far as is known
+    SEAL_REPLAYED = "seal_replayed"  # it has come before
+    SEAL_OLD = "seal_old"  # too late to say whether it has
     # agents.wire.control
     NOT_CONTROL = "not_control"
     CONTROL_TRUNCATED = "control_truncated"

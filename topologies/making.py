@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from agents import config_key
 from topologies import recipe, registry
 from topologies.hosts import LabError
 from topologies.recipe import Options
@@ -38,6 +39,9 @@ def make_directory(options: Options, config: Path) -> None:
     token = recipe.token_file(config)
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32) + "\n")
+    key = recipe.key_file(config)
+    key.touch(mode=0o600)
+    key.write_text(config_key.text([secrets.token_bytes(32)]))
 
 
 def start_sandbox(options: Options, tied: bool) -> registry.State:

@@ -194,7 +194,10 @@ class Controller:
             effects = self._refuse(member, refusal, now)
             return [*effects, *self.journal.warn(now, refusal, unit=member.unit.id)]
         adopting = self.formation.takeover.adopting
+        known = member.announce and member.announce.boot == announce.boot
         effects = self.formation.announced(member, announce, now)
+        # Before it hears that it may hand sessions over to them.
+        effects += [] if known else self.formation.told_others(member)
         adopted = adopting - self.formation.takeover.adopting
         effects += [*self.succession.announced(member, now), self.formation.told(member)]
         if not self.members.primary:

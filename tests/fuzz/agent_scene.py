@@ -20,7 +20,19 @@ from agents.wire.errors import WireError
 from agents.wire.packet import inverse, readdress, tuple12
 from agents.wire.ports import helper_mac
 from tests.fuzz.feed import Feed, damaged, one_of
-from tests.unit.agent_scene import EXT, GROUP, INT, PICKUP, Scene, expectation, labels, link
+from tests.unit.agent_scene import (
+    BOOTS,
+    EXT,
+    GROUP,
+    INT,
+    PICKUP,
+    Scene,
+    expectation,
+    labels,
+    link,
+    with_data,
+    with_seal,
+)
 from tests.unit.agent_scene import link_to_all as to_all
 from tests.unit.wire_frames import syn
 
@@ -35,7 +47,7 @@ _SYN, _PLAIN = syn(), syn(flags="PA", payload=b"227 Entering Passive Mode")
 _FORMATS = (
     (control.OFFER, 0), (control.DECIDED, 8), (control.FORGET, 24), (control.CENSUS_REQUEST, 0),
     (control.EXPECT, 68), (control.EXPECTED, 8), (control.WITHDRAW, 28), (control.CLEAR, 28),
-    (control.CLEARED, 4), (control.KEEPALIVE, 0), (control.BEGUN, 72),
+    (control.CLEARED, 4), (control.KEEPALIVE, 12), (control.BEGUN, 72),
 )  # fmt: skip
 
 
@@ -107,6 +119,7 @@ def _told(scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> None:
         adopt=tuple(each % 4 + 1 for each in feed.take(3)),
         forfeit=feed.below(3),
         heir=one_of(feed, (0, 0, 1, 2, 64)),
+        boots=one_of(feed, ({}, {}, BOOTS, {2: 5}, {2: BOOTS[2]})),
     )
     _give(scene, feed, control.state_frame(GROUP, 1, state))
 
@@ -177,7 +190,7 @@ def _frame(scene: Scene, feed: Feed, captured: tuple[bytes, ...]) -> None:
 def _give(scene: Scene, feed: Feed, frame: bytes) -> None:
     core = scene.core
     before, counted = _state_of(scene), Counter(core.desk.counters)
-    steps = scene.given(frame)
+    steps = scene.given_as_they_are(frame)
     grown = core.desk.counters - counted
     if not steps and (grown.keys() <= _DROPS or not _readable(scene, frame)):
         assert grown.total() == 1 or _empty(frame), grown
@@ -187,7 +200,7 @@ def _give(scene: Scene, feed: Feed, frame: bytes) -> None:
 
 
 def _empty(frame: bytes) -> bool:
-    """A control frame of no records: it says nothing, and isn't counted."""
+    """A control frame of no records: it says nothing, and isn't counted. (A keepalive is.)"""
     return frame[12:14] == b"\x88\xb5" and not control.parse(frame).body
 
 
@@ -213,7 +226,7 @@ def _readable(scene: Scene, frame: bytes) -> bool:
 _DROPS = frozenset(
     outcome
     for outcome in Outcome
-    if outcome.startswith(("syndata_", "control_", "not_"))
+    if outcome.startswith(("syndata_", "control_", "not_", "seal_"))
     or outcome in (Outcome.TRUNCATED, Outcome.BAD_LENGTH, Outcome.FRAGMENT)
 )
 _READ = {
@@ -248,8 +261,8 @@ def _records(_scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> bytes:
         ends = to.dst + to.src
     count = feed.below(4)
     body = b"".join(_record(feed, kind, size) for _ in range(count))
-    head = (ends[:6], ends[6:], control.ETHERTYPE, 1, kind, GROUP, sender, count)
-    return control.HEADER.pack(*head, feed.below(2), feed.below(4)) + body
+    head = (ends[:6], ends[6:], control.ETHERTYPE, control.VERSION, kind, GROUP, sender, count)
+    return with_seal(control.HEADER.pack(*head, feed.below(2), feed.below(4)) + body)
 
 
 def _record(feed: Feed, kind: int, size: int) -> bytes:
@@ -271,6 +284,9 @@ def _record(feed: Feed, kind: int, size: int) -> bytes:
             body = ident + session
         case control.WITHDRAW:
             body = session[:12] + expectation(50000 + feed.below(3)).tuple12 + b"\x06\0\0\0"
+        case control.KEEPALIVE:
+            nonce = (BOOTS[1] + feed.below(3)).to_bytes(8)
+            body = bytes((one_of(feed, (1, 1, 2, 65)), feed.below(4), 0, 0)) + nonce
         case control.BEGUN:
             told = labels(feed.below(4), 64 + feed.below(3))
             body = session + bytes(28) + told + feed.below(9).to_bytes(4)
@@ -300,10 +316,11 @@ def _arriving(scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> bytes:
         helper=one_of(feed, ("", "ftp")),
         master=one_of(feed, (b"", TUPLES[0])),
     )
-    payload = one_of(feed, (b"", b"early")) + one_of(feed, (b"", syndata.encode(data)))
+    frame = syn(TUPLES[number], payload=one_of(feed, (b"", b"early")))
+    if told := one_of(feed, (b"", syndata.encode(data))):
+        frame = with_data(frame, told, data.primary)
     interface = one_of(feed, (INT, EXT))
     facts = scene.core.facts
-    frame = syn(TUPLES[number], payload=payload)
     return readdress(frame, facts.own_macs[interface], facts.virtual_macs[interface])
 
 

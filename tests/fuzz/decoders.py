@@ -12,7 +12,7 @@ from agents.config import ConfigErrors, parse
 from agents.ctnetlink import Entry
 from agents.cttuple import TUPLE
 from agents.outcomes import Outcome
-from agents.wire import control, inquiry, labels, packet, peer, routed_arp, syndata
+from agents.wire import control, inquiry, labels, packet, peer, routed_arp, seal, syndata
 from agents.wire.errors import WireError
 from ryu_apps import receiving
 from ryu_apps.core import order_forms
@@ -41,7 +41,8 @@ def syn_data(data: bytes) -> None:
     with named():
         value, length = syndata.decode(data)
         assert syndata.MIN_SIZE <= length <= syndata.MAX_SIZE
-        assert syndata.encode(value) == data[len(data) - length :]  # there is one encoding only
+        # There is one encoding only.
+        assert syndata.encode(value) == data[len(data) - length : -seal.SIZE]
 
 
 _OF_APP_AND_AGENT: dict[int, tuple[Callable[..., Any], Callable[..., list[bytes]]]] = {
@@ -118,7 +119,8 @@ def syn(data: bytes) -> None:
             grown = packet.append_data(found.frame, more)
             assert _same_packet(packet.cut_data(grown, len(more)), found.frame, found.tcp_offset)
             steps = packet.append_data(packet.as_client_sent(found.frame, ORIG), more)
-            assert packet.handed_over(data, ORIG, more, mac, mac) == mac + mac + steps[12:]
+            sent = packet.as_client_sent(data, ORIG)
+            assert packet.handed_over(sent, more, mac, mac) == mac + mac + steps[12:]
             assert packet.parse_syn(steps).tuple12 == ORIG
             for frame in (grown, steps):
                 assert _wrongness(frame, found.tcp_offset) == _wrongness(data, found.tcp_offset)

@@ -205,7 +205,9 @@ def test_a_request_where_none_is_expected_is_dropped(unit: int, port: int) -> No
 # -- what isn't what it claims to be
 
 
-def frame_of(kind: int, unit: int = 1, group: int = 1, version: int = 1, count: int = 0) -> bytes:
+def frame_of(
+    kind: int, unit: int = 1, group: int = 1, version: int = control.VERSION, count: int = 0
+) -> bytes:
     head = (control.ETH_DST, control.ETH_SRC, control.ETHERTYPE)
     return control.HEADER.pack(*head, version, kind, group, unit, count, 0, 0)
 
