@@ -13,8 +13,6 @@ import pytest
 
 from agents import config_key
 from agents.wire import control, packet, peer, ports, seal, syndata
-from tests.lab.failing import Cluster
-from tests.lab.traffic import traffic
 from tests.lab.world import World
 from topologies.observe import is_syn
 
@@ -201,38 +199,3 @@ def test_nobody_ends_a_session_in_the_primarys_name(world: World) -> None:
     assert world.entry(session.endpoints, 2)
     assert world.client("talk", id=session.id, text="still there?") == "still there?"
     world.client("close", id=session.id)
-
-
-# -- another key
-
-
-def test_the_key_is_replaced_and_no_session_notices(cluster: Cluster) -> None:
-    """The lab's units have one file; agents take it up at different times, as files that are copied
-    from one to another do.
-    """
-    world = cluster.world
-    file = world.lab.config.with_name("key")
-    before = config_key.load(str(file))
-    with traffic(world) as load:
-        for step in ("add", "use", "drop"):
-            world.lab.run("u1", ["synod", "key", step])
-            names = seal.Keys(config_key.load(str(file)), GROUP).fingerprints
-            line = "keys: " + " ".join(f"{each:08x}" for each in names)
-            logs = [world.lab.log_dir / f"u{unit}/synod/agent.log" for unit in world.units]
-            cluster.until(lambda line=line, logs=logs: all(_last(log) == line for log in logs))
-            load.answered()
-            load.flows()
-    load.unharmed(outage=0)
-    (now,) = config_key.load(str(file))
-    assert now not in before
-    for unit in world.units:
-        seals = {
-            name: n for name, n in world.agent_counters(unit).items() if name.startswith("seal_")
-        }
-        assert not {"seal_key", "seal_tag"} & seals.keys(), f"unit {unit}: {seals}"
-
-
-def _last(log: object) -> str:
-    """The last line of a log that is about keys, from that word on."""
-    lines = [line for line in log.read_text().splitlines() if " keys: " in line]  # type: ignore[attr-defined]
-    return lines[-1][lines[-1].index("keys: ") :] if lines else ""
