@@ -21,12 +21,13 @@ from agents.core_forfeiting import Forfeiting
 from agents.core_hearing import Hearing
 from agents.core_primary import Primary
 from agents.core_renewing import Renewing
+from agents.core_routing import Routing
 from agents.core_serving import Serving
 from agents.core_vouching import Vouching
 from agents.ctexpect import Expected
 from agents.ctnetlink import Entry
 from agents.outcomes import Outcome
-from agents.wire import control, peer
+from agents.wire import control, peer, routed_arp
 from agents.wire.control_maps import Announce
 from agents.wire.errors import WireError
 from agents.wire.packet import parse_syn
@@ -37,6 +38,7 @@ CENSUS_FRAMES = 16  # at a time: the bridge's queue to the agent's port isn't lo
 CENSUS_PAUSE = 0.002  # seconds between them
 RESYNC_PAUSE = 2.0  # seconds between two calls for a census, however much is lost
 _CONTROL = control.ETHERTYPE.to_bytes(2)
+_ARP = routed_arp.ETHERTYPE.to_bytes(2)
 # These alone come with sessions, and change nothing that the clock looks after.
 _OF_SESSIONS = (control.DECIDED, control.FORGET, control.BEGUN)
 _FROM_PRIMARY = (control.EXPECTED, control.CLEAR)
@@ -66,6 +68,7 @@ class Core:
         self.canary = Canary(facts, now)
         self.fencing = Fencing(facts, self.desk, fenced)
         self.answering = Answering(facts, self.desk, now)
+        self.routing = Routing(facts, self.desk, self.sealer, self.opener)
         self._from_app = facts.cluster.group, facts.unit, control.ETH_DST + control.ETH_SRC
         self._to_peers = facts.ha_macs[facts.unit] + _CONTROL
         self._announce_at = now
@@ -105,9 +108,8 @@ class Core:
             try:
                 if frame[12:14] == _CONTROL:
                     yield from self._control(frame, now)
-                elif self.fencing.is_rival(frame):
-                    self._stirred = True
-                    self.count(self.fencing.heard(now))
+                elif frame[12:14] == _ARP:
+                    self._arp(frame, now)
                 elif interface := self.facts.interface_of_helper.get(frame[6:12]):
                     yield self.announcing.leaving(frame, interface, now)
                 else:
@@ -257,6 +259,13 @@ class Core:
         if not interface or facts.virtual_macs[interface] != syn.eth_src:
             raise WireError(Outcome.NOT_ADDRESSED)
         return self.auxiliary.arriving(syn, interface, now)
+
+    def _arp(self, frame: bytes, now: float) -> None:
+        if self.fencing.is_rival(frame):
+            self._stirred = True
+            self.count(self.fencing.heard(now))
+        else:
+            self.count(self.routing.heard(frame, now))
 
     def _control(self, frame: bytes, now: float) -> Iterator[Steps]:
         message = control.parse(frame)

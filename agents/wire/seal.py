@@ -46,7 +46,8 @@ TAG_SIZE = 16
 WINDOW = 1024  # counters below the highest that may still come
 
 # Eight bytes each: what a seal is for.
-SYN, PEER = b"synodSYN", b"synodHA\0"
+SYN, PEER, ARP = b"synodSYN", b"synodHA\0", b"synodARP"
+_PURPOSES = (SYN, PEER, ARP)
 _HINT = b"synodKEY"
 
 _HEAD = struct.Struct("!BBxxQQ")
@@ -76,7 +77,7 @@ class Keys:
         self._hashes = tuple(
             {
                 purpose: blake2s(key=key, digest_size=TAG_SIZE, salt=salt, person=purpose)
-                for purpose in (SYN, PEER)
+                for purpose in _PURPOSES
             }
             for key in listed
         )
@@ -148,7 +149,7 @@ class Sealer:
         self.keys = keys
         self._unit = unit
         self._epoch = epoch
-        self._counters = {SYN: 0, PEER: 0}
+        self._counters = dict.fromkeys(_PURPOSES, 0)
 
     def seal(self, purpose: bytes, covered: bytes) -> bytes:
         """The next one."""
@@ -180,7 +181,7 @@ class Opener:
         if self._epochs.get(unit) != epoch:
             self._epochs[unit] = epoch
             self.foreign.pop(unit, None)
-            self._windows.update({(unit, purpose): Window() for purpose in (SYN, PEER)})
+            self._windows.update({(unit, purpose): Window() for purpose in _PURPOSES})
 
     def open(self, purpose: bytes, unit: int, seal: bytes, covered: bytes) -> None:
         """Returns if the seal is that unit's, of its present epoch, and hasn't come before.

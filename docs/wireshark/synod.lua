@@ -583,6 +583,8 @@ local function show_arp(tvb, pinfo, root)
         tree:add(fields["arp.unit"], asking(4, 1))
         tree:add(fields["arp.interface"], asking(5, 1))
     end
+    local behind = tvb:len() - start - 28 -- bytes of what else there is: a seal, or padding
+    if behind >= SEAL_SIZE then add_seal(tree, tvb(start + 28, SEAL_SIZE)) end
     local who = unit and "unit " .. unit .. ", interface " .. interface or tostring(asking:ether())
     pinfo.cols.info = asks and "Routed ARP: " .. who .. " asks for " .. address(tpa)
         or "Routed ARP: " .. who .. " is told that " .. address(spa) .. " is at " .. tostring(sha:ether())

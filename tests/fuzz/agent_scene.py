@@ -14,7 +14,7 @@ from agents.core_facts import Steps
 from agents.ctexpect import Expected, GetExpectation
 from agents.ctnetlink import ASKS, Adjustment, Entry, Get, Request, Result
 from agents.outcomes import Outcome
-from agents.wire import control, inquiry, packet, peer, syndata
+from agents.wire import control, inquiry, packet, peer, routed_arp, syndata
 from agents.wire.control_maps import ROLES, State
 from agents.wire.errors import WireError
 from agents.wire.packet import inverse, readdress, tuple12
@@ -26,6 +26,7 @@ from tests.unit.agent_scene import (
     GROUP,
     INT,
     PICKUP,
+    SEALERS,
     Scene,
     expectation,
     labels,
@@ -207,10 +208,11 @@ def _empty(frame: bytes) -> bool:
 def _readable(scene: Scene, frame: bytes) -> bool:
     """By the decoders alone."""
     try:
-        if (
-            scene.core.fencing.is_rival(frame)
-            or frame[6:12] in scene.core.facts.interface_of_helper
-        ):
+        if frame[12:14] == b"\x08\x06":
+            if not scene.core.fencing.is_rival(frame):
+                routed_arp.parse(frame)
+            return True
+        if frame[6:12] in scene.core.facts.interface_of_helper:
             return True
         if frame[12:14] != b"\x88\xb5":
             packet.parse_syn(frame)
@@ -336,7 +338,32 @@ def _rival(scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> bytes:
     return b"\xff" * 6 + virtual + b"\x08\x06" + feed.take(28)
 
 
-_SORTS = (_any, _records, _records, _leaving, _leaving, _arriving, _arriving, _helpers, _rival)
+def _routed(scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> bytes:
+    """ARP: what this unit's kernel asks, and what comes over the HA link or from the app."""
+    facts = scene.core.facts
+    op, other = one_of(feed, (1, 2, 201, 202)), one_of(feed, OTHERS)
+    own, address = facts.own_macs[one_of(feed, (INT, EXT))], bytes((10, 1, 0, feed.below(3)))
+    theirs = facts.peers[other][one_of(feed, (INT, EXT))]
+    macs = one_of(feed, ((own, bytes(6)), (theirs, bytes(6)), (bytes(6), own), (own, theirs)))
+    app = (control.ETH_DST, control.ETH_SRC)
+    link_ = (facts.ha_macs[1], facts.ha_macs[other])
+    ends = one_of(feed, (app, link_, link_, (b"\xff" * 6, own)))
+    arp = routed_arp.Arp(op, macs[0], address, macs[1], address, *ends)
+    return routed_arp.sealed(arp, SEALERS[other]) if feed.below(4) else routed_arp.encode(arp)
+
+
+_SORTS = (
+    _any,
+    _records,
+    _records,
+    _leaving,
+    _leaving,
+    _arriving,
+    _arriving,
+    _helpers,
+    _rival,
+    _routed,
+)
 _ACTS = (_told, _told, _time, _time, _kernel, _dump, _frame, _frame, _frame, _frame, _frame)
 
 

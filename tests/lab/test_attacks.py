@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from agents import config_key
-from agents.wire import control, packet, peer, ports, seal, syndata
+from agents.wire import control, packet, peer, ports, routed_arp, seal, syndata
 from tests.lab.world import World
 from topologies.observe import is_syn
 
@@ -149,10 +149,12 @@ def on_the_ha_link(world: World, *frames: bytes) -> None:
     world.peer("u3")("raw", interface="nic-ha", frames=[frame.hex() for frame in frames] * OFTEN)
 
 
-def counted(world: World, name: str, before: Counter[str], times: int = OFTEN) -> None:
+def counted(
+    world: World, name: str, before: Counter[str], times: int = OFTEN, unit: int = 2
+) -> None:
     world.until(
-        lambda: (world.agent_counters(2) - before)[name] >= times,
-        lambda: f"counted: {world.agent_counters(2) - before}",
+        lambda: (world.agent_counters(unit) - before)[name] >= times,
+        lambda: f"counted: {world.agent_counters(unit) - before}",
     )
 
 
@@ -183,6 +185,35 @@ def test_a_keepalive_that_was_made_up_keeps_nobody_alive(world: World) -> None:
         ),
         lambda: f"counted: {world.agent_counters(2) - before}",
     )
+
+
+def test_who_is_no_unit_asks_and_tells_nothing_by_routed_arp(world: World) -> None:
+    """201 and 202 made up, and a 202 that was heard."""
+    address = "203.0.113.77"
+    world.lab.run(
+        "server", ["ip", "address", "replace", f"{address}/24", "dev", world.device("server")]
+    )
+    with world.captures("u2/nic-ha", expression="arp", direction="in") as at:
+        world.lab.run("u2", ["ping", "-c", "1", "-W", "3", "-I", "ext", address], check=False)
+        (heard, *_) = at["u2/nic-ha"].wait(1, lambda f: f.original[20:22] == b"\0\xca")
+    told = routed_arp.parse(heard.original)
+    lie = told._replace(sha=b"\x06" * 6, spa=bytes((203, 0, 113, 66)))
+    for frame, name in (
+        (heard.original, "seal_replayed"),
+        (routed_arp.encode(lie), "seal_truncated"),
+    ):
+        before = world.agent_counters(2)
+        on_the_ha_link(world, frame)
+        counted(world, name, before)
+    assert not world.lab.run("u2", ["ip", "neigh", "show", "203.0.113.66"]).stdout
+    asks = routed_arp.Arp(
+        *(routed_arp.ROUTED_REQUEST, ports.physical_mac(GROUP, 2, 2), told.tpa, bytes(6)),
+        *(bytes((203, 0, 113, 67)), ports.ha_mac(GROUP, 1), ports.ha_mac(GROUP, 2)),
+    )
+    before, asked = world.agent_counters(1), world.counters()
+    on_the_ha_link(world, routed_arp.encode(asks))
+    counted(world, "seal_truncated", before, unit=1)
+    assert world.counters()["routed_arp_asked"] == asked["routed_arp_asked"]
 
 
 def test_nobody_ends_a_session_in_the_primarys_name(world: World) -> None:

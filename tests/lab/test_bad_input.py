@@ -218,7 +218,8 @@ def routed(unit: int, **fields: Any) -> str:
         "hwdst": "00:00:00:00:00:00",
         "pdst": "10.1.0.99",
     } | fields
-    return bytes(Ether(src=ha_mac(unit), dst=ha_mac(1)) / ARP(**values)).hex()
+    ends = {"src": ports.mac_text(control.ETH_SRC), "dst": ports.mac_text(control.ETH_DST)}
+    return bytes(Ether(**ends) / ARP(**values)).hex()
 
 
 ROUTED = {
@@ -229,8 +230,9 @@ ROUTED = {
 
 @pytest.mark.parametrize("reason", ROUTED)
 def test_a_bad_routed_request_is_dropped_by_its_name(world: World, reason: str) -> None:
+    """What the primary's agent tells the app."""
     before = world.counters()
-    world.peer("u2")("raw", interface="ha", frames=[ROUTED[reason]] * 5)
+    world.peer("u1")("raw", interface="synod0", frames=[ROUTED[reason]] * 5)
     world.until(
         lambda: (world.counters() - before)[reason] >= 5,
         lambda: f"counted: {world.counters() - before}",
