@@ -325,11 +325,11 @@ def test_an_agents_counters_may_come_in_several_announcements() -> None:
 def test_what_bridges_drop_is_asked_and_told() -> None:
     world = World().form()
     flows = desired(world.cluster, 2, Role.AUXILIARY, 1)
-    (unasked,) = [flow for flow in flows if flow.name == "drop_routed_arp_unasked"]
+    (unasked,) = [flow for flow in flows if flow.name == "drop_routed_arp_stray"]
     world.bridges[2].packets[unasked.cookie] = 5
     world.pass_time(2.4, 1, 2, 3)
     drops = world.status()["units"][1]["drops"]
-    assert drops["drop_routed_arp_unasked"] == 5
+    assert drops["drop_routed_arp_stray"] == 5
     assert set(drops) == {flow.name for flow in flows if flow.drops}
     connection = world.bridges[2].connection
     assert world.feed(events.Counted(2, connection, 12345, 1)) == []
