@@ -32,11 +32,11 @@ epoch that is somebody else has to say (`Opener.name`), or the unit answers what
 (`Opener.learn`). Clocks have no part in it.
 """
 
-import hmac
 import struct
 from collections.abc import Iterable, Mapping
 from hashlib import blake2s
-from typing import NamedTuple
+from hmac import compare_digest
+from typing import Any, NamedTuple
 
 from agents.wire.errors import WireError
 
@@ -51,8 +51,9 @@ _PURPOSES = (SYN, PEER, ARP)
 _HINT = b"synodKEY"
 
 _HEAD = struct.Struct("!BBxxQQ")
-SIZE = _HEAD.size + TAG_SIZE
+_WHOLE = struct.Struct(f"{_HEAD.format}{TAG_SIZE}s")
 _TAG_AT = _HEAD.size
+SIZE = _WHOLE.size
 
 
 class Seal(NamedTuple):
@@ -74,21 +75,24 @@ class Keys:
             raise ValueError(f"not one or two keys of {KEY_SIZE} bytes")
         self.fingerprints = tuple(map(fingerprint, listed))
         salt = group.to_bytes(8)
-        self._hashes = tuple(
+        made = [
             {
                 purpose: blake2s(key=key, digest_size=TAG_SIZE, salt=salt, person=purpose)
                 for purpose in _PURPOSES
             }
             for key in listed
-        )
-        self._hints = tuple(each >> 24 for each in self.fingerprints)
+        ]
+        self._hint, self._sealing = self.fingerprints[0] >> 24, made[0]
+        # Two keys may have the same.
+        self._by_hint: dict[int, list[dict[bytes, Any]]] = {}
+        for name, hashes in zip(self.fingerprints, made, strict=True):
+            self._by_hint.setdefault(name >> 24, []).append(hashes)
 
     def seal(self, purpose: bytes, seal: Seal, covered: bytes) -> bytes:
         """The bytes to put behind what is covered."""
-        head = _HEAD.pack(self._hints[0], *seal)
-        tag = self._hashes[0][purpose].copy()
-        tag.update(covered)
-        tag.update(head)
+        head = _HEAD.pack(self._hint, *seal)
+        tag = self._sealing[purpose].copy()
+        tag.update(covered + head)
         return head + tag.digest()
 
     def verified(self, purpose: bytes, seal: bytes, covered: bytes) -> Seal:
@@ -97,17 +101,17 @@ class Keys:
         """
         if len(seal) != SIZE:
             raise WireError("seal_truncated", f"{len(seal)} bytes")
-        head, tag = seal[:_TAG_AT], seal[_TAG_AT:]
-        known = False
-        for hint, hashes in zip(self._hints, self._hashes, strict=True):
-            if hint == head[0]:
-                known = True
-                right = hashes[purpose].copy()
-                right.update(covered)
-                right.update(head)
-                if hmac.compare_digest(right.digest(), tag):
-                    return Seal._make(_HEAD.unpack(head)[1:])
-        raise WireError("seal_tag" if known else "seal_key")
+        hint, unit, epoch, counter, tag = _WHOLE.unpack(seal)
+        known = self._by_hint.get(hint)
+        if known is None:
+            raise WireError("seal_key")
+        whole = covered + seal[:_TAG_AT]
+        for hashes in known:
+            right = hashes[purpose].copy()
+            right.update(whole)
+            if compare_digest(right.digest(), tag):
+                return Seal(unit, epoch, counter)
+        raise WireError("seal_tag")
 
 
 def fingerprint(key: bytes) -> int:
