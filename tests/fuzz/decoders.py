@@ -45,6 +45,25 @@ def syn_data(data: bytes) -> None:
         assert syndata.encode(value) == data[len(data) - length : -seal.SIZE]
 
 
+def sealed(data: bytes) -> None:
+    """A seal, and what it covers. What is believed is so once, and not of anything else."""
+    made, covered = data[: seal.SIZE], data[seal.SIZE :]
+    opener = seal.Opener(seal.Keys([bytes(32)], 1))
+    opener.name({1: 1})
+    with named():
+        opener.open(seal.SYN, 1, made, covered)
+        for again in (covered, covered + b"x"):
+            assert _refusal(opener, made, again) in ("seal_replayed", "seal_tag")
+
+
+def _refusal(opener: seal.Opener, made: bytes, covered: bytes) -> str:
+    try:
+        opener.open(seal.SYN, 1, made, covered)
+    except WireError as error:
+        return error.reason
+    return ""
+
+
 _OF_APP_AND_AGENT: dict[int, tuple[Callable[..., Any], Callable[..., list[bytes]]]] = {
     control.ANNOUNCE: (control.announce, lambda m, told: control.announce_frames(told)),
     control.STATE: (control.state, lambda m, t: [control.state_frame(m.group, m.unit, t)]),
