@@ -120,7 +120,7 @@ def control_frame(data: bytes) -> None:
         elif message.kind == control.STATE:
             assert read(again[0]) == told
         else:
-            assert [record for m in again for record in read(m)] == told
+            assert [record for m in again for record in read(m)] == list(told)
 
 
 def arp(data: bytes) -> None:
