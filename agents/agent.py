@@ -18,13 +18,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from agents import __version__, neighbours
+from agents import __version__, config_key, neighbours
 from agents.config import Cluster
 from agents.conntrack import Conntrack, Dump, destroyed, expected
 from agents.core import Core
 from agents.core_facts import Facts, Steps, facts_of
 from agents.ctnetlink import Request, Result
 from agents.frames import Frames, mtu_of
+from agents.key_file import KeyFile
 from agents.links import Links
 from agents.log import tell
 from agents.outcomes import TROUBLE, Outcome
@@ -33,12 +34,13 @@ from agents.running import REPLICATION, RUN, read_pid
 from agents.supervise import ANEW
 from agents.tracing import Tracer
 from agents.wire.ports import SYNOD_NAME
+from agents.wire.seal import Keys
 
 _MOST_FRAMES = 64  # of one wake-up; the first waits for the last
 # A walk through all entries has time. While it goes on, two thirds of it are left to what forwards:
 # walks on end (20,000 entries take some 0.3 s) held packets up where cores were few (measured).
 _REST = 2.0  # times as long as a piece took, until the next
-_LOOK = 0.25  # seconds between two looks at conntrackd
+_LOOK = 0.25  # seconds between two looks at conntrackd, and at the file of keys
 # There while the unit is fenced: an agent that is started anew has to know.
 FENCE = RUN / "fenced"
 _REPORT = 5.0  # seconds between two lines about trouble
@@ -47,8 +49,11 @@ _REPORT = 5.0  # seconds between two lines about trouble
 def run(cluster: Cluster, unit_id: int) -> int:
     """Be the agent of that unit until SIGTERM or SIGINT; returns the exit code.
 
-    KeyError if the cluster has no such unit, OSError if this machine isn't brought up as one.
+    KeyError if the cluster has no such unit, OSError if this machine isn't brought up as one,
+    KeyFileError if it has no key of the cluster's.
     """
+    key_file = KeyFile(config_key.path(), cluster.group)
+    keys = key_file.load()
     waker, woken = socket.socketpair()
     for end in (waker, woken):
         end.setblocking(False)
@@ -58,14 +63,14 @@ def run(cluster: Cluster, unit_id: int) -> int:
     facts = facts_of(
         cluster,
         unit_id,
-        boot=int.from_bytes(os.urandom(4)),
+        boot=int.from_bytes(os.urandom(8)),
         # As an announcement takes it; sethostname(2) takes any 64 bytes.
         host="".join(filter(str.isprintable, socket.gethostname())),
         version=__version__,
         mtus=_mtus(cluster),
     )
-    agent = Agent(facts)
-    tell("agent_started", unit=unit_id, cluster=cluster.name, boot=f"{facts.boot:08x}")
+    agent = Agent(facts, keys, key_file.changed)
+    tell("agent_started", unit=unit_id, cluster=cluster.name, boot=f"{facts.boot:016x}")
     agent.serve(woken)
     signal.set_wakeup_fd(-1)  # its socket is about to go, and a second SIGTERM may still come
     tell("agent_ended", unit=unit_id)
@@ -100,8 +105,12 @@ def advance(
 class Agent:
     """The sockets of a unit's agent, and its core."""
 
-    def __init__(self, facts: Facts) -> None:
-        self.core = Core(facts, time.monotonic(), fenced=FENCE.exists())
+    def __init__(
+        self, facts: Facts, keys: Keys, rekeyed: Callable[[], Keys | None] = lambda: None
+    ) -> None:
+        """`rekeyed`: says what the cluster's keys are, if they are others now."""
+        self.core = Core(facts, keys, time.monotonic(), fenced=FENCE.exists())
+        self._rekeyed = rekeyed
         self._conntrack = Conntrack()
         # Listening before the first frame is read: no session of ours can end unheard.
         self._destroyed = destroyed(ignore=self._conntrack.pid)
@@ -167,7 +176,7 @@ class Agent:
         self._fence()
         self._trace()
         self._write(now)
-        self._watch_pickup(now)
+        self._watch_files(now)
         self._hold_neighbours(now)
         self._report(now)
         return len(frames)
@@ -238,11 +247,14 @@ class Agent:
         if neighbours.unanswered(core.desk, core.hearing, now):
             neighbours.confirm(core.facts.cluster)
 
-    def _watch_pickup(self, now: float) -> None:
+    def _watch_files(self, now: float) -> None:
         """End conntrackd, if that is due: its supervisor starts another, which begins anew. And
         see whether another has begun, by its socket: what happened meanwhile it has told nobody.
+        Are the cluster's keys others?
         """
         if now - self._looked >= _LOOK:
+            if keys := self._rekeyed():
+                self.core.rekey(keys)
             self._looked, before = now, self._pickup
             with contextlib.suppress(OSError):
                 self._pickup = CONTROL.stat().st_ctime_ns

@@ -20,9 +20,11 @@ from agents import (
     cli_cluster,
     cli_doctor,
     cli_install,
+    cli_key,
     cli_pki,
     cli_sessions,
     cli_watching,
+    config_key,
     log,
     provision,
     supervise,
@@ -40,8 +42,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""An active-active cluster of firewalls: one primary decides, all units serve.
 
-    [bold]On every unit[/bold], with the same file:
+    [bold]On every unit[/bold], with the same file and the same key:
 
+        synod key make
         synod config check /etc/synod/cluster.yaml
         synod unit install --id 1
 
@@ -74,6 +77,7 @@ app.add_typer(unit_app, name="unit")
 app.add_typer(app_app, name="app")
 app.add_typer(config_app, name="config")
 app.add_typer(pki_app, name="pki")
+app.add_typer(cli_key.key_app, name="key")
 for command in (
     *(cli_cluster.status, cli_watching.top, cli_watching.events),
     *(cli_cluster.drain, cli_cluster.undrain, cli_cluster.promote),
@@ -139,6 +143,8 @@ def unit_up(  # noqa: PLR0917 - typer calls it, by name
         fail("--foreground writes a log, and no JSON", MISUSED)
     check_id(cluster, unit_id, config)
     path = str(config.resolve())
+    if not show:
+        _check_key()
     try:
         if show:
             host = replace(provision.look(datapath), foreground=foreground)
@@ -229,7 +235,19 @@ def agent(unit_id: IdOption, config: ConfigOption = DEFAULT_CONFIG) -> None:
         fail("this host is no unit: 'synod unit up' makes it one, and runs its agent")
     from agents.agent import run  # noqa: PLC0415 - it opens kernel interfaces that the other commands do without
 
-    raise typer.Exit(run(cluster, unit_id))
+    try:
+        code = run(cluster, unit_id)
+    except config_key.KeyFileError as error:
+        fail(str(error), MISUSED)
+    raise typer.Exit(code)
+
+
+def _check_key() -> None:
+    """Exit code 2 if there is no key that an agent could take."""
+    try:
+        config_key.load(config_key.path())
+    except config_key.KeyFileError as error:
+        fail(str(error), MISUSED)
 
 
 @config_app.command("check")

@@ -21,20 +21,24 @@ from agents.core_forfeiting import Forfeiting
 from agents.core_hearing import Hearing
 from agents.core_primary import Primary
 from agents.core_renewing import Renewing
+from agents.core_routing import Routing
 from agents.core_serving import Serving
+from agents.core_vouching import Vouching
 from agents.ctexpect import Expected
 from agents.ctnetlink import Entry
 from agents.outcomes import Outcome
-from agents.wire import control, peer
+from agents.wire import control, peer, routed_arp
 from agents.wire.control_maps import Announce
 from agents.wire.errors import WireError
 from agents.wire.packet import parse_syn
 from agents.wire.ports import ha_group, mac_text
+from agents.wire.seal import Keys, Opener, Sealer
 
 CENSUS_FRAMES = 16  # at a time: the bridge's queue to the agent's port isn't long
 CENSUS_PAUSE = 0.002  # seconds between them
 RESYNC_PAUSE = 2.0  # seconds between two calls for a census, however much is lost
 _CONTROL = control.ETHERTYPE.to_bytes(2)
+_ARP = routed_arp.ETHERTYPE.to_bytes(2)
 # These alone come with sessions, and change nothing that the clock looks after.
 _OF_SESSIONS = (control.DECIDED, control.FORGET, control.BEGUN)
 _FROM_PRIMARY = (control.EXPECTED, control.CLEAR)
@@ -45,15 +49,18 @@ _CAUSES_RESYNC = (control.CENSUS, control.ENDED)
 class Core:
     """A unit's agent. Times are seconds of one clock that never goes back."""
 
-    def __init__(self, facts: Facts, now: float, *, fenced: bool = False) -> None:
+    def __init__(self, facts: Facts, keys: Keys, now: float, *, fenced: bool = False) -> None:
         self.facts = facts
         self.desk = Desk()
+        self.sealer = Sealer(keys, facts.unit, facts.boot)
+        self.opener = Opener(keys)
+        self.vouching = Vouching(facts, self.opener)
         self.serving = Serving(facts, self.desk)
-        self.primary = Primary(facts, self.desk, self.serving)
-        self.auxiliary = Auxiliary(facts, self.desk, self.serving)
+        self.primary = Primary(facts, self.desk, self.serving, self.sealer)
+        self.auxiliary = Auxiliary(facts, self.desk, self.serving, self.opener)
         self.announcing = Announcing(facts, self.desk)
         self.expecting = Expecting(facts, self.desk)
-        self.hearing = Hearing(facts, self.desk, now)
+        self.hearing = Hearing(facts, self.desk, self.vouching, now)
         self.beginnings = Beginnings(facts, self.desk, self.serving)
         self.adopting = Adopting(facts, self.desk, self.serving)
         self.forfeiting = Forfeiting(facts, self.desk, self.serving)
@@ -61,7 +68,9 @@ class Core:
         self.canary = Canary(facts, now)
         self.fencing = Fencing(facts, self.desk, fenced)
         self.answering = Answering(facts, self.desk, now)
+        self.routing = Routing(facts, self.desk, self.sealer, self.opener)
         self._from_app = facts.cluster.group, facts.unit, control.ETH_DST + control.ETH_SRC
+        self._to_peers = facts.ha_macs[facts.unit] + _CONTROL
         self._announce_at = now
         self._standing = self.desk.standing()
         self._resync = 0
@@ -99,15 +108,18 @@ class Core:
             try:
                 if frame[12:14] == _CONTROL:
                     yield from self._control(frame, now)
-                elif self.fencing.is_rival(frame):
-                    self._stirred = True
-                    self.count(self.fencing.heard(now))
+                elif frame[12:14] == _ARP:
+                    self._arp(frame, now)
                 elif interface := self.facts.interface_of_helper.get(frame[6:12]):
                     yield self.announcing.leaving(frame, interface, now)
                 else:
                     yield self._syn(frame, now)
             except WireError as error:
                 self.count(Outcome(error.reason))
+
+    def rekey(self, keys: Keys) -> None:
+        """From now on these are the cluster's keys."""
+        self.sealer.keys = self.opener.keys = keys
 
     def expected(self, events: Sequence[Expected], lost: bool, now: float) -> None:
         """Expectations that came and went, before the frames that were read before them; `lost`:
@@ -218,6 +230,8 @@ class Core:
         """Frames to write, in order, and whether a dump of conntrack is to begin (again)."""
         cluster, desk, serving = self.facts.cluster, self.desk, self.serving
         out, desk.frames = self.beginnings.frames() + desk.frames, []
+        to_peers = self._to_peers
+        out = [peer.sealed(f, self.sealer) if f[6:14] == to_peers else f for f in out]
         # Ends first: a SYN on offer may have the ports of a session that has just ended.
         if serving.ended and desk.app_speaks(now) and desk.told and desk.told.primary:
             out += control.ended_frames(cluster.group, self.facts.unit, serving.ended)
@@ -246,12 +260,19 @@ class Core:
             raise WireError(Outcome.NOT_ADDRESSED)
         return self.auxiliary.arriving(syn, interface, now)
 
+    def _arp(self, frame: bytes, now: float) -> None:
+        if self.fencing.is_rival(frame):
+            self._stirred = True
+            self.count(self.fencing.heard(now))
+        else:
+            self.count(self.routing.heard(frame, now))
+
     def _control(self, frame: bytes, now: float) -> Iterator[Steps]:
         message = control.parse(frame)
         if message.kind not in _OF_SESSIONS:
             self._stirred = True
         if message.kind in peer.KINDS:
-            yield from self._peer(message, frame[:12], now)
+            yield from self._peer(message, frame, now)
             return
         # What comes over the HA link has other addresses (the row `from_agents` of
         # ryu_apps/core/pipeline.py): it isn't the app's word.
@@ -269,6 +290,7 @@ class Core:
                 if self.desk.told and self.desk.told.primary != told.primary:
                     self.desk.before, self.desk.changed = self.desk.told.primary, now
                 self.desk.told, self.desk.heard = told, now
+                self.opener.name(told.boots)
                 self.count(Outcome.STATE)
                 yield from self.beginnings.told(now)
                 self.primary.shown(told.role == "primary" and told.balancing)
@@ -285,14 +307,15 @@ class Core:
             case _:
                 raise WireError(Outcome.CONTROL_KIND)
 
-    def _peer(self, message: control.Message, addresses: bytes, now: float) -> Iterator[Steps]:
+    def _peer(self, message: control.Message, frame: bytes, now: float) -> Iterator[Steps]:
         facts, unit = self.facts, message.unit
         if message.group != facts.cluster.group or unit not in facts.peers:
             raise WireError(Outcome.CONTROL_STRANGER)
         to_all = message.kind in _TO_ALL
         own = ha_group(message.group) if to_all else facts.ha_macs[facts.unit]
-        if addresses != own + facts.ha_macs[unit]:
+        if frame[:12] != own + facts.ha_macs[unit]:
             raise WireError(Outcome.CONTROL_STRANGER)
+        self.vouching.open(frame, message)
         told = self.desk.told
         if message.kind in _FROM_PRIMARY and unit != (told.primary if told else 0):
             raise WireError(Outcome.CONTROL_STRANGER)
@@ -323,6 +346,7 @@ class Core:
             digest=cluster.digest,
             serving=len(self.serving.sessions),
             resync=self._resync,
+            keys=self.opener.keys.fingerprints,
             hears=self.hearing.units,
             missing=self.hearing.missing,
             adopted=tuple(sorted(self.adopting.done)),

@@ -66,7 +66,7 @@ class Announcing:
     def __init__(self, facts: Facts, desk: Desk) -> None:
         self._facts = facts
         self._desk = desk
-        self._next_id = facts.boot  # so that an answer for the agent before this one finds nothing
+        self._next_id = facts.first_id
         self._asked: dict[int, _Asked] = {}
         self._held: dict[bytes, _Hold] = {}  # by the session's orig tuple
         self._looked_up = 0  # packets whose session is being looked up: none may overtake them

@@ -30,8 +30,10 @@ from agents.outcomes import Outcome
 from agents.wire import control, peer, syndata
 from agents.wire.errors import WireError
 from agents.wire.labels import unit_of
-from agents.wire.packet import Syn, cut_data, readdress
+from agents.wire.packet import ETHERNET, Syn, cut_data, readdress
 from agents.wire.peer import Expectation
+from agents.wire.seal import SIZE as SEAL_SIZE
+from agents.wire.seal import SYN, Opener
 from agents.wire.syndata import SynData
 
 SYN_SENT_TIMEOUT = 120  # seconds, the kernel's own
@@ -43,10 +45,11 @@ _OVER = (TIME_WAIT, CLOSE)
 class Auxiliary:
     """What is done with SYNs that the primary hands over."""
 
-    def __init__(self, facts: Facts, desk: Desk, serving: Serving) -> None:
+    def __init__(self, facts: Facts, desk: Desk, serving: Serving, opener: Opener) -> None:
         self._facts = facts
         self._desk = desk
         self._serving = serving
+        self._opener = opener
 
     def arriving(self, syn: Syn, interface: int, now: float) -> Steps:
         """A SYN came for this unit by that interface."""
@@ -56,7 +59,7 @@ class Auxiliary:
             self._desk.frames.append(frame)
             return Outcome.PASSED
         try:
-            data, length = self._decision(syn, interface)
+            data, frame = self._decision(syn, interface)
         except WireError as error:
             if error.reason == Outcome.SYNDATA_ABSENT:
                 return (yield from self._without_data(syn))
@@ -90,7 +93,6 @@ class Auxiliary:
             return Outcome.CREATE_REFUSED
         if data.master:
             yield from self._come_true(entry)
-        frame = cut_data(syn.frame, length)
         self._serving.add(entry.orig, now, Made(entry, frame))
         self._desk.frames.append(frame)
         return outcome
@@ -108,16 +110,22 @@ class Auxiliary:
         self._desk.frames += frames
         return Outcome.CLEARED
 
-    def _decision(self, syn: Syn, interface: int) -> tuple[SynData, int]:
-        """The SYN data, and their length; WireError with the outcome if they aren't for us."""
+    def _decision(self, syn: Syn, interface: int) -> tuple[SynData, bytes]:
+        """The SYN data, and the SYN without them; WireError with the outcome if they aren't for us,
+        or aren't that unit's word on this very SYN.
+        """
         if self._desk.role() == "primary":
             raise WireError(Outcome.NOT_AUXILIARY)
-        data, length = syndata.decode(syn.payload)
+        payload = syn.payload
+        data, length = syndata.decode(payload)
         if data.unit != self._facts.unit:
             raise WireError(Outcome.OTHER_UNIT, str(data.unit))
         if data.interface != interface:
             raise WireError(Outcome.OTHER_INTERFACE, str(data.interface))
-        return data, length
+        frame = cut_data(syn.frame, length)
+        covered = frame[ETHERNET:] + payload[-length:-SEAL_SIZE]
+        self._opener.open(SYN, data.primary, payload[-SEAL_SIZE:], covered)
+        return data, frame
 
     def _without_data(self, syn: Syn) -> Steps:
         entry = yield Get(syn.tuple12)

@@ -47,7 +47,7 @@ class Canary:
         self._others = {unit: canary(facts.cluster, unit) for unit in facts.peers}
         self._marks: dict[int, int] = {}
         self._changed: dict[int, float] = {}
-        self._mark = facts.boot
+        self._mark = facts.first_id
         self._sing_at = self._look_at = now
 
     def tick(self, told: bool, now: float) -> Iterator[Steps]:

@@ -23,7 +23,7 @@ class Clearing:
     def __init__(self, facts: Facts, desk: Desk) -> None:
         self._facts = facts
         self._desk = desk
-        self._next_id = facts.boot  # so that an answer to the agent before this one finds nothing
+        self._next_id = facts.first_id
         self._waiting: dict[int, Offered] = {}
 
     def __len__(self) -> int:

@@ -27,7 +27,7 @@ class Facts:
     """What doesn't change while the agent runs.
 
     `mtus` (bytes of IP) are by interface index, and so are the MACs of `peers`, the other units by
-    id; `ha_macs` are those of all units. `boot` (u32) is random, `host` this machine's name.
+    id; `ha_macs` are those of all units. `boot` (u64) is random, `host` this machine's name.
     """
 
     cluster: Cluster
@@ -52,6 +52,11 @@ class Facts:
     def link(self, peer: int) -> Link:
         """From this unit to that one, over the HA link."""
         return Link(self.cluster.group, self.unit, self.ha_macs[self.unit], self.ha_macs[peer])
+
+    @property
+    def first_id(self) -> int:
+        """Of what is numbered (u32): an answer for the agent before this one shall find nothing."""
+        return self.boot & 0xFFFFFFFF
 
     @property
     def link_to_all(self) -> Link:

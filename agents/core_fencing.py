@@ -30,8 +30,8 @@ class Fencing:
         self.fenced = fenced
 
     def is_rival(self, frame: bytes) -> bool:
-        """Is this ARP from a virtual MAC?"""
-        return frame[12:14] == b"\x08\x06" and frame[6:12] in self._virtual_macs
+        """Is this frame, ARP, from a virtual MAC?"""
+        return frame[6:12] in self._virtual_macs
 
     def heard(self, now: float) -> Outcome:
         """A rival is there."""

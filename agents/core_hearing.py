@@ -6,6 +6,7 @@ the app says, which has the OpenFlow connections as its second witness.
 """
 
 from agents.core_facts import Desk, Facts
+from agents.core_vouching import Vouching
 from agents.wire import peer
 
 KEEPALIVE = 0.02  # seconds between two
@@ -17,12 +18,10 @@ SILENT = 0.25  # a unit unheard for so long isn't heard any more
 class Hearing:
     """When each of the other units was heard last."""
 
-    def __init__(self, facts: Facts, desk: Desk, now: float) -> None:
+    def __init__(self, facts: Facts, desk: Desk, vouching: Vouching, now: float) -> None:
         self._desk = desk
-        link = facts.link_to_all
-        self._frames = {
-            hears: peer.keepalive_frame(link, hears_app=hears) for hears in (False, True)
-        }
+        self._link = facts.link_to_all
+        self._vouching = vouching
         self._heard: dict[int, float] = {}
         self._next = now
         self.units: tuple[int, ...] = ()
@@ -42,7 +41,9 @@ class Hearing:
         """Say that this unit is there; True if another is heard anew, is missing, or no more."""
         if now >= self._next:
             self._next = now + KEEPALIVE
-            self._desk.frames.append(self._frames[self._desk.app_speaks(now)])
+            hears_app, records = self._desk.app_speaks(now), self._vouching.records(now)
+            frame = peer.keepalive_frame(self._link, hears_app=hears_app, records=records)
+            self._desk.frames.append(frame)
         before = self.units, self.missing
         self.units = tuple(sorted(u for u, at in self._heard.items() if now - at <= SILENT))
         self.missing = tuple(u for u in self.units if now - self._heard[u] > MISSING)

@@ -31,8 +31,9 @@ from agents.outcomes import Outcome
 from agents.wire import syndata
 from agents.wire.control import Offer, Session
 from agents.wire.labels import interface_of, relabelled, unit_of, with_unit
-from agents.wire.packet import Syn, handed_over, inverse
+from agents.wire.packet import ETHERNET, Syn, as_client_sent, handed_over, inverse
 from agents.wire.peer import Beginning, Expectation
+from agents.wire.seal import SYN, Sealer
 from agents.wire.syndata import SynData
 
 # Offers that may wait: at first and at most; and when one has waited in vain, from which on each
@@ -57,11 +58,12 @@ RELOCATABLE = frozenset({"ftp", "irc"})
 class Primary:
     """Offers that wait for decisions, and what is done with either."""
 
-    def __init__(self, facts: Facts, desk: Desk, serving: Serving) -> None:
+    def __init__(self, facts: Facts, desk: Desk, serving: Serving, sealer: Sealer) -> None:
         self._facts = facts
         self._desk = desk
         self._serving = serving
-        self._next_id = facts.boot  # so that a decision for the agent before this one finds nothing
+        self._sealer = sealer
+        self._next_id = facts.first_id
         self.pending: dict[int, Offered] = {}
         self._most = MAX_PENDING  # that may be pending now
         self._released: dict[int, Offered] = {}
@@ -253,8 +255,9 @@ class Primary:
         self._serving.sessions.pop(entry.orig, None)
         self._begin(entry, labels, mask)
         to, by = facts.peers[unit][interface], facts.own_macs[interface]
-        frame = handed_over(offered.frame, entry.orig, syndata.encode(data), to, by)
-        self._desk.frames.append(frame)
+        packet, told = as_client_sent(offered.frame, entry.orig), syndata.encode(data)
+        told += self._sealer.seal(SYN, packet[ETHERNET:] + told)
+        self._desk.frames.append(handed_over(packet, told, to, by))
         return outcome
 
     def _begin(self, entry: Entry, labels: bytes, mask: bytes) -> None:

@@ -119,6 +119,17 @@ class Outcome(StrEnum):
     TRACING = "tracing"  # commands run: answered when they have
     QUESTION_REFUSED = "question_refused"  # too many at once: not answered
 
+    # Routed ARP: what this unit's kernel asks, as an auxiliary,
+    ARP_ASKED = "arp_asked"  # and the primary's agent is asked
+    ARP_NOBODY = "arp_nobody"  # while there is nobody to ask
+    ARP_FULL = "arp_full"  # too many questions wait
+    ARP_TOLD = "arp_told"  # the answer: the kernel has it
+    ARP_UNASKED = "arp_unasked"  # an answer that nobody waits for
+    # and as the primary.
+    ARP_ROUTED = "arp_routed"  # another unit asks: the app is asked
+    ARP_ANSWERED = "arp_answered"  # the app answers: that unit is told
+    ARP_STRANGER = "arp_stranger"  # from, or for, nobody who may
+
     # Other frames.
     KEEPALIVE = "keepalive"
     STATE = "state"
@@ -140,6 +151,18 @@ class Outcome(StrEnum):
     SYNDATA_LENGTH = "syndata_length"
     SYNDATA_TRUNCATED = "syndata_truncated"
     SYNDATA_VALUE = "syndata_value"
+    # agents.wire.seal
+    SEAL_TRUNCATED = "seal_truncated"  # there is none
+    SEAL_KEY = "seal_key"  # of a key that this unit hasn't
+    SEAL_TAG = "seal_tag"  # forged, or something is another than it was
+    SEAL_UNIT = "seal_unit"  # another unit's
+    SEAL_EPOCH = "seal_epoch"  # of an agent that isn't that unit's present one, as far as is known
+    SEAL_REPLAYED = "seal_replayed"  # it has come before
+    SEAL_OLD = "seal_old"  # too late to say whether it has
+    # agents.wire.routed_arp
+    NOT_ARP = "not_arp"
+    ARP_TRUNCATED = "arp_truncated"
+    ARP_FORMAT = "arp_format"
     # agents.wire.control
     NOT_CONTROL = "not_control"
     CONTROL_TRUNCATED = "control_truncated"
@@ -185,6 +208,11 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.RENEWED,
     Outcome.RENEW_GONE,
     Outcome.CANARY,
+    Outcome.ARP_ASKED,
+    Outcome.ARP_NOBODY,
+    Outcome.ARP_TOLD,
+    Outcome.ARP_ROUTED,
+    Outcome.ARP_ANSWERED,
     Outcome.KEEPALIVE,
     Outcome.BEGUN,
     Outcome.BEGUN_ELSEWHERE,

@@ -26,7 +26,6 @@ from ryu_apps.core.flows import (
     Flow,
     Goto,
     Kind,
-    Learn,
     Metered,
     Move,
     Output,
@@ -49,11 +48,6 @@ _MATCH_NAMES = {
     "eth_type": "eth_type_nxm",
     "ip_proto": "ip_proto_nxm",
     "tcp_flags": "tcp_flags_nxm",
-}
-# `learn` takes NXM headers of four bytes; OVS names the same fields so.
-_LEARN_NAMES = {
-    name: f"{name}_nxm"
-    for name in ("eth_type", "arp_op", "arp_spa", "arp_tpa", "arp_sha", "eth_dst", "in_port")
 }
 
 
@@ -249,31 +243,7 @@ def _action(action: Action) -> Any:
             return parser.NXActionFinTimeout(fin_idle_timeout=idle, fin_hard_timeout=0)
         case Track(zone, table):
             return parser.NXActionCT(0, "", zone, table, 0, [])
-        case Learn():
-            return _learn(action)
     raise TypeError(f"no action: {action}")
-
-
-def _learn(learn: Learn) -> Any:
-    def source(value: int | str) -> int | tuple[str, int]:
-        return value if isinstance(value, int) else (_LEARN_NAMES[value], 0)
-
-    specs = [
-        parser.NXFlowSpecMatch(source(value), (_LEARN_NAMES[name], 0), bits)
-        for name, value, bits in learn.match
-    ]
-    specs += [
-        parser.NXFlowSpecLoad(source(value), (_LEARN_NAMES[name], 0), bits)
-        for value, name, bits in learn.load
-    ]
-    specs.append(parser.NXFlowSpecOutput((_LEARN_NAMES[learn.output], 0), 16))
-    return parser.NXActionLearn(
-        table_id=learn.table,
-        specs=specs,
-        hard_timeout=learn.seconds,
-        priority=learn.priority,
-        cookie=learn.cookie,
-    )
 
 
 # -- templates

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents import config_token
+from agents import config_key, config_token
 from topologies.enter import join, namespaces
 
 _ENTER = Path(__file__).with_name("enter.py")
@@ -34,7 +34,8 @@ class Misnamed(LabError):
 @dataclass(frozen=True, slots=True)
 class Hosts:
     """`init`: the sandbox's first process; `shells`: by host, a process there; `config`: the
-    cluster's file, which commands find in SYNOD_CONFIG, and beside it the operator's token.
+    cluster's file, which commands find in SYNOD_CONFIG, and beside it the operator's token and the
+    cluster's key.
     """
 
     init: int
@@ -96,6 +97,7 @@ class Hosts:
         ours = {
             "SYNOD_CONFIG": str(self.config),
             config_token.VARIABLE: str(self.config.with_name("token")),
+            config_key.VARIABLE: str(self.config.with_name("key")),
         }
         return {**os.environ, "PATH": path, **ours, **(more or {})}
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from agents import pki
+from agents import config_key, pki
 from agents.machine import ProvisionError
 from topologies import recipe, registry
 from topologies.hosts import LabError
@@ -40,6 +40,9 @@ def make_directory(options: Options, config: Path) -> None:
     token = recipe.token_file(config)
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32) + "\n")
+    key = recipe.key_file(config)
+    key.touch(mode=0o600)
+    key.write_text(config_key.text([secrets.token_bytes(32)]))
     try:
         pki.make(options.directory / recipe.KEYS, range(1, options.units + 1), lambda _what: None)
     except ProvisionError as error:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents import config_tls, config_token, pki
+from agents import config_key, config_tls, config_token, pki
 from agents.bringup import Host, plan
 from agents.bringup_steps import shell
 from agents.config import Cluster
@@ -135,6 +135,11 @@ def token_file(config: Path) -> Path:
     return config.with_name("token")
 
 
+def key_file(config: Path) -> Path:
+    """The cluster's key, beside the cluster's file."""
+    return config.with_name("key")
+
+
 def app_argv(config: Path) -> list[str]:
     """The app, under a plain ryu-manager; before others, and so its session (`agents.priority`)."""
     first = f'echo {NICENESS} >/proc/self/autogroup; exec nice -n {NICENESS} "$@"'
@@ -199,6 +204,7 @@ def by_hand(options: Options, cluster: Cluster, datapath: str) -> str:
             [shlex.join([program("synod"), "pki", "make", "-c", str(config), str(keys)])],
         ),
         ("Hosts, switches and cables", list(_wiring(options))),
+        ("The cluster's key", [f"synod key make --file {key_file(config)}"]),
     ]
     for number in range(1, options.units + 1):
         host = Host(datapath=datapath, database=DATABASE, python=sys.executable)
@@ -209,7 +215,7 @@ def by_hand(options: Options, cluster: Cluster, datapath: str) -> str:
             f"On u{number} (with its own /run/openvswitch, /etc, /run/synod): "
             f"synod unit up --id {number}"
         )
-        sections.append((title, steps))
+        sections.append((title, [f"export {config_key.VARIABLE}={key_file(config)}", *steps]))
     sections += [
         ("On every unit: the user's rules", [f"nft -f - <<'EOF'\n{options.rules.rstrip()}\nEOF"]),
         (

@@ -9,7 +9,7 @@ the bridge. (Frames of the same form that agents send each other do: `agents.wir
     +---------------------------------------------------------------+
     |   dst 02:53:59:00:00:01, src 02:53:59:00:00:02, type 0x88B5   |   14 bytes
     +---------------+---------------+---------------+---------------+
-    |   version 1   |     kind      |     group     |     unit      |
+    |   version 2   |     kind      |     group     |     unit      |
     +---------------+---------------+---------------+---------------+
     |             count             |     flags     |       0       |
     +-------------------------------+---------------+---------------+
@@ -61,7 +61,7 @@ State = control_maps.State
 ETHERTYPE = 0x88B5
 ETH_DST = bytes.fromhex("025359000001")
 ETH_SRC = bytes.fromhex("025359000002")
-VERSION = 1
+VERSION = 2
 MAX_BODY = 1488  # header and body fill an Ethernet MTU of 1500
 
 ANNOUNCE, OFFER, ENDED, CENSUS, ANSWER = 1, 2, 3, 4, 5
@@ -100,6 +100,7 @@ EXPECTED_FORMAT = struct.Struct("!IB3x")
 WITHDRAW_FORMAT = struct.Struct("!12s12sB3x")
 CLEAR_FORMAT = struct.Struct("!I12s12s")
 CLEARED_FORMAT = struct.Struct("!I")
+KEEPALIVE_FORMAT = struct.Struct("!BBxxQ")
 BEGUN_FORMAT = struct.Struct("!12s12s12s16s16sI")
 
 _RECORD_SIZES = {
@@ -118,7 +119,7 @@ _RECORD_SIZES = {
     WITHDRAW: WITHDRAW_FORMAT.size,
     CLEAR: CLEAR_FORMAT.size,
     CLEARED: CLEARED_FORMAT.size,
-    KEEPALIVE: 0,
+    KEEPALIVE: KEEPALIVE_FORMAT.size,
     BEGUN: BEGUN_FORMAT.size,
 }
 
@@ -282,9 +283,9 @@ def census_request_frame(group: int, unit: int, token: int) -> bytes:
     return _frame(CENSUS_REQUEST, group, unit, 0, b"", token=token)
 
 
-def empty_frame(kind: int, group: int, unit: int, flags: int = 0) -> bytes:
-    """A frame of a kind that has no body."""
-    return _frame(kind, group, unit, 0, b"", flags=flags)
+def empty_frame(kind: int, group: int, unit: int, flags: int = 0, count: int = 0) -> bytes:
+    """A frame without its body, of so many records."""
+    return _frame(kind, group, unit, count, b"", flags=flags)
 
 
 def part_frames(kind: int, group: int, unit: int, token: int, body: bytes) -> list[bytes]:
@@ -338,10 +339,13 @@ def frames(
     records: Iterable[tuple[Any, ...]],
     *,
     token: int = 0,
+    most: int = MAX_BODY,
 ) -> list[bytes]:
-    """Frames of packed records of one kind, as few as hold them (none of none)."""
+    """Frames of packed records of one kind, as few as hold them (none of none), `most` bytes in
+    each.
+    """
     packed = [layout.pack(*record) for record in records]
-    room = MAX_BODY // layout.size
+    room = most // layout.size
     parts = (packed[start : start + room] for start in range(0, len(packed), room))
     return [_frame(kind, group, unit, len(part), b"".join(part), token=token) for part in parts]
 

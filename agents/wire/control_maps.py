@@ -22,7 +22,9 @@ ROLES = ("primary", "auxiliary", "none")
 class Announce:
     """What an agent is, told every interval: state, not events, so that a lost one costs nothing.
 
-    `boot` (u32) is random and new with each start of the agent, `resync` (u32) grows when it lost
+    `boot` (u64) is random and new with each start of the agent: the epoch of its seals
+    (`agents.wire.seal`). `keys` are the fingerprints (u32) of those keys that it accepts; by the
+    first it seals. `resync` (u32) grows when it lost
     conntrack events. `role`, `primary` (0: none) and `term` are what the app told it last. `macs`
     are the physical MACs by interface name, `digest` that of the configuration, `serving` the
     sessions it serves. `hears` are the units that it hears on the HA link, `missing` those of them
@@ -44,6 +46,7 @@ class Announce:
     digest: str
     serving: int
     resync: int
+    keys: tuple[int, ...] = ()
     term: int = 0
     hears: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()
@@ -62,7 +65,8 @@ class State:
     the primary's unit id (0: none); `balancing` says whether new sessions are to be offered; `term`
     (u32) grows with each change of primary; `adopt` are the units whose sessions the agent's unit
     serves from now on; `forfeit` (u32), where not 0 and new, says that it serves none of those any
-    more that it served before; `heir` is the unit that is about to be primary (0: none).
+    more that it served before; `heir` is the unit that is about to be primary (0: none). `boots`
+    are those of the units' agents (by unit id, u64), as far as the app has heard them.
     """
 
     boot: int
@@ -73,6 +77,7 @@ class State:
     adopt: tuple[int, ...] = ()
     forfeit: int = 0
     heir: int = 0
+    boots: Mapping[int, int] = field(default_factory=dict)
 
 
 def _number(low: int, high: int) -> Callable[[object], bool]:
@@ -104,6 +109,7 @@ def _numbers(highest: int) -> Callable[[object], bool]:
 
 _units = _numbers(ports.MAX_UNITS)
 _U32 = _number(0, 0xFFFFFFFF)
+_U64 = _number(0, 0xFFFFFFFF_FFFFFFFF)
 _UNIT_OR_NONE = _number(0, ports.MAX_UNITS)
 _COUNT = _number(0, (1 << 63) - 1)
 
@@ -115,7 +121,7 @@ def _is_role(value: object) -> bool:
 _ANNOUNCE: dict[str, Callable[[object], bool]] = {
     "unit": _number(1, ports.MAX_UNITS),
     "group": _number(1, ports.MAX_GROUP),
-    "boot": _U32,
+    "boot": _U64,
     "name": _text(64),
     "version": _text(32),
     "role": _is_role,
@@ -125,6 +131,7 @@ _ANNOUNCE: dict[str, Callable[[object], bool]] = {
     "digest": _text(64),
     "serving": _COUNT,
     "resync": _U32,
+    "keys": lambda value: type(value) is list and len(value) <= 2 and all(map(_U32, value)),
     "hears": _units,
     "missing": _units,
     "adopted": _units,
@@ -142,6 +149,7 @@ _STATE: dict[str, Callable[[object], bool]] = {
     "adopt": _units,
     "forfeit": _U32,
     "heir": _UNIT_OR_NONE,
+    "boots": _table(ports.MAX_UNITS, _number(1, ports.MAX_UNITS), _U64),
 }
 
 
@@ -166,7 +174,7 @@ def read_map(body: bytes, wanted: Mapping[str, Callable[[object], bool]]) -> dic
     control_body, control_field.
     """
     try:
-        table = msgpack.unpackb(body)
+        table = msgpack.unpackb(body, strict_map_key=False)
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise WireError("control_body", f"not msgpack: {error}") from error
     if type(table) is not dict:

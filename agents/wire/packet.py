@@ -172,9 +172,9 @@ def cut_data(frame: bytes, length: int) -> bytes:
     return _resized(frame, total, total - length, frame[kept : ETHERNET + total])
 
 
-def handed_over(frame: bytes, orig: bytes, data: bytes, dst: bytes, src: bytes) -> bytes:
-    """`readdress(append_data(as_client_sent(frame, orig), data), dst, src)` in one pass: every SYN
-    that is handed over goes through here.
+def handed_over(frame: bytes, data: bytes, dst: bytes, src: bytes) -> bytes:
+    """`readdress(append_data(frame, data), dst, src)` in one pass: every SYN that is handed over
+    goes through here.
     """
     length = frame[16] << 8 | frame[17]
     grown = len(data)
@@ -182,18 +182,11 @@ def handed_over(frame: bytes, orig: bytes, data: bytes, dst: bytes, src: bytes) 
         raise WireError("bad_length", f"{length} + {grown} bytes")
     end = ETHERNET + length
     tcp = ETHERNET + (frame[14] & 15) * 4
-    hop = frame[22] < 255
-    addresses = int.from_bytes(orig[:8]) - int.from_bytes(frame[_ADDRESSES : _ADDRESSES + 8])
-    ports = int.from_bytes(orig[8:]) - int.from_bytes(frame[tcp : tcp + 4])
     weight = int.from_bytes(data) << 8 * (end + grown - tcp & 1)  # as in `_resized`
     out = bytearray().join((dst, src, frame[12:end], data))
     _U16.pack_into(out, 16, length + grown)
-    out[22] += hop
-    _U16.pack_into(out, 24, _adjusted(frame, 24, addresses + (hop << 8) + grown))
-    out[_ADDRESSES : _ADDRESSES + 8] = orig[:8]
-    out[tcp : tcp + 4] = orig[8:]
-    change = addresses + ports + grown + weight
-    _U16.pack_into(out, tcp + 16, _adjusted(frame, tcp + 16, change))
+    _U16.pack_into(out, 24, _adjusted(frame, 24, grown))
+    _U16.pack_into(out, tcp + 16, _adjusted(frame, tcp + 16, grown + weight))
     return bytes(out)
 
 

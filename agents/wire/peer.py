@@ -11,7 +11,8 @@ function is added to track the related connections", slide "ipt_LB.ko"); docs/ad
 here.
 
 The frames are control frames (`agents.wire.control`) in their header, with kinds of their own and
-the MAC addresses of the two units' HA ports; `unit` is the unit that sends.
+the MAC addresses of the two units' HA ports; `unit` is the unit that sends. Behind the body comes a
+seal (`agents.wire.seal`, 36 bytes) over all of the frame before it; padding follows it.
 
     kind            records                        direction
     32 EXPECT       68 bytes                       auxiliary to primary
@@ -19,7 +20,7 @@ the MAC addresses of the two units' HA ports; `unit` is the unit that sends.
     34 WITHDRAW     28 bytes                       auxiliary to primary
     35 CLEAR        28 bytes                       primary to auxiliary
     36 CLEARED      4 bytes                        auxiliary to primary
-    37 KEEPALIVE    none                           everybody to all
+    37 KEEPALIVE    12 bytes, mostly none          everybody to all
     38 BEGUN        72 bytes                       primary to all
 
     EXPECT     ask_id u32 | protocol u8 | direction u8 | flags u8 | translated u8
@@ -28,6 +29,7 @@ the MAC addresses of the two units' HA ports; `unit` is the unit that sends.
     WITHDRAW   master 12 | tuple 12 | protocol u8 | 0 u8 * 3
     CLEAR      clear_id u32 | orig 12 | reply 12
     CLEARED    clear_id u32
+    KEEPALIVE  unit u8 | 1 asked, 2 answered u8 | 0 u16 | nonce u64
     BEGUN      orig 12 | reply 12 | master 12 | helper 16 | labels 16 | mark u32
 
 Tuples are those of `agents.wire.packet`, `master` zeros if there is none; `mask` and `nat` are an
@@ -39,7 +41,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from agents.wire import control
+from agents.wire import control, ports, seal
 from agents.wire.errors import WireError
 from agents.wire.labels import unit_of
 from agents.wire.syndata import HELPER_NAME
@@ -55,6 +57,8 @@ KINDS = frozenset(
         control.BEGUN,
     }
 )
+
+MAX_BODY = control.MAX_BODY - seal.SIZE
 
 _TCP, _UDP = 6, 17
 _FUNCTION_SIZE = 23  # characters; a zero follows
@@ -199,6 +203,33 @@ def begun(message: control.Message) -> list[Beginning]:
     return found
 
 
+class Asked(IntEnum):
+    """What a record of KEEPALIVE is about."""
+
+    ASK = 1  # that unit is asked to show that it is there now, and no recording of it
+    ANSWER = 2  # what that unit has asked
+
+
+class Question(NamedTuple):
+    """One record of KEEPALIVE: to `unit` (1…64); `nonce` (u64) comes back with the answer."""
+
+    unit: int
+    asked: Asked
+    nonce: int
+
+
+def questions(message: control.Message) -> list[Question]:
+    """Records of a KEEPALIVE; WireError control_kind, control_value."""
+    records = control.KEEPALIVE_FORMAT.iter_unpack(control.body_of(message, control.KEEPALIVE))
+    try:
+        found = [Question(unit, Asked(asked), nonce) for unit, asked, nonce in records]
+    except ValueError as error:
+        raise WireError("control_value", str(error)) from error
+    if any(not 1 <= each.unit <= ports.MAX_UNITS for each in found):
+        raise WireError("control_value", f"unit in {found}")
+    return found
+
+
 class Link(NamedTuple):
     """Between whom a frame goes: the group, the unit that sends, and both HA MACs (6 bytes)."""
 
@@ -242,11 +273,24 @@ def begun_frames(link: Link, records: Iterable[Beginning]) -> list[bytes]:
     return _frames(link, control.BEGUN, control.BEGUN_FORMAT, fields)
 
 
-def keepalive_frame(link: Link, *, hears_app: bool) -> bytes:
-    """KEEPALIVE: the unit is there."""
+def keepalive_frame(link: Link, *, hears_app: bool, records: Iterable[Question] = ()) -> bytes:
+    """KEEPALIVE: the unit is there. (All that units may have to ask each other fits into one.)"""
     flags = control.HEARS_APP if hears_app else 0
-    frame = control.empty_frame(control.KEEPALIVE, link.group, link.unit, flags)
-    return link.dst + link.src + frame[12:]
+    packed = [control.KEEPALIVE_FORMAT.pack(*record) for record in records]
+    count = len(packed)
+    frame = control.empty_frame(control.KEEPALIVE, link.group, link.unit, flags, count)
+    return link.dst + link.src + frame[12:] + b"".join(packed)
+
+
+def sealed(frame: bytes, sealer: seal.Sealer) -> bytes:
+    """One of these frames with its seal."""
+    return frame + sealer.seal(seal.PEER, frame)
+
+
+def open_seal(frame: bytes, message: control.Message, opener: seal.Opener) -> None:
+    """Returns if the frame is that unit's; WireError as `agents.wire.seal.Opener.open`."""
+    end = control.HEADER.size + len(message.body)
+    opener.open(seal.PEER, message.unit, frame[end : end + seal.SIZE], frame[:end])
 
 
 def _ask_fields(ask: Ask) -> tuple[Any, ...]:
@@ -265,7 +309,7 @@ def _frames(
 ) -> list[bytes]:
     return [
         link.dst + link.src + frame[12:]
-        for frame in control.frames(kind, link.group, link.unit, layout, records)
+        for frame in control.frames(kind, link.group, link.unit, layout, records, most=MAX_BODY)
     ]
 
 

@@ -2,7 +2,8 @@
 "arpreply_proxy").
 
 An auxiliary asks nobody but the primary: its request goes over the HA link as opcode 201, the
-answer comes back as opcode 202. Bodies are those of RFC 826, unchanged.
+answer comes back as opcode 202. Bodies are those of RFC 826, unchanged. There both have a seal
+(`agents.wire.seal`, 36 bytes) behind them, over all of the frame.
 
      0                   1                   2                   3
      0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -14,12 +15,14 @@ answer comes back as opcode 202. Bodies are those of RFC 826, unchanged.
     |  sha (6 bytes)  |  spa (4)  |  tha (6 bytes)  |  tpa (4)      |
     +---------------------------------------------------------------+
 
-after an Ethernet header of EtherType 0x0806: 42 bytes. What follows them is padding and is ignored.
+after an Ethernet header of EtherType 0x0806: 42 bytes. What follows them, or the seal, is padding
+and is ignored.
 """
 
 import struct
 from typing import NamedTuple
 
+from agents.wire import seal
 from agents.wire.errors import WireError
 
 ETHERTYPE = 0x0806
@@ -71,3 +74,15 @@ def encode(arp: Arp) -> bytes:
         arp.tha,
         arp.tpa,
     )
+
+
+def sealed(arp: Arp, sealer: seal.Sealer) -> bytes:
+    """The frame with its seal."""
+    frame = encode(arp)
+    return frame + sealer.seal(seal.ARP, frame)
+
+
+def open_seal(frame: bytes, unit: int, opener: seal.Opener) -> None:
+    """Returns if the frame is that unit's; WireError as `agents.wire.seal.Opener.open`."""
+    end = _FRAME.size
+    opener.open(seal.ARP, unit, frame[end : end + seal.SIZE], frame[:end])

@@ -19,13 +19,18 @@ it is, in front. Numbers are big-endian.
     +---------------+---------------+-------------------------------+
     |  option type  | option length |  option value ...             |   any number, types ascending
     +---------------+---------------+---------------+---------------+
-    |    length of all of this      |   version 1   |       0       |   trailer
+    |    length of all of this      |   version 2   |       0       |   trailer
     +-------------------------------+---------------+---------------+
     |    "S"             "Y"             "N"             "D"        |
+    +---------------------------------------------------------------+
+    |              seal (36 bytes), of `agents.wire.seal`           |
     +---------------------------------------------------------------+
 
     option 1   name of the conntrack helper, 1 to 15 bytes of ASCII (NF_CT_HELPER_NAME_LEN)
     option 2   orig tuple (12) of the master connection of an expected one (FTP data)
+
+The seal covers the IP packet as the client sent it (without these bytes, that is) and all from
+`unit` to "SYND": the data are good for this SYN alone, and once.
 
 There is one encoding of each value. What isn't understood is refused, not skipped: a decision
 applied by halves is the split brain that the data are there to prevent.
@@ -34,10 +39,11 @@ applied by halves is the split brain that the data are there to prevent.
 import struct
 from typing import NamedTuple
 
+from agents.wire import seal
 from agents.wire.errors import WireError
 from agents.wire.ports import MAX_INTERFACES, MAX_UNITS
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"SYND"
 
 _BODY = struct.Struct("!BBBBI16s12s")
@@ -46,7 +52,9 @@ _PLAIN = struct.Struct(_BODY.format + _TRAILER.format[1:])  # without options
 _HELPER, _MASTER = 1, 2
 HELPER_NAME = 15  # bytes at most
 
-MIN_SIZE = _BODY.size + _TRAILER.size
+_FOOT = _TRAILER.size + seal.SIZE
+
+MIN_SIZE = _BODY.size + _FOOT
 MAX_SIZE = MIN_SIZE + 2 + HELPER_NAME + 2 + 12
 
 
@@ -71,8 +79,8 @@ class SynData(NamedTuple):
 
 
 def encode(data: SynData) -> bytes:
-    """The bytes to append: `MIN_SIZE` to `MAX_SIZE`. WireError syndata_value if a field is out of
-    its range.
+    """The bytes to append, but for the seal: with that they are `MIN_SIZE` to `MAX_SIZE`. WireError
+    syndata_value if a field is out of its range.
     """
     unit, primary, interface, mark, labels, reply, helper, master = data
     _check(data)
@@ -87,19 +95,20 @@ def encode(data: SynData) -> bytes:
         body += bytes((_HELPER, len(name))) + name
     if master:
         body += bytes((_MASTER, len(master))) + master
-    return body + _TRAILER.pack(len(body) + _TRAILER.size, VERSION, 0, MAGIC)
+    return body + _TRAILER.pack(len(body) + _FOOT, VERSION, 0, MAGIC)
 
 
 def decode(payload: bytes) -> tuple[SynData, int]:
-    """SYN data at the end of a TCP payload, and how many bytes to cut off there.
+    """SYN data at the end of a TCP payload, and how many bytes to cut off there, the seal among
+    them. Whether that is right is asked elsewhere.
 
     WireError syndata_absent (no magic: no SYN data), syndata_version, syndata_length (shorter than
     the fixed part), syndata_truncated (longer than the payload, or an option that runs over),
     syndata_value (a field out of its range, an option unknown, out of order or of the wrong size).
     """
-    if payload[-4:] != MAGIC or len(payload) < _TRAILER.size:
+    if len(payload) < _FOOT or payload[-seal.SIZE - 4 : -seal.SIZE] != MAGIC:
         raise WireError("syndata_absent")
-    length, version, reserved, _ = _TRAILER.unpack_from(payload, len(payload) - _TRAILER.size)
+    length, version, reserved, _ = _TRAILER.unpack_from(payload, len(payload) - _FOOT)
     if version != VERSION:
         raise WireError("syndata_version", str(version))
     if length < MIN_SIZE:
@@ -111,7 +120,7 @@ def decode(payload: bytes) -> tuple[SynData, int]:
     if reserved or zero:
         raise WireError("syndata_value", "reserved bytes")
     helper, master = (
-        _options(payload[start + _BODY.size : -_TRAILER.size]) if length > MIN_SIZE else ("", b"")
+        _options(payload[start + _BODY.size : -_FOOT]) if length > MIN_SIZE else ("", b"")
     )
     data = SynData(unit, primary, interface, mark, labels, reply, helper, master)
     _check(data)

@@ -13,6 +13,7 @@ local KINDS = {
     [37] = "keepalive", [38] = "begun",
 }
 local ANSWERS = { [0] = "EXPECTED", [1] = "TAKEN", [2] = "NO_MASTER", [3] = "REFUSED" }
+local ASKED = { [1] = "ASK", [2] = "ANSWER" }
 local OPCODES = { [201] = "routed request", [202] = "routed reply" }
 local MAX_UNITS, MAX_INTERFACES = 64, 16
 
@@ -38,7 +39,7 @@ local RECORDS = {
     withdraw = { { "master", "tuple" }, { "tuple12", "tuple" }, { "protocol", "protocol" }, { "zero", "pad3" } },
     clear = { { "clear_id", "u32" }, { "orig", "tuple" }, { "reply", "tuple" } },
     cleared = { { "clear_id", "u32" } },
-    keepalive = {},
+    keepalive = { { "unit", "unit" }, { "asked", "asked" }, { "zero", "pad2" }, { "nonce", "u64" } },
     begun = {
         { "orig", "tuple" }, { "reply", "tuple" }, { "master", "tuple" }, { "helper", "text16" },
         { "labels", "labels" }, { "mark", "mark" },
@@ -47,30 +48,35 @@ local RECORDS = {
 -- Maps (msgpack): the fields that there are, in any order.
 local MAPS = {
     announce = {
-        unit = "number", group = "number", boot = "number", name = "text", version = "text", role = "text",
+        unit = "number", group = "number", boot = "number", keys = "list", name = "text", version = "text", role = "text",
         primary = "number", term = "number", macs = "table", digest = "text", serving = "number",
         resync = "number", hears = "list", missing = "list", adopted = "list", forfeited = "number",
         down = "list", synced = "list", counters = "table",
     },
     state = {
         boot = "number", role = "text", primary = "number", balancing = "bool", term = "number",
-        adopt = "list", forfeit = "number", heir = "number",
+        adopt = "list", forfeit = "number", heir = "number", boots = "table",
     },
 }
 local SYN_BODY = {
     { "unit", "unit" }, { "primary", "unit" }, { "interface", "interface" }, { "zero", "pad1" },
     { "mark", "mark" }, { "labels", "labels" }, { "reply", "tuple" },
 }
-local SYN_TRAILER, SYN_SHORTEST = 8, 44
+-- Behind SYN data, and behind the body of what agents tell each other. It is shown, not verified: that takes the key.
+local SEAL = {
+    { "hint", "u8" }, { "unit", "unit" }, { "zero", "pad2" }, { "epoch", "u64" }, { "counter", "u64" }, { "tag", "tag" },
+}
+local SEAL_SIZE, OF_AGENTS = 36, 32
+local SYN_TRAILER, SYN_SHORTEST = 8, 80
 local SYN_OPTIONS = { [1] = "helper", [2] = "master" }
 
 local SIZES = {
-    u8 = 1, unit = 1, unit_or_none = 1, interface = 1, bit = 1, protocol = 1, answer = 1, pad1 = 1, pad3 = 3,
-    u32 = 4, mark = 4, endpoint = 6, tuple = 12, labels = 16, text16 = 16, text24 = 24,
+    u8 = 1, unit = 1, unit_or_none = 1, interface = 1, bit = 1, protocol = 1, answer = 1, pad1 = 1, pad2 = 2, pad3 = 3, asked = 1,
+    u64 = 8, tag = 16, u32 = 4, mark = 4, endpoint = 6, tuple = 12, labels = 16, text16 = 16, text24 = 24,
 }
 local RANGES = {
     unit = { 1, MAX_UNITS }, unit_or_none = { 0, MAX_UNITS }, interface = { 1, MAX_INTERFACES }, bit = { 0, 1 },
-    answer = { 0, 3 },
+    answer = { 0, 3 }, asked = { 1, 2 },
 }
 
 -- Fields ------------------------------------------------------------------------------------------------------------
@@ -85,7 +91,10 @@ end
 local function declare_typed(name, kind)
     if kind == "u32" then declare(name, ProtoField.uint32)
     elseif kind == "mark" then declare(name, ProtoField.uint32, base.HEX)
+    elseif kind == "u64" then declare(name, ProtoField.uint64)
+    elseif kind == "tag" then declare(name, ProtoField.bytes)
     elseif kind == "answer" then declare(name, ProtoField.uint8, base.DEC, ANSWERS)
+    elseif kind == "asked" then declare(name, ProtoField.uint8, base.DEC, ASKED)
     elseif kind:find("^pad") then declare(name, ProtoField.bytes)
     elseif SIZES[kind] == 1 then declare(name, ProtoField.uint8)
     elseif kind == "number" then declare(name, ProtoField.uint64)
@@ -101,6 +110,7 @@ for kind, names in pairs(MAPS) do
     for name, what in pairs(names) do declare_typed(kind .. "." .. name, what) end
 end
 for _, each in ipairs(SYN_BODY) do declare_typed("syn." .. each[1], each[2]) end
+for _, each in ipairs(SEAL) do declare_typed("seal." .. each[1], each[2]) end
 declare("syn.helper", ProtoField.string)
 declare("syn.master", ProtoField.string)
 declare("syn.length", ProtoField.uint16)
@@ -208,6 +218,7 @@ local function add_value(tree, name, kind, range)
         return told
     end
     local item = tree:add(field, range)
+    if range:len() > 4 then return nil end
     local value = range:uint()
     local limits = RANGES[kind]
     if limits and (value < limits[1] or value > limits[2]) or kind == "protocol" and value ~= 6 and value ~= 17
@@ -399,6 +410,10 @@ local function add_body(tree, kind, range, count)
     return add_map(tree, kind, range(0, there)), there
 end
 
+local function add_seal(tree, range)
+    add_layout(tree:add(range, "seal"), "seal", SEAL, range)
+end
+
 function synod.dissector(tvb, pinfo, root)
     local size = tvb:len()
     pinfo.cols.protocol = "Synod"
@@ -411,7 +426,7 @@ function synod.dissector(tvb, pinfo, root)
     for _, each in ipairs(HEADER_FIELDS) do tree:add(fields[each[1]], tvb(each[2], each[3])) end
     local version, number, unit = tvb(0, 1):uint(), tvb(1, 1):uint(), tvb(3, 1):uint()
     local count, flags, kind = tvb(4, 2):uint(), tvb(6, 1):uint(), KINDS[number]
-    if version ~= 1 then
+    if version ~= 2 then
         pinfo.cols.info = "Agent frame of version " .. version
         complain(tree, "bad_version", tostring(version))
         return size
@@ -424,7 +439,13 @@ function synod.dissector(tvb, pinfo, root)
     if tvb(2, 1):uint() == 0 or unit < 1 or unit > MAX_UNITS then complain(tree, "bad_value", "group or unit") end
     local first, used = add_body(tree, kind, size > HEADER and tvb(HEADER, size - HEADER) or nil, count)
     pinfo.cols.info = kind:upper() .. ": unit " .. unit .. summary(kind, count, flags, first)
-    return HEADER + used
+    if number < OF_AGENTS then return HEADER + used end
+    if size < HEADER + used + SEAL_SIZE then
+        complain(tree, "bad_length", "no seal")
+        return size
+    end
+    add_seal(tree, tvb(HEADER + used, SEAL_SIZE))
+    return HEADER + used + SEAL_SIZE
 end
 
 DissectorTable.get("ethertype"):add(0x88B5, synod)
@@ -488,7 +509,7 @@ end
 
 local function show_syn_data(range, pinfo, root)
     local size = range:len()
-    local trailer = range(size - SYN_TRAILER, SYN_TRAILER)
+    local trailer = range(size - SEAL_SIZE - SYN_TRAILER, SYN_TRAILER)
     local length, version = trailer(0, 2):uint(), trailer(2, 1):uint()
     local fits = length >= SYN_SHORTEST and length <= size
     local part = fits and range(size - length, length) or trailer
@@ -499,7 +520,7 @@ local function show_syn_data(range, pinfo, root)
     tree:add(fields["syn.length"], trailer(0, 2))
     tree:add(fields["syn.version"], trailer(2, 1))
     tree:add(fields["syn.magic"], trailer(4, 4), "SYND")
-    if version ~= 1 then
+    if version ~= 2 then
         pinfo.cols.info = "SYN data of version " .. version
         return complain(tree, "bad_version", tostring(version))
     end
@@ -508,11 +529,12 @@ local function show_syn_data(range, pinfo, root)
         return complain(tree, "bad_length", length .. " in a payload of " .. plural(size, "byte"))
     end
     if trailer(3, 1):uint() ~= 0 then complain(tree, "bad_value", "reserved byte") end
-    local body = SYN_SHORTEST - SYN_TRAILER
+    local body = SYN_SHORTEST - SYN_TRAILER - SEAL_SIZE
     local values = add_layout(tree, "syn", SYN_BODY, part(0, body))
     local options = length > SYN_SHORTEST and add_options(tree, part(body, length - SYN_SHORTEST)) or {}
     local words = "SYN data: unit " .. values.unit .. translation(values.reply)
     words = words .. string.format(", mark 0x%x", values.mark)
+    add_seal(tree, part(length - SEAL_SIZE, SEAL_SIZE))
     if options.helper then words = words .. ", helper " .. options.helper end
     if options.master then words = words .. ", expected by " .. options.master end
     pinfo.cols.info = words
@@ -524,7 +546,8 @@ local function show_tcp(pinfo, root)
     if not is_set(flags.value, 2) or is_set(flags.value, 16) then return end -- SYN without ACK
     local range = payload.range
     local size = range:len()
-    if size >= SYN_TRAILER and range(size - 4, 4):uint() == 0x53594e44 then
+    local behind = SYN_TRAILER + SEAL_SIZE
+    if size >= behind and range(size - SEAL_SIZE - 4, 4):uint() == 0x53594e44 then
         return show_syn_data(range, pinfo, root)
     end
     local destination = last(eth_dst)
@@ -560,6 +583,8 @@ local function show_arp(tvb, pinfo, root)
         tree:add(fields["arp.unit"], asking(4, 1))
         tree:add(fields["arp.interface"], asking(5, 1))
     end
+    local behind = tvb:len() - start - 28 -- bytes of what else there is: a seal, or padding
+    if behind >= SEAL_SIZE then add_seal(tree, tvb(start + 28, SEAL_SIZE)) end
     local who = unit and "unit " .. unit .. ", interface " .. interface or tostring(asking:ether())
     pinfo.cols.info = asks and "Routed ARP: " .. who .. " asks for " .. address(tpa)
         or "Routed ARP: " .. who .. " is told that " .. address(spa) .. " is at " .. tostring(sha:ether())

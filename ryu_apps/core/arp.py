@@ -4,7 +4,8 @@ Talk, slides "ARP Problem", "arpreq_proxy", "arpreply_proxy", and both points of
 primary knows already is answered at once, and each reply goes to those units that asked and to no
 other. This module keeps what was heard (30 s), who waits (3 s), and how often was asked (once a
 second for an address); all three are bounded. It sends nothing itself: it returns effects.
-Auxiliaries' own side of this is flows (`pipeline`).
+Questions come from the primary's agent, which knows that they are another unit's, and answers go
+there: what is on the HA link is the agents' (`agents.core_routing`).
 """
 
 from collections import OrderedDict
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from agents.config import Cluster, Interface
-from agents.wire import ports, routed_arp
+from agents.wire import control, ports, routed_arp
 from agents.wire.routed_arp import Arp
 from ryu_apps.core.events import Send
 
@@ -49,7 +50,7 @@ class RoutedArp:
         }
 
     def request(self, primary: int, arp: Arp, now: float) -> tuple[str, list[Send]]:
-        """A request of opcode 201 came over the HA link: its outcome, and what to send."""
+        """A request of opcode 201 came from the primary's agent: its outcome, and what to send."""
         unit, interface = self._asker.get(arp.sha, (primary, None))
         if interface is None or unit == primary:
             return "routed_arp_stranger", []
@@ -130,7 +131,9 @@ class RoutedArp:
     def _answer(
         self, primary: int, asker: _Asker, interface: Interface, known: tuple[bytes, bytes]
     ) -> Send:
-        """A reply of opcode 202 to the one unit that asked; `known` is IPv4 address and MAC."""
+        """A reply of opcode 202 to the one unit that asked, by the primary's agent; `known` is IPv4
+        address and MAC.
+        """
         unit, spa = asker
         told = self._cluster.unit(unit)
         frame = routed_arp.encode(
@@ -140,11 +143,11 @@ class RoutedArp:
                 spa=known[0],
                 tha=told.macs[interface.index - 1],
                 tpa=spa,
-                eth_dst=told.ha_mac,
-                eth_src=self._cluster.unit(primary).ha_mac,
+                eth_dst=control.ETH_DST,
+                eth_src=control.ETH_SRC,
             )
         )
-        return Send(primary, ports.HA_NIC, frame)
+        return Send(primary, ports.SYNOD, frame)
 
 
 def _holds(network: object, address: bytes) -> bool:

@@ -187,7 +187,17 @@ class Members:
                 cluster.interfaces, cluster.unit(announce.unit).macs, strict=True
             )
         }
-        return "" if announce.macs == macs else "macs_mismatch"
+        if announce.macs != macs:
+            return "macs_mismatch"
+        return "" if self._share_keys(announce) else "key_mismatch"
+
+    def _share_keys(self, announce: Announce) -> bool:
+        """Whether the primary's agent would believe that one, and that one the primary's."""
+        leading = self.primary and self.primary.announce
+        if not leading or leading.unit == announce.unit:
+            return True
+        both = (leading.keys, announce.keys), (announce.keys, leading.keys)
+        return all(set(theirs[:1]) <= set(others) for theirs, others in both)
 
     def appoint(self, primary: Member, term: int) -> None:
         """Give every unit its role."""

@@ -34,6 +34,7 @@ from ryu_apps.core.renewal import Renewal
 from ryu_apps.core.sessions import Sessions
 from ryu_apps.core.succession import Succession
 
+_ARP = routed_arp.ETHERTYPE.to_bytes(2)
 MOST_OWED = 1 << 17  # ends; flows of what is beyond go when they have been idle
 
 
@@ -123,10 +124,7 @@ class Controller:
     def _frame_in(self, event: FrameIn, member: Member, now: float) -> list[Effect]:
         if event.port == ports.SYNOD:
             return self._agent_frames([event.frame], member, now)
-        try:
-            return self._arp_in(event, member, now)
-        except WireError as error:
-            return self._unreadable(error, event.port, member, now)
+        return self._arp_in(event.frame, event.port, member, now)
 
     def _frames_in(self, event: FramesIn, member: Member, now: float) -> list[Effect]:
         return self._agent_frames(event.frames, member, now)
@@ -150,7 +148,10 @@ class Controller:
                     offered = []
                     effects += self._other(member, message, now)
             except WireError as error:
-                effects += self._unreadable(error, ports.SYNOD, member, now)
+                if error.reason == "not_control" and frame[12:14] == _ARP:
+                    effects += self._arp_in(frame, ports.SYNOD, member, now)
+                else:
+                    effects += self._unreadable(error, ports.SYNOD, member, now)
         return effects + self._decide(unit, offered, now)
 
     def _other(self, member: Member, message: control.Message, now: float) -> list[Effect]:
@@ -178,18 +179,24 @@ class Controller:
             return []
         return [*self.journal.warn(now, "unit_refused", unit=member.unit.id, why=why)]
 
-    def _arp_in(self, event: FrameIn, member: Member, now: float) -> list[Effect]:
-        arp = routed_arp.parse(event.frame)
-        outcome, address = "arp_unexpected", arp.tpa
+    def _arp_in(self, frame: bytes, port: int, member: Member, now: float) -> list[Effect]:
+        """What a neighbour of the primary's answers; or what another unit asks, told by the
+        primary's agent.
+        """
+        try:
+            arp = routed_arp.parse(frame)
+        except WireError as error:
+            return self._unreadable(error, port, member, now)
+        unit, outcome, address = member.unit.id, "arp_unexpected", arp.tpa
         sends: list[events.Send] = []
         if member is self.members.primary:
-            if event.port == ports.HA_NIC and arp.op == routed_arp.ROUTED_REQUEST:
-                outcome, sends = self._arp.request(event.unit, arp, now)
+            if port == ports.SYNOD and arp.op == routed_arp.ROUTED_REQUEST:
+                outcome, sends = self._arp.request(unit, arp, now)
             elif arp.op == routed_arp.REPLY:
-                outcome, sends = self._arp.reply(event.unit, event.port, arp, now)
+                outcome, sends = self._arp.reply(unit, port, arp, now)
                 address = arp.spa
-        fields = {"address": ".".join(map(str, address)), "port": event.port}
-        return [*sends, *self.journal.note(now, outcome, unit=event.unit, **fields)]
+        fields = {"address": ".".join(map(str, address)), "port": port}
+        return [*sends, *self.journal.note(now, outcome, unit=unit, **fields)]
 
     def _announce(self, member: Member, message: control.Message, now: float) -> list[Effect]:
         """Answered by STATE at once; an agent that is refused isn't answered, and so stays
@@ -201,7 +208,10 @@ class Controller:
             effects = self._refuse(member, refusal, now)
             return [*effects, *self.journal.warn(now, refusal, unit=member.unit.id)]
         adopting = self.formation.takeover.adopting
+        known = member.announce and member.announce.boot == announce.boot
         effects = self.formation.announced(member, announce, now)
+        # Before it hears that it may hand sessions over to them.
+        effects += [] if known else self.formation.told_others(member)
         adopted = adopting - self.formation.takeover.adopting
         effects += [*self.succession.announced(member, now), self.formation.told(member)]
         if not self.members.primary:

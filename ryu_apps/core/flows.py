@@ -10,7 +10,7 @@ numbers, and nothing that comes back from a switch has to be brought into a norm
            |  0x5359  |  kind  |  unit  |       digest       |
            +----------+--------+--------+--------------------+
 
-    kind    1 static (the pipeline), 2 session, 3 learned by the switch itself
+    kind    1 static (the pipeline), 2 session
     unit    the unit that the flow is about, 0 if it is about none
     digest  static: first 32 bits of SHA-256 over table, priority, match, actions
             session: the part (0…255) with which it is deleted when those of a unit go; else 0
@@ -44,7 +44,6 @@ class Kind(IntEnum):
 
     STATIC = 1
     SESSION = 2
-    LEARNED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +79,6 @@ class FinTimeout:
 
 
 @dataclass(frozen=True, slots=True)
-class Learn:
-    """Have the switch write a flow into `table` for `seconds`, with a match and actions taken from
-    this packet.
-
-    `match`: (field, constant or name of a field of this packet); `load`: (constant or name, target
-    field); `output`: name of the field of this packet that holds the port.
-    """
-
-    table: int
-    seconds: int
-    priority: int
-    cookie: int
-    match: tuple[tuple[str, int | str, int], ...]
-    load: tuple[tuple[int | str, str, int], ...]
-    output: str
-
-
-@dataclass(frozen=True, slots=True)
 class Track:
     """Look the packet up in the switch's connection tracker, and go on in a later table with what
     it knows; always the last. Nothing is committed.
@@ -121,7 +102,7 @@ class Goto:
     table: int
 
 
-Action = SetField | Move | Output | FinTimeout | Learn | Track | Metered | Goto
+Action = SetField | Move | Output | FinTimeout | Track | Metered | Goto
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,9 +111,19 @@ class Formation:
             tuple(sorted(adopt)),
             takeover.forfeit(member.unit.id),
             heir,
+            {each.unit.id: each.announce.boot for each in members if each.announce},
         )
         frame = control.state_frame(self.cluster.group, member.unit.id, state)
         return events.Send(member.unit.id, ports.SYNOD, frame)
+
+    def told_others(self, member: Member) -> list[Effect]:
+        """All others are told, too, as a unit's agent is another: what it sends them they shall
+        believe. Not an agent that this app hasn't heard: it may have something to tell first.
+        """
+        if not self.members.primary:
+            return []
+        others = (each for each in self.members if each is not member and each.connection)
+        return [self.told(each) for each in others if each.announce]
 
     def tick(self, now: float) -> list[Effect]:
         """Time has passed: who has fallen silent, what has remained unanswered?"""

@@ -29,7 +29,7 @@ class Limit(Enum):
     ICMP = 4, "icmp"  # to the kernel, as all that follows
     BROADCAST = 5, "broadcast"
     IP = 6, "ip"  # that is neither TCP nor ICMP, and fragments
-    ROUTED_ARP = 7, "routed_arp"  # requests of other units, to the app
+    ROUTED_ARP = 7, "routed_arp"  # requests of other units, to the primary's agent
 
     def __init__(self, place: int, key: str) -> None:
         self.place = place

@@ -7,8 +7,7 @@
     3 unit      that unit -> the unit that serves its sessions now: one flow-mod re-homes them all
     4 forward   serving unit, interface -> MACs; back out of the port that the packet came in by
     5 egress    what leaves a kernel, out of the NIC
-    6 answers   routed ARP requests that wait; written by the switch itself, for seconds
-    7 look      what the app has put in to be looked up in the switch's connection tracker; back to
+    6 look      what the app has put in to be looked up in the switch's connection tracker; back to
                 the app, with the mark
 
 Fragments carry no ports here, not even the first (ovs-fields(7), "ip_frag"), so they are of no
@@ -31,7 +30,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from agents.config import Cluster
-from agents.wire import ports, routed_arp
+from agents.wire import ports
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.flows import (
     ARP,
@@ -47,7 +46,6 @@ from ryu_apps.core.flows import (
     Flow,
     Goto,
     Kind,
-    Learn,
     Match,
     Move,
     Output,
@@ -69,16 +67,13 @@ class Table(IntEnum):
     UNIT = 3
     FORWARD = 4
     EGRESS = 5
-    ANSWERS = 6
-    LOOK = 7
+    LOOK = 6
 
 
 INTERFACE, UNIT, SERVING = "reg0", "reg1", "reg2"
 
 SESSION_PRIORITY = 100
 FIN_SECONDS = 120  # after a FIN or RST, a session's flows go when they are unused for this long
-ANSWER_SECONDS = 5  # an auxiliary takes an answer to a routed ARP request this long
-
 
 ANY_TCP: Fields = {"eth_type": IPV4, "ip_proto": TCP}
 SYN: Fields = {**ANY_TCP, "tcp_flags": (0x002, 0x012)}  # SYN set, ACK not (RFC 9293, 3.1)
@@ -95,19 +90,6 @@ EXACTLY = (
     Move("tcp_src", "reg6", 16),
     Move("tcp_dst", "reg6", 16, offset=16),
 )
-AWAIT_ANSWER = Learn(
-    table=Table.ANSWERS,
-    seconds=ANSWER_SECONDS,
-    priority=10,
-    cookie=cookie(Kind.LEARNED),
-    match=(
-        ("eth_type", ARP, 16),
-        ("arp_op", routed_arp.ROUTED_REPLY, 16),
-        ("arp_spa", "arp_tpa", 32),
-    ),
-    load=((routed_arp.REPLY, "arp_op", 16), ("arp_sha", "eth_dst", 48)),
-    output="in_port",
-)
 
 
 def _row(  # noqa: PLR0917 - a line of a table: the columns are its order
@@ -123,7 +105,7 @@ def _row(  # noqa: PLR0917 - a line of a table: the columns are its order
     return Row(name, table, priority, when, each, match, actions, limit)
 
 
-C, A, S, U, F, E, R, L = Table
+C, A, S, U, F, E, L = Table
 ALWAYS, PRIMARY, AUXILIARY, EITHER, YIELDING, SUCCEEDING, BY_FLOWS, BY_MARKS, DIVERTING = When
 ONCE, INTERFACES, UNITS, PEERS, MACS, ADDRESSES = Each
 FROM_NIC: Fields = {"in_port": Its.NIC}
@@ -206,6 +188,10 @@ ROWS: tuple[Row, ...] = (
     _row("release", C, 50, EITHER, INTERFACES, FROM_SYNOD | IP | {"eth_src": Its.PHYSICAL},
          KNOW_INTERFACE, Goto(E)),
     _row("admit", C, 50, EITHER, INTERFACES, FROM_SYNOD | IP | TO_ME, To(Its.KERNEL)),
+    _row("routed_arp", C, 80, EITHER, ONCE, FROM_SYNOD | IS_ARP | {"eth_src": Its.HA},
+         Output(ports.HA_NIC)),
+    _row("routed_request", C, 70, PRIMARY, ONCE, FROM_SYNOD | _op(201), Output(CONTROLLER)),
+    _row("arp_admit", C, 50, AUXILIARY, INTERFACES, FROM_SYNOD | IS_ARP | TO_ME, To(Its.KERNEL)),
     # -- classify: the rest
     _row("drop_ipv6", C, 10, ALWAYS, ONCE, {"eth_type": IPV6}),
     _row("drop_unexpected", C, 0, ALWAYS, ONCE, {}),
@@ -218,18 +204,16 @@ ROWS: tuple[Row, ...] = (
          Output(CONTROLLER), Write("arp_tha", Its.PHYSICAL), *INWARDS, limit=Limit.ARP_ANSWERS),
     _row("arp_own", A, 40, PRIMARY, INTERFACES, FROM_KERNEL | IS_ARP,
          Write("arp_sha", Its.VIRTUAL), Write("eth_src", Its.VIRTUAL), To(Its.NIC)),
-    _row("routed_request", A, 40, PRIMARY, ONCE, FROM_HA | _op(201), Output(CONTROLLER),
-         limit=Limit.ROUTED_ARP),
+    _row("routed_asked", A, 40, PRIMARY, ONCE, FROM_HA | _op(201) | {"eth_dst": Its.HA},
+         Output(ports.SYNOD), limit=Limit.ROUTED_ARP),
     # -- arp at an auxiliary: nothing of it on a data interface
-    _row("ask_routed", A, 40, AUXILIARY, INTERFACES, FROM_KERNEL | _op(1),
-         AWAIT_ANSWER, SetField("arp_op", routed_arp.ROUTED_REQUEST), Write("eth_src", Its.HA),
-         Write("eth_dst", Its.PRIMARY_HA), Output(ports.HA_NIC)),
-    _row("routed_reply", A, 40, AUXILIARY, ONCE, FROM_HA | _op(202) | {"eth_dst": Its.HA}, Goto(R)),
+    _row("ask_routed", A, 40, AUXILIARY, INTERFACES, FROM_KERNEL | _op(1), Output(ports.SYNOD)),
+    _row("routed_reply", A, 40, AUXILIARY, ONCE,
+         FROM_HA | _op(202) | {"eth_dst": Its.HA, "eth_src": Its.PRIMARY_HA}, Output(ports.SYNOD)),
     _row("drop_arp_outside", A, 20, AUXILIARY, INTERFACES, FROM_NIC),
     _row("drop_arp_answer", A, 20, AUXILIARY, INTERFACES, FROM_KERNEL),
     _row("drop_routed_arp_stray", A, 20, EITHER, ONCE, FROM_HA),
     _row("drop_arp_unexpected", A, 0, ALWAYS, ONCE, {}),
-    _row("drop_routed_arp_unasked", R, 0, ALWAYS, ONCE, {}),
     # -- sessions (flows of their own stand above these, see `session_flow`)
     _row("marked", S, 50, BY_MARKS, UNITS, {"ct_mark": Its.UNIT}, Write(UNIT, Its.UNIT), Goto(U)),
     _row("own_session", S, 10, PRIMARY, INTERFACES, FROM_NIC, *INWARDS),

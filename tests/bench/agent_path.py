@@ -29,6 +29,7 @@ from tests.bench.benchmark import Benchmark, Figures, Rows
 from tests.bench.one_at_a_time import OneAtATime
 from tests.lab.agent_box import (
     AUXILIARY,
+    BOOTS,
     CONFIG,
     INSIDE,
     PRIMARY,
@@ -105,7 +106,7 @@ class Contender:
 
 def told(box: Box, role: str) -> bytes:
     """The app's word."""
-    state = control.State(boot=1, role=role, primary=PRIMARY, balancing=True)
+    state = control.State(boot=1, role=role, primary=PRIMARY, balancing=True, boots=BOOTS)
     return control.state_frame(box.cluster.group, box.unit, state)
 
 

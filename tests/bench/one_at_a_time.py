@@ -30,6 +30,7 @@ from agents.wire import control, peer, syndata
 from agents.wire.labels import interface_of, relabelled, with_unit
 from agents.wire.packet import append_data, as_client_sent, cut_data, inverse, parse_syn, readdress
 from agents.wire.ports import SYNOD_NAME, ha_group
+from agents.wire.seal import SIZE, SYN, Keys, Opener, Sealer
 
 _NEW, _GET = 0x0100, 0x0101
 _ORIG, _REPLY, _STATUS, _PROTOINFO, _NAT_SRC, _TIMEOUT, _MARK = 1, 2, 3, 4, 6, 7, 8
@@ -52,6 +53,9 @@ class OneAtATime:
         self._seq = 0
         self._offered: dict[int, tuple[bytes, dict[int, bytes]]] = {}
         ha = cluster.unit(unit).ha_mac
+        keys = Keys([bytes(32)], cluster.group)
+        self._sealer, self._opener = Sealer(keys, unit, unit), Opener(keys)
+        self._opener.name({primary: primary})
         self._to_all = peer.Link(cluster.group, unit, ha, ha_group(cluster.group))
 
     def close(self) -> None:
@@ -92,15 +96,18 @@ class OneAtATime:
         interface = interface_of(new)
         begun = peer.Beginning(orig, reply, b"", "", new, mark)
         for each in peer.begun_frames(self._to_all, [begun]):
-            self._frames.send(each)
+            self._frames.send(peer.sealed(each, self._sealer))
         data = syndata.SynData(unit, self._unit, interface, mark, new, reply)
-        out = append_data(as_client_sent(frame, orig), syndata.encode(data))
+        sent, told = as_client_sent(frame, orig), syndata.encode(data)
+        out = append_data(sent, told + self._sealer.seal(SYN, sent[14:] + told))
         to, by = (self._cluster.unit(each).macs[interface - 1] for each in (unit, self._unit))
         self._frames.send(readdress(out, to, by))
 
     def _arriving(self, frame: bytes) -> None:
         syn = parse_syn(frame)
         data, length = syndata.decode(syn.payload)
+        sent, told = cut_data(syn.frame, length), syn.payload[-length:]
+        self._opener.open(SYN, data.primary, told[-SIZE:], sent[14:] + told[:-SIZE])
         address = attribute(1, data.reply[4:8]) + attribute(2, data.reply[4:8])
         port = attribute(1, data.reply[10:]) + attribute(2, data.reply[10:])
         nat = address + attribute(3, port, nested=True)
@@ -109,7 +116,7 @@ class OneAtATime:
         body += _number(_STATUS, CONFIRMED | SEEN_REPLY) + _number(_TIMEOUT, 120)
         body += _number(_MARK, data.mark) + _tcp(SYN_SENT) + attribute(_LABELS, data.labels)
         self._ask(_NEW, CREATE | EXCL, body)
-        self._frames.send(cut_data(syn.frame, length))
+        self._frames.send(sent)
 
     def _ask(self, kind: int, flags: int, body: bytes) -> dict[int, bytes]:
         """What the kernel answers, once it has acknowledged the request."""

@@ -14,13 +14,26 @@ from agents.core_facts import Steps
 from agents.ctexpect import Expected, GetExpectation
 from agents.ctnetlink import ASKS, Adjustment, Entry, Get, Request, Result
 from agents.outcomes import Outcome
-from agents.wire import control, inquiry, packet, peer, syndata
+from agents.wire import control, inquiry, packet, peer, routed_arp, syndata
 from agents.wire.control_maps import ROLES, State
 from agents.wire.errors import WireError
 from agents.wire.packet import inverse, readdress, tuple12
 from agents.wire.ports import helper_mac
 from tests.fuzz.feed import Feed, damaged, one_of
-from tests.unit.agent_scene import EXT, GROUP, INT, PICKUP, Scene, expectation, labels, link
+from tests.unit.agent_scene import (
+    BOOTS,
+    EXT,
+    GROUP,
+    INT,
+    PICKUP,
+    SEALERS,
+    Scene,
+    expectation,
+    labels,
+    link,
+    with_data,
+    with_seal,
+)
 from tests.unit.agent_scene import link_to_all as to_all
 from tests.unit.wire_frames import syn
 
@@ -35,7 +48,7 @@ _SYN, _PLAIN = syn(), syn(flags="PA", payload=b"227 Entering Passive Mode")
 _FORMATS = (
     (control.OFFER, 0), (control.DECIDED, 8), (control.FORGET, 24), (control.CENSUS_REQUEST, 0),
     (control.EXPECT, 68), (control.EXPECTED, 8), (control.WITHDRAW, 28), (control.CLEAR, 28),
-    (control.CLEARED, 4), (control.KEEPALIVE, 0), (control.BEGUN, 72),
+    (control.CLEARED, 4), (control.KEEPALIVE, 12), (control.BEGUN, 72),
 )  # fmt: skip
 
 
@@ -107,6 +120,7 @@ def _told(scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> None:
         adopt=tuple(each % 4 + 1 for each in feed.take(3)),
         forfeit=feed.below(3),
         heir=one_of(feed, (0, 0, 1, 2, 64)),
+        boots=one_of(feed, ({}, {}, BOOTS, {2: 5}, {2: BOOTS[2]})),
     )
     _give(scene, feed, control.state_frame(GROUP, 1, state))
 
@@ -177,7 +191,7 @@ def _frame(scene: Scene, feed: Feed, captured: tuple[bytes, ...]) -> None:
 def _give(scene: Scene, feed: Feed, frame: bytes) -> None:
     core = scene.core
     before, counted = _state_of(scene), Counter(core.desk.counters)
-    steps = scene.given(frame)
+    steps = scene.given_as_they_are(frame)
     grown = core.desk.counters - counted
     if not steps and (grown.keys() <= _DROPS or not _readable(scene, frame)):
         assert grown.total() == 1 or _empty(frame), grown
@@ -187,17 +201,18 @@ def _give(scene: Scene, feed: Feed, frame: bytes) -> None:
 
 
 def _empty(frame: bytes) -> bool:
-    """A control frame of no records: it says nothing, and isn't counted."""
+    """A control frame of no records: it says nothing, and isn't counted. (A keepalive is.)"""
     return frame[12:14] == b"\x88\xb5" and not control.parse(frame).body
 
 
 def _readable(scene: Scene, frame: bytes) -> bool:
     """By the decoders alone."""
     try:
-        if (
-            scene.core.fencing.is_rival(frame)
-            or frame[6:12] in scene.core.facts.interface_of_helper
-        ):
+        if frame[12:14] == b"\x08\x06":
+            if not scene.core.fencing.is_rival(frame):
+                routed_arp.parse(frame)
+            return True
+        if frame[6:12] in scene.core.facts.interface_of_helper:
             return True
         if frame[12:14] != b"\x88\xb5":
             packet.parse_syn(frame)
@@ -213,7 +228,7 @@ def _readable(scene: Scene, frame: bytes) -> bool:
 _DROPS = frozenset(
     outcome
     for outcome in Outcome
-    if outcome.startswith(("syndata_", "control_", "not_"))
+    if outcome.startswith(("syndata_", "control_", "not_", "seal_"))
     or outcome in (Outcome.TRUNCATED, Outcome.BAD_LENGTH, Outcome.FRAGMENT)
 )
 _READ = {
@@ -248,8 +263,8 @@ def _records(_scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> bytes:
         ends = to.dst + to.src
     count = feed.below(4)
     body = b"".join(_record(feed, kind, size) for _ in range(count))
-    head = (ends[:6], ends[6:], control.ETHERTYPE, 1, kind, GROUP, sender, count)
-    return control.HEADER.pack(*head, feed.below(2), feed.below(4)) + body
+    head = (ends[:6], ends[6:], control.ETHERTYPE, control.VERSION, kind, GROUP, sender, count)
+    return with_seal(control.HEADER.pack(*head, feed.below(2), feed.below(4)) + body)
 
 
 def _record(feed: Feed, kind: int, size: int) -> bytes:
@@ -271,6 +286,9 @@ def _record(feed: Feed, kind: int, size: int) -> bytes:
             body = ident + session
         case control.WITHDRAW:
             body = session[:12] + expectation(50000 + feed.below(3)).tuple12 + b"\x06\0\0\0"
+        case control.KEEPALIVE:
+            nonce = (BOOTS[1] + feed.below(3)).to_bytes(8)
+            body = bytes((one_of(feed, (1, 1, 2, 65)), feed.below(4), 0, 0)) + nonce
         case control.BEGUN:
             told = labels(feed.below(4), 64 + feed.below(3))
             body = session + bytes(28) + told + feed.below(9).to_bytes(4)
@@ -300,10 +318,11 @@ def _arriving(scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> bytes:
         helper=one_of(feed, ("", "ftp")),
         master=one_of(feed, (b"", TUPLES[0])),
     )
-    payload = one_of(feed, (b"", b"early")) + one_of(feed, (b"", syndata.encode(data)))
+    frame = syn(TUPLES[number], payload=one_of(feed, (b"", b"early")))
+    if told := one_of(feed, (b"", syndata.encode(data))):
+        frame = with_data(frame, told, data.primary)
     interface = one_of(feed, (INT, EXT))
     facts = scene.core.facts
-    frame = syn(TUPLES[number], payload=payload)
     return readdress(frame, facts.own_macs[interface], facts.virtual_macs[interface])
 
 
@@ -319,7 +338,32 @@ def _rival(scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> bytes:
     return b"\xff" * 6 + virtual + b"\x08\x06" + feed.take(28)
 
 
-_SORTS = (_any, _records, _records, _leaving, _leaving, _arriving, _arriving, _helpers, _rival)
+def _routed(scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> bytes:
+    """ARP: what this unit's kernel asks, and what comes over the HA link or from the app."""
+    facts = scene.core.facts
+    op, other = one_of(feed, (1, 2, 201, 202)), one_of(feed, OTHERS)
+    own, address = facts.own_macs[one_of(feed, (INT, EXT))], bytes((10, 1, 0, feed.below(3)))
+    theirs = facts.peers[other][one_of(feed, (INT, EXT))]
+    macs = one_of(feed, ((own, bytes(6)), (theirs, bytes(6)), (bytes(6), own), (own, theirs)))
+    app = (control.ETH_DST, control.ETH_SRC)
+    link_ = (facts.ha_macs[1], facts.ha_macs[other])
+    ends = one_of(feed, (app, link_, link_, (b"\xff" * 6, own)))
+    arp = routed_arp.Arp(op, macs[0], address, macs[1], address, *ends)
+    return routed_arp.sealed(arp, SEALERS[other]) if feed.below(4) else routed_arp.encode(arp)
+
+
+_SORTS = (
+    _any,
+    _records,
+    _records,
+    _leaving,
+    _leaving,
+    _arriving,
+    _arriving,
+    _helpers,
+    _rival,
+    _routed,
+)
 _ACTS = (_told, _told, _time, _time, _kernel, _dump, _frame, _frame, _frame, _frame, _frame)
 
 

@@ -238,7 +238,7 @@ def wrong_with(world: World, unit: int, port: int, frame: bytes) -> str:  # noqa
     if member is None or member.connection != world.bridges[unit].connection:
         return "connection_replaced"
     try:
-        if port != ports.SYNOD:
+        if port != ports.SYNOD or frame[12:14] == b"\x08\x06":
             routed_arp.parse(frame)
             return ""
         message = control.parse(frame)

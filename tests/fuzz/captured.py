@@ -2,7 +2,8 @@
 each sort, in captured.pcap.
 
 Taken by `synod-lab capture` while web pages and files (by FTP, active and passive) were fetched, a
-unit's neighbours were forgotten and another unit was made primary.
+unit's neighbours were forgotten and another unit was made primary. That was before there were
+seals: they are made here, and what else came with them was put in then.
 """
 
 from dataclasses import replace
@@ -11,7 +12,9 @@ from pathlib import Path
 from scapy.utils import rdpcap
 
 from agents.config import Cluster
-from agents.wire import control
+from agents.wire import control, packet, seal, syndata
+from agents.wire.errors import WireError
+from tests.unit.agent_scene import with_data, with_seal
 
 FILE = Path(__file__).with_name("captured.pcap")
 _GROUP = 1  # of the lab's cluster
@@ -26,11 +29,11 @@ def _of(cluster: Cluster, frame: bytes) -> bytes:
     for first in (b"\x02\x53\x59", b"\x03\x53\x59"):  # of all our MAC addresses, bodies of ARP too
         frame = frame.replace(first + bytes((_GROUP,)), first + bytes((cluster.group,)))
     if frame[12:14] != control.ETHERTYPE.to_bytes(2):
-        return frame
+        return _handed_over(frame)
     frame = frame[:16] + bytes((cluster.group,)) + frame[17:]
     message = control.parse(frame)
     if message.kind != control.ANNOUNCE:
-        return frame
+        return with_seal(frame)
     told = control.control_maps.unpack_announce(message.body)
     macs = {
         interface.name: mac.hex(":")
@@ -38,3 +41,14 @@ def _of(cluster: Cluster, frame: bytes) -> bytes:
     }
     told = replace(told, group=cluster.group, digest=cluster.digest, macs=macs)
     return control.announce_frames(told)[0]
+
+
+def _handed_over(frame: bytes) -> bytes:
+    """A SYN with SYN data gets their seal; any other frame is left alone."""
+    try:
+        syn = packet.parse_syn(frame)
+        data, length = syndata.decode(syn.payload)
+    except WireError:
+        return frame
+    told = syn.payload[-length : -seal.SIZE]
+    return with_data(packet.cut_data(syn.frame, length), told, data.primary)

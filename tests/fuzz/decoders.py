@@ -12,7 +12,7 @@ from agents.config import ConfigErrors, parse
 from agents.ctnetlink import Entry
 from agents.cttuple import TUPLE
 from agents.outcomes import Outcome
-from agents.wire import control, inquiry, labels, packet, peer, routed_arp, syndata
+from agents.wire import control, inquiry, labels, packet, peer, routed_arp, seal, syndata
 from agents.wire.errors import WireError
 from ryu_apps import receiving
 from ryu_apps.core import order_forms
@@ -41,7 +41,27 @@ def syn_data(data: bytes) -> None:
     with named():
         value, length = syndata.decode(data)
         assert syndata.MIN_SIZE <= length <= syndata.MAX_SIZE
-        assert syndata.encode(value) == data[len(data) - length :]  # there is one encoding only
+        # There is one encoding only.
+        assert syndata.encode(value) == data[len(data) - length : -seal.SIZE]
+
+
+def sealed(data: bytes) -> None:
+    """A seal, and what it covers. What is believed is so once, and not of anything else."""
+    made, covered = data[: seal.SIZE], data[seal.SIZE :]
+    opener = seal.Opener(seal.Keys([bytes(32)], 1))
+    opener.name({1: 1})
+    with named():
+        opener.open(seal.SYN, 1, made, covered)
+        for again in (covered, covered + b"x"):
+            assert _refusal(opener, made, again) in ("seal_replayed", "seal_tag")
+
+
+def _refusal(opener: seal.Opener, made: bytes, covered: bytes) -> str:
+    try:
+        opener.open(seal.SYN, 1, made, covered)
+    except WireError as error:
+        return error.reason
+    return ""
 
 
 _OF_APP_AND_AGENT: dict[int, tuple[Callable[..., Any], Callable[..., list[bytes]]]] = {
@@ -100,7 +120,7 @@ def control_frame(data: bytes) -> None:
         elif message.kind == control.STATE:
             assert read(again[0]) == told
         else:
-            assert [record for m in again for record in read(m)] == told
+            assert [record for m in again for record in read(m)] == list(told)
 
 
 def arp(data: bytes) -> None:
@@ -118,7 +138,8 @@ def syn(data: bytes) -> None:
             grown = packet.append_data(found.frame, more)
             assert _same_packet(packet.cut_data(grown, len(more)), found.frame, found.tcp_offset)
             steps = packet.append_data(packet.as_client_sent(found.frame, ORIG), more)
-            assert packet.handed_over(data, ORIG, more, mac, mac) == mac + mac + steps[12:]
+            sent = packet.as_client_sent(data, ORIG)
+            assert packet.handed_over(sent, more, mac, mac) == mac + mac + steps[12:]
             assert packet.parse_syn(steps).tuple12 == ORIG
             for frame in (grown, steps):
                 assert _wrongness(frame, found.tcp_offset) == _wrongness(data, found.tcp_offset)

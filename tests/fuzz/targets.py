@@ -40,6 +40,7 @@ TARGETS: dict[str, Target] = {
     "labels": decoders.label_bits,
     "netlink": decoders.netlink,
     "openflow": decoders.from_switch,
+    "seal": decoders.sealed,
     "syn": decoders.syn,
     "syndata": decoders.syn_data,
 }

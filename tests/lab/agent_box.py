@@ -14,9 +14,11 @@ from agents.wire import control
 from agents.wire.control_maps import State
 from agents.wire.packet import inverse, tuple12
 from agents.wire.ports import SYNOD_NAME
+from agents.wire.seal import Keys
 from tests.lab.namespaces import Namespace, link, namespaces
 
 PRIMARY, AUXILIARY = 1, 2
+BOOTS = {PRIMARY: 7, AUXILIARY: 8}
 INSIDE, OUTSIDE = 1, 2
 CONFIG = """
 name: box
@@ -79,9 +81,10 @@ class Box:
         """Starts the agent: it runs in `give`, and wherever its `turn` is called."""
         mtus = {INSIDE: 1500, OUTSIDE: 1500}
         with self.inside.entered():
-            self._agent = Agent(
-                facts_of(self.cluster, self.unit, boot=7, host="", version="0", mtus=mtus)
+            facts = facts_of(
+                self.cluster, self.unit, boot=BOOTS[self.unit], host="", version="0", mtus=mtus
             )
+            self._agent = Agent(facts, Keys([bytes(32)], self.cluster.group))
 
     def stop(self) -> None:
         """Ends the agent, if it was started."""
@@ -109,7 +112,7 @@ class Box:
 
     def tell(self, role: str) -> None:
         """The app's word."""
-        state = State(boot=1, role=role, primary=PRIMARY, balancing=True)
+        state = State(boot=1, role=role, primary=PRIMARY, balancing=True, boots=BOOTS)
         self.give([control.state_frame(self.cluster.group, self.unit, state)])
 
     def close(self) -> None:

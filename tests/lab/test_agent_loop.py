@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agents import config_key
 from agents.core_primary import DECISION_TIME
 from agents.ctnetlink import SYN_RECV, Delete, Entry, Get
 from agents.outcomes import Outcome
@@ -252,14 +253,17 @@ sys.exit(run(parse(sys.argv[1]), 1))
 """
 
 
-def test_the_process_releases_what_waits_and_ends_on_sigterm() -> None:
+def test_the_process_releases_what_waits_and_ends_on_sigterm(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.touch(mode=0o600)
+    key.write_text(config_key.text([bytes(32)]))
     need_root("unshare", "nsenter", "nft", "ethtool")
     with namespaces(2) as (inside, outside), contextlib.ExitStack() as closing:
         box = Box(PRIMARY, inside, outside)
         closing.callback(box.close)
         process = inside.popen(
             *(sys.executable, "-c", RUN, CONFIG),
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), config_key.VARIABLE: str(key)},
             stderr=subprocess.PIPE,
         )
         closing.callback(process.kill)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from agents.wire import control, peer
+from agents.wire.peer import Asked, Question
 from tests.lab.failing import Cluster
 from tests.lab.traffic import Traffic, traffic
 from tests.lab.world import PORT, SERVER
@@ -132,3 +134,37 @@ def test_a_unit_that_was_killed_and_not_booted_is_brought_up_again(cluster: Clus
     cluster.until(lambda: not cluster.faults.broken())
     assert cluster.world.client("sessions", address=SERVER, port=PORT, count=6) == ["ok"] * 6
     running.unharmed(1.5)
+
+
+def test_an_agent_that_is_another_while_the_app_is_away_is_believed(cluster: Cluster) -> None:
+    """Nobody says which of its starts to believe, so the others ask it, and it asks them."""
+    world = cluster.world
+    cluster.faults.kill("controller")
+    with world.captures("u1/nic-ha", expression="ether proto 0x88b5") as at:
+        cluster.faults.crash("u2", "agent")
+
+        def said() -> dict[int, list[list[Question]]]:
+            """What each unit's keepalives have asked and answered."""
+            found: dict[int, list[list[Question]]] = {}
+            for frame in at["u1/nic-ha"].frames():
+                message = control.parse(frame.original)
+                if message.kind == control.KEEPALIVE:
+                    found.setdefault(message.unit, []).append(peer.questions(message))
+            return found
+
+        def believed() -> bool:
+            """They have answered each other, and nobody asks any more."""
+            told = said()
+            answered = {
+                (unit, each.unit)
+                for unit, all_ in told.items()
+                for questions in all_
+                for each in questions
+                if each.asked is Asked.ANSWER
+            }
+            last = [all_[-1] for all_ in told.values()]
+            return {(2, 1), (1, 2), (2, 3)} <= answered and last == [[], [], []]
+
+        world.until(believed, lambda: f"{ {unit: all_[-3:] for unit, all_ in said().items()} }", 20)
+    cluster.faults.restart("controller")
+    cluster.until_whole()

@@ -75,6 +75,9 @@ class Site:
             if host == "client":
                 self.client.run("bash", "-c", step.command)
                 continue
+            if step.command.startswith("scp "):
+                self.copy(host, step.command)
+                continue
             # Downloads wait for others'; all the rest is soon done.
             online = step.section == ONLINE
             seconds = 400 if online else 60
@@ -93,6 +96,14 @@ class Site:
             (archive,) = self.machines[CONTROLLER].run(packed)
             there = "mkdir -m 700 /etc/synod/tls && base64 -d | tar -C /etc/synod/tls -x"
             self.machines[name].run(f"echo {archive} | ({there})")
+
+    def copy(self, host: str, command: str) -> None:
+        """What `scp -p FILE HOST:FOLDER/` does."""
+        _, _, file, target = command.split()
+        to, _, folder = target.partition(":")
+        content = "\n".join(self.machines[host].run(f"cat {file}"))
+        copied = f"{folder}{Path(file).name}"
+        self.machines[to].run(f"(umask 077 && cat >{copied} <<'EOF'\n{content}\nEOF\n)")
 
     def status(self) -> dict[str, Any]:
         """What `synod status --json` says."""

@@ -1,5 +1,11 @@
-"""One unit after the other is taken out of service and put back, under load, the primary too."""
+"""One unit after the other is taken out of service and put back, under load, the primary too; and
+the cluster's key is replaced.
+"""
 
+from pathlib import Path
+
+from agents import config_key
+from agents.wire.seal import fingerprint
 from tests.lab.failing import Cluster
 from tests.lab.traffic import traffic
 
@@ -40,3 +46,32 @@ def test_every_unit_is_upgraded_and_no_session_notices(cluster: Cluster) -> None
     load.unharmed(outage=OUTAGE)
     assert cluster.primary != first
     cluster.until_all_serve()
+
+
+def test_the_key_is_replaced_and_no_session_notices(cluster: Cluster) -> None:
+    """The lab's units have one file. Agents take it up at different times, as they would files that
+    are copied from one to another.
+    """
+    world = cluster.world
+    file = str(world.lab.config.with_name("key"))
+    logs = [world.lab.log_dir / f"u{unit}/synod/agent.log" for unit in world.units]
+    before = config_key.load(file)
+    with traffic(world) as load:
+        for step in ("add", "use", "drop"):
+            world.lab.run("u1", ["synod", "key", step])
+            names = [f"{fingerprint(key):08x}" for key in config_key.load(file)]
+            cluster.until(lambda wanted=names: all(_keys(log) == wanted for log in logs))
+            load.answered()
+            load.flows()
+    load.unharmed(outage=0)
+    (now,) = config_key.load(file)
+    assert now not in before
+    for unit in world.units:
+        seals = {name for name in world.agent_counters(unit) if name.startswith("seal_")}
+        assert not seals & {"seal_key", "seal_tag"}, f"unit {unit}: {seals}"
+
+
+def _keys(log: Path) -> list[str]:
+    """What an agent's keys are called, as its log said last."""
+    lines = [line for line in log.read_text().splitlines() if " keys: " in line]
+    return lines[-1].partition(" keys: ")[2].split() if lines else []

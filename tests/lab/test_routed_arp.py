@@ -138,7 +138,9 @@ def test_what_the_primary_knows_is_answered_without_asking_outside(forgetful: Wo
         assert not [frame for frame in at["u1/nic-ext"].arp() if frame[ARP].pdst == address]
 
 
-def test_a_reply_that_nobody_asked_for_is_dropped_and_counted(forgetful: World) -> None:
+def test_a_reply_that_the_primarys_agent_has_not_sealed_is_dropped_and_counted(
+    forgetful: World,
+) -> None:
     world = forgetful
     lie = Ether(src=ha_mac(1), dst=ha_mac(2)) / ARP(
         op=202,
@@ -158,8 +160,8 @@ def test_a_reply_that_nobody_asked_for_is_dropped_and_counted(forgetful: World) 
 
 
 def unasked(world: World, unit: int) -> int:
-    """What the bridge has dropped as an answer to no question."""
-    return world.drops(unit)["drop_routed_arp_unasked"]
+    """What the agent has dropped as no answer of the primary's."""
+    return world.agent_counters(unit)["seal_truncated"]
 
 
 def test_auxiliaries_are_silent_though_neighbours_ask(forgetful: World) -> None:

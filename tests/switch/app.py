@@ -137,6 +137,7 @@ class Scene:
         self.app = App(folder, cluster)
         self.units = {unit.id: UnitBridge(switch, cluster, unit.id) for unit in cluster.units}
         self.told: dict[int, control.State] = {}
+        self.arps: list[bytes] = []
         self.heard: dict[int, list[control.Message]] = {unit: [] for unit in self.units}
         self.silent: set[int] = set()
         self._over = threading.Event()
@@ -223,6 +224,8 @@ class Scene:
                 for frame in self.units[unit].bridge.sent(self.units[unit].port("synod")):
                     if frame[12:14] == b"\x88\xb5":
                         self._hear(unit, control.parse(frame))
+                    elif frame[12:14] == b"\x08\x06":
+                        self.arps.append(frame)
 
     def _hear(self, unit: int, message: control.Message) -> None:
         if message.kind == control.STATE:

@@ -5,7 +5,6 @@ import itertools
 import pytest
 
 from agents.wire import control, peer, ports, routed_arp
-from ryu_apps.core.arp import RoutedArp
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.pipeline import Passing, desired
 from ryu_apps.core.rows import When
@@ -186,20 +185,25 @@ def test_no_agent_is_heard_from_outside(unit: UnitBridge) -> None:
 # -- ARP
 
 
-def test_a_question_goes_over_the_ha_link_with_opcode_201(unit: UnitBridge) -> None:
+def test_the_agent_gets_what_the_kernel_asks_and_asks_over_the_ha_link(unit: UnitBridge) -> None:
     for asked in (question(), question(eth_dst=SERVER_MAC)):  # the second: is it still there?
-        routed = frames.arp(
-            routed_arp.ROUTED_REQUEST,
-            (PHYSICAL[EXT], CLUSTER),
-            (bytes(6), SERVER),
-            PRIMARY.ha_mac,
-            ME.ha_mac,
-        )
-        assert unit.pass_through("kernel2", asked) == {"ha-nic": [routed]}
+        assert unit.pass_through("kernel2", asked) == {"synod": [asked]}
+    routed = frames.arp(
+        routed_arp.ROUTED_REQUEST,
+        (PHYSICAL[EXT], CLUSTER),
+        (bytes(6), SERVER),
+        PRIMARY.ha_mac,
+        ME.ha_mac,
+    )
+    sealed = routed + b"a seal"
+    assert unit.pass_through("synod", sealed) == {"ha-nic": [sealed]}
 
 
-def test_the_answer_comes_to_the_kernel_as_an_ordinary_reply(unit: UnitBridge) -> None:
-    unit.pass_through("kernel2", question())
+def test_the_agent_gets_the_answer_and_gives_the_kernel_an_ordinary_reply(
+    unit: UnitBridge,
+) -> None:
+    sealed = reply() + b"a seal"
+    assert unit.pass_through("ha-nic", sealed) == {"synod": [sealed]}
     told = frames.arp(
         routed_arp.REPLY,
         (SERVER_MAC, SERVER),
@@ -207,47 +211,19 @@ def test_the_answer_comes_to_the_kernel_as_an_ordinary_reply(unit: UnitBridge) -
         PHYSICAL[EXT],
         PRIMARY.ha_mac,
     )
-    assert unit.pass_through("ha-nic", reply()) == {"kernel2": [told]}
+    assert unit.pass_through("synod", told) == {"kernel2": [told]}
 
 
-def test_question_and_answer_fit_the_app(unit: UnitBridge) -> None:
-    """What this bridge makes of a question, the app answers; and this bridge takes the answer."""
-    app = RoutedArp(LAB)
-    wanted = bytes((203, 0, 113, 44))
-    (asked,) = unit.pass_through("kernel2", question(wanted))["ha-nic"]
-    outcome, (outside,) = app.request(1, routed_arp.parse(asked), 0.0)
-    assert (outcome, outside.port) == ("routed_arp_asked", ports.nic_port(EXT))
-    heard = frames.arp(2, (SERVER_MAC, wanted), (VIRTUAL[EXT], CLUSTER), VIRTUAL[EXT])
-    _, (answer,) = app.reply(1, ports.nic_port(EXT), routed_arp.parse(heard), 0.1)
-    (told,) = unit.pass_through("ha-nic", answer.frame)["kernel2"]
-    found = routed_arp.parse(told)
-    assert (found.op, found.sha, found.spa) == (routed_arp.REPLY, SERVER_MAC, wanted)
-
-
-def test_an_answer_that_nobody_asked_for_is_dropped_and_counted(unit: UnitBridge) -> None:
-    before = dropped(unit, "drop_routed_arp_unasked")
-    assert unit.pass_through("ha-nic", reply(of=bytes((203, 0, 113, 77)))) == {}
-    wait(lambda: dropped(unit, "drop_routed_arp_unasked") == before + 1, "it is counted")
-
-
-def test_an_answer_is_taken_for_five_seconds_only(unit: UnitBridge) -> None:
-    wanted = bytes((203, 0, 113, 78))
-    unit.pass_through("kernel2", question(wanted))
-    assert set(unit.pass_through("ha-nic", reply(of=wanted))) == {"kernel2"}
-    learned = unit.bridge.flows("table=6,arp,arp_spa=203.0.113.78")
-    assert len(learned) == 1
-    assert "hard_timeout=5" in learned[0]
-    assert "cookie=0x5359030000000000" in learned[0]
-    unit.bridge.switch.appctl("time/warp", "6000")
-
-    def refused() -> bool:
-        return unit.pass_through("ha-nic", reply(of=wanted)) == {}
-
-    wait(refused, "the answer comes too late")
+def test_an_answer_of_nobody_who_is_primary_is_dropped_and_counted(unit: UnitBridge) -> None:
+    before = dropped(unit, "drop_routed_arp_stray")
+    other = frames.arp(
+        *(202, (SERVER_MAC, SERVER), (PHYSICAL[EXT], CLUSTER), ME.ha_mac, LAB.unit(3).ha_mac)
+    )
+    assert unit.pass_through("ha-nic", other) == {}
+    wait(lambda: dropped(unit, "drop_routed_arp_stray") == before + 1, "it is counted")
 
 
 def test_an_answer_for_another_unit_is_dropped_and_counted(unit: UnitBridge) -> None:
-    unit.pass_through("kernel2", question())
     before = dropped(unit, "drop_routed_arp_stray")
     assert unit.pass_through("ha-nic", reply(eth_dst=LAB.unit(3).ha_mac)) == {}
     wait(lambda: dropped(unit, "drop_routed_arp_stray") == before + 1, "it is counted")

@@ -413,7 +413,9 @@ def test_an_answer_goes_to_the_kernel_and_a_copy_to_the_app(unit: UnitBridge) ->
     assert unit.openflow.take_packet_in() == answer
 
 
-def test_a_routed_request_goes_to_the_app_alone(unit: UnitBridge) -> None:
+def test_a_routed_request_goes_to_the_agent_and_the_agents_to_the_app_alone(
+    unit: UnitBridge,
+) -> None:
     assert unit.openflow
     asker = LAB.unit(2)
     question = frames.arp(
@@ -423,8 +425,17 @@ def test_a_routed_request_goes_to_the_app_alone(unit: UnitBridge) -> None:
         ME.ha_mac,
         asker.ha_mac,
     )
-    assert unit.pass_through("ha-nic", question) == {}
-    assert unit.openflow.take_packet_in() == question
+    sealed = question + b"a seal"
+    assert unit.pass_through("ha-nic", sealed) == {"synod": [sealed]}
+    told = control.ETH_DST + control.ETH_SRC + question[12:]
+    assert unit.pass_through("synod", told) == {}
+    assert unit.openflow.take_packet_in() == told
+
+
+def test_the_agents_answer_goes_over_the_ha_link(unit: UnitBridge) -> None:
+    known = (SERVER_MAC, SERVER), (PHYSICAL[EXT], CLUSTER)
+    sealed = frames.arp(202, *known, LAB.unit(2).ha_mac, ME.ha_mac) + b"a seal"
+    assert unit.pass_through("synod", sealed) == {"ha-nic": [sealed]}
 
 
 def test_a_routed_reply_is_not_for_the_primary(unit: UnitBridge) -> None:

@@ -27,9 +27,11 @@ from agents.ctnetlink import (
 from agents.outcomes import Outcome
 from agents.wire import control, peer
 from agents.wire.control_maps import State
+from agents.wire.errors import WireError
 from agents.wire.labels import with_unit
-from agents.wire.packet import inverse, readdress, tuple12
+from agents.wire.packet import ETHERNET, append_data, inverse, readdress, tuple12
 from agents.wire.ports import ha_group
+from agents.wire.seal import PEER, SIZE, SYN, Keys, Sealer
 from tests.unit.wire_frames import syn
 
 GROUP = 7
@@ -68,8 +70,13 @@ pickup: off
 )
 PICKUP = replace(CLUSTER, pickup="established")
 BY_THE_CLOCK = (control.ANNOUNCE, control.KEEPALIVE)
-BOOT = 0xFFFFFFFF  # the first offer's id; the second's is 0
 HOST = "fw1.example.net"
+FIRST_ID = 0xFFFFFFFF  # the first offer's; the second's is 0
+BOOTS = {unit: 0xABC0 + unit << 32 | FIRST_ID for unit in (1, 2, 3)}
+BOOT = BOOTS[1]
+KEYS = Keys([bytes(range(32))], GROUP)
+# The units' agents: as long as the tests run, no two seals have the same number.
+SEALERS = {unit: Sealer(KEYS, unit, boot) for unit, boot in BOOTS.items()}
 
 ORIG = tuple12("10.1.0.10", "203.0.113.10", 40000, 80)
 REPLY = tuple12("203.0.113.10", "203.0.113.1", 80, 1025)
@@ -124,12 +131,13 @@ class Scene:
         facts = facts_of(
             self.cluster,  # type: ignore[arg-type]
             self.unit,
-            boot=BOOT,
+            boot=BOOTS[self.unit],
             host=HOST,
             version="0",
             mtus={INT: self.mtu, EXT: self.mtu},
         )
-        self.core = Core(facts, self.now)
+        self.core = Core(facts, KEYS, self.now)
+        self.core.opener.name(BOOTS)
         list(self.core.tick(self.now))  # what it asks for waits for a test that answers
         self.core.take(self.now)
 
@@ -145,7 +153,11 @@ class Scene:
         return self
 
     def given(self, *frames: bytes) -> list[Steps]:
-        """What the core makes of these frames."""
+        """What the core makes of these frames. Those of other units' agents get their seals."""
+        return self.given_as_they_are(*map(with_seal, frames))
+
+    def given_as_they_are(self, *frames: bytes) -> list[Steps]:
+        """The same, without."""
         return list(self.core.frames(frames, self.now))
 
     def dumped(self, entries: Sequence[Entry], last: bool) -> None:
@@ -163,7 +175,11 @@ class Scene:
 
     def frames(self) -> list[bytes]:
         """What it writes, but for announcements."""
-        return [f for f in self.core.take(self.now)[0] if kind(f) not in BY_THE_CLOCK]
+        return [f for f in self.taken() if kind(f) not in BY_THE_CLOCK]
+
+    def taken(self) -> list[bytes]:
+        """What it writes. Seals must be right, and are cut off."""
+        return list(map(without_seal, self.core.take(self.now)[0]))
 
     def written(self, kind_wanted: int) -> list[control.Message]:
         """Control frames of that kind among what it writes; there must be no others."""
@@ -213,6 +229,33 @@ def link(sender: int, receiver: int, group: int = GROUP) -> peer.Link:
 def link_to_all(sender: int) -> peer.Link:
     """From the agent of a unit of CLUSTER to all others."""
     return link(sender, sender)._replace(dst=ha_group(GROUP))
+
+
+def with_seal(frame: bytes) -> bytes:
+    """The frame, if it is one of an agent's to others, with the seal of the unit that it names."""
+    of_agents = frame[:6] != control.ETH_DST and frame[12:14] == b"\x88\xb5"
+    sealer = SEALERS.get(frame[17]) if of_agents and len(frame) > 17 else None
+    if sealer is None:
+        return frame
+    try:
+        end = control.HEADER.size + len(control.parse(frame).body)
+    except WireError:
+        end = len(frame)
+    return peer.sealed(frame[:end], sealer) + frame[end:]
+
+
+def without_seal(frame: bytes) -> bytes:
+    """The frame, if it is one of an agent's to others, without its seal, which must be right."""
+    if frame[:6] == control.ETH_DST or frame[12:14] != b"\x88\xb5":
+        return frame
+    KEYS.verified(PEER, frame[-SIZE:], frame[:-SIZE])
+    return frame[:-SIZE]
+
+
+def with_data(frame: bytes, data: bytes, sender: int = 1) -> bytes:
+    """A client's SYN with SYN data and that unit's seal of both."""
+    covered = frame[ETHERNET:] + data
+    return append_data(frame, data + SEALERS[sender].seal(SYN, covered))
 
 
 def expectation(port: int = 50000, master: bytes = MASTER, **fields: object) -> peer.Expectation:

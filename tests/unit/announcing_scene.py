@@ -8,9 +8,9 @@ from agents.wire.packet import inverse, readdress, tuple12
 from agents.wire.peer import Answer, Ask, Expectation, Withdrawn
 from agents.wire.ports import helper_mac
 from tests.unit.agent_scene import (
-    BOOT,
     CLUSTER,
     EXT,
+    FIRST_ID,
     GROUP,
     MASTER,
     MASTER_REPLY,
@@ -28,7 +28,7 @@ from tests.unit.wire_frames import syn
 OTHER = tuple12("10.1.0.11", "203.0.113.10", 40001, 21)
 OTHER_REPLY = tuple12("203.0.113.10", "203.0.113.1", 21, 1022)
 FOUND = (Get(MASTER_REPLY), entry(MASTER, MASTER_REPLY, 2))
-FIRST, SECOND = BOOT, 0  # ids of asks
+FIRST, SECOND = FIRST_ID, 0  # ids of asks
 
 
 def auxiliary() -> Scene:

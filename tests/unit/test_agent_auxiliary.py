@@ -26,7 +26,7 @@ from agents.ctnetlink import (
 from agents.outcomes import Outcome
 from agents.wire import control, syndata
 from agents.wire.control_maps import State
-from agents.wire.packet import append_data, inverse, readdress, tuple12
+from agents.wire.packet import inverse, readdress, tuple12
 from tests.unit.agent_scene import (
     CLUSTER,
     EXT,
@@ -42,6 +42,7 @@ from tests.unit.agent_scene import (
     from_interface,
     labels,
     run,
+    with_data,
 )
 from tests.unit.wire_frames import syn
 
@@ -51,7 +52,8 @@ DATA = syndata.SynData(2, 1, INT, 0xCAFE, LABELS, REPLY)
 
 def arriving(data: bytes, interface: int = INT, payload: bytes = b"") -> bytes:
     """A SYN as the bridge of unit 2 lets it through to the agent."""
-    frame = append_data(syn(ORIG, payload=payload), data)
+    frame = syn(ORIG, payload=payload)
+    frame = with_data(frame, data) if data else frame
     virtual = CLUSTER.interface(interface).virtual_mac
     return readdress(frame, CLUSTER.unit(2).macs[interface - 1], virtual)
 
@@ -305,8 +307,8 @@ def test_garbled_syn_data_have_the_name_of_what_is_wrong() -> None:
     good = syndata.encode(DATA)
     for garbled, outcome in (
         (good[5:], Outcome.SYNDATA_TRUNCATED),
-        (good[:-8] + b"\0\0\1\0SYND", Outcome.SYNDATA_LENGTH),
-        (good[:-6] + b"\2\0SYND", Outcome.SYNDATA_VERSION),
+        (good[:-8] + b"\0\0\2\0SYND", Outcome.SYNDATA_LENGTH),
+        (good[:-6] + b"\1\0SYND", Outcome.SYNDATA_VERSION),
         (b"\0" + good[1:], Outcome.SYNDATA_VALUE),
     ):
         scene = auxiliary()

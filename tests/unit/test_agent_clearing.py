@@ -13,8 +13,8 @@ from agents.outcomes import Outcome
 from agents.wire import control, peer
 from agents.wire.packet import as_client_sent, inverse, readdress
 from tests.unit.agent_scene import (
-    BOOT,
     CLUSTER,
+    FIRST_ID,
     INT,
     ORIG,
     REPLY,
@@ -42,7 +42,7 @@ def seen_anew(scene: Scene) -> bytes:
     return readdress(as_client_sent(scene.leaving(), ORIG), own, control.ETH_SRC)
 
 
-def clear_answered(scene: Scene, clear_id: int = BOOT) -> Steps:
+def clear_answered(scene: Scene, clear_id: int = FIRST_ID) -> Steps:
     (steps,) = scene.given(*peer.cleared_frames(link(2, 1), [clear_id]))
     return steps
 
@@ -50,7 +50,7 @@ def clear_answered(scene: Scene, clear_id: int = BOOT) -> Steps:
 @pytest.mark.parametrize("result", [0, errno.ENOENT])
 def test_an_announced_session_is_seen_anew_without_the_entries_that_it_met(result: int) -> None:
     scene = Scene().told()
-    asked = peer.clear_frames(link(1, 2), [peer.Clear(BOOT, ORIG, REPLY)])
+    asked = peer.clear_frames(link(1, 2), [peer.Clear(FIRST_ID, ORIG, REPLY)])
     assert reopening(scene) == asked
     assert drive(clear_answered(scene), (Delete(ORIG), result)) == Outcome.REOPENED
     assert scene.frames() == [seen_anew(scene)]

@@ -375,6 +375,15 @@ def test_other_entries_that_are_removed_are_believed(gone: Entry) -> None:
     assert [session.orig for session in scene.core.serving.ended] == [ORIG]
 
 
+def test_the_entry_of_a_young_session_that_is_over_is_not_made_again() -> None:
+    scene = Scene().told()
+    scene.core.serving.add(ORIG, scene.now, Made(MADE, ITS_SYN))
+    scene.core.destroyed([MADE], False, scene.now)
+    scene.core.removed([MADE], scene.now)
+    assert not list(scene.core.tick(scene.now))
+    assert ITS_SYN not in scene.core.take(scene.now)[0]
+
+
 def test_a_session_whose_entry_conntrackd_has_replaced_goes_on() -> None:
     scene = Scene().told()
     scene.core.serving.add(ORIG, scene.now)

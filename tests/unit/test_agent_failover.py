@@ -33,7 +33,7 @@ def keepalive(unit: int, dst: bytes = ha_group(GROUP), *, hears_app: bool = True
 
 
 def announced(scene: Scene) -> list[control.Announce]:
-    frames = scene.core.take(scene.now)[0]
+    frames = scene.taken()
     messages = [control.parse(frame) for frame in frames]
     return [control.announce(m) for m in messages if m.kind == control.ANNOUNCE]
 
@@ -50,14 +50,14 @@ def test_it_says_that_it_is_there() -> None:
     assert scene.core.deadline() <= scene.now + KEEPALIVE
     scene.now += KEEPALIVE
     run(scene.core.tick(scene.now))
-    assert keepalive(1) in scene.core.take(scene.now)[0]
+    assert keepalive(1) in scene.taken()
 
 
 def test_it_says_whether_it_hears_the_app() -> None:
     scene = Scene().told()
     scene.now += core_facts.SILENT + 0.1
     run(scene.core.tick(scene.now))
-    assert keepalive(1, hears_app=False) in scene.core.take(scene.now)[0]
+    assert keepalive(1, hears_app=False) in scene.taken()
 
 
 def test_it_tells_at_once_whom_it_hears_and_whom_no_more() -> None:

@@ -6,7 +6,7 @@ from agents.outcomes import Outcome
 from agents.wire import control, routed_arp
 from agents.wire.control_maps import State
 from agents.wire.routed_arp import Arp
-from tests.unit.agent_scene import GROUP, INT, Scene, run
+from tests.unit.agent_scene import GROUP, INT, KEYS, Scene, run
 
 OWN = bytes((10, 1, 0, 1))
 
@@ -119,7 +119,7 @@ def test_single_words_of_the_app_far_between_lift_nothing() -> None:
 
 def test_a_fence_outlives_its_agent() -> None:
     scene = Scene()
-    core = type(scene.core)(scene.core.facts, scene.now, fenced=True)
+    core = type(scene.core)(scene.core.facts, KEYS, scene.now, fenced=True)
     scene.core = core
     assert after(scene, 5.0)
     app_says(scene)

@@ -21,9 +21,9 @@ from agents.wire import control, syndata
 from agents.wire.labels import BALANCE_BIT, HELPER_BIT
 from agents.wire.packet import as_client_sent, inverse, parse_syn, tuple12
 from tests.unit.agent_scene import (
-    BOOT,
     CLUSTER,
     EXT,
+    FIRST_ID,
     FOUND,
     INT,
     MASTER,
@@ -47,7 +47,7 @@ from tests.unit.agent_scene import (
 def test_a_syn_is_offered_with_all_that_conntrack_knows() -> None:
     scene = Scene().told()
     offer = scene.offer(FOUND)
-    assert offer == control.Offer(BOOT, 0, INT, EXT, 0, ORIG, REPLY)
+    assert offer == control.Offer(FIRST_ID, 0, INT, EXT, 0, ORIG, REPLY)
     assert scene.frames() == []
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.wire import ports, routed_arp
+from agents.wire import control, ports, routed_arp
 from agents.wire.routed_arp import Arp
 from ryu_apps.core import arp as module
 from ryu_apps.core.arp import RoutedArp
@@ -18,10 +18,10 @@ ZERO = bytes(6)
 
 
 def request(unit: int, wanted: bytes = SERVER, spa: bytes = OWN, interface: int = 2) -> Arp:
-    """What an auxiliary's bridge makes of its kernel's request."""
-    asker = CLUSTER.unit(unit)
-    sha, primary = asker.macs[interface - 1], CLUSTER.unit(PRIMARY).ha_mac
-    return Arp(routed_arp.ROUTED_REQUEST, sha, spa, ZERO, wanted, primary, asker.ha_mac)
+    """What the primary's agent tells of another unit's request."""
+    sha = CLUSTER.unit(unit).macs[interface - 1]
+    ends = control.ETH_DST, control.ETH_SRC
+    return Arp(routed_arp.ROUTED_REQUEST, sha, spa, ZERO, wanted, *ends)
 
 
 def reply(spa: bytes = SERVER, sha: bytes = SERVER_MAC, tpa: bytes = OWN) -> Arp:
@@ -38,11 +38,11 @@ def answer_to(unit: int, spa: bytes = OWN, *, of: bytes = SERVER, mac: bytes = S
             of,
             asker.macs[1],
             spa,
-            asker.ha_mac,
-            CLUSTER.unit(PRIMARY).ha_mac,
+            control.ETH_DST,
+            control.ETH_SRC,
         )
     )
-    return Send(PRIMARY, ports.HA_NIC, frame)
+    return Send(PRIMARY, ports.SYNOD, frame)
 
 
 def test_what_is_unknown_is_asked_outside_as_the_cluster() -> None:

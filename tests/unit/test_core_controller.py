@@ -166,7 +166,7 @@ def arp(op: int, sha: bytes, spa: bytes, tpa: bytes, eth_dst: bytes) -> bytes:
 def asked(world: World, unit: int) -> bytes:
     mac = world.cluster.unit(unit).macs[1]
     own = bytes((203, 0, 113, 1))
-    return arp(routed_arp.ROUTED_REQUEST, mac, own, SERVER, world.cluster.unit(1).ha_mac)
+    return arp(routed_arp.ROUTED_REQUEST, mac, own, SERVER, control.ETH_DST)
 
 
 def heard(world: World) -> bytes:
@@ -176,11 +176,11 @@ def heard(world: World) -> bytes:
 
 def test_routed_arp_goes_round() -> None:
     world = World().form()
-    effects = world.frame(1, asked(world, 2), ports.HA_NIC)
+    effects = world.frame(1, asked(world, 2))
     assert [(e.unit, e.port) for e in effects if isinstance(e, events.Send)] == [(1, 2)]
     effects = world.frame(1, heard(world), ports.nic_port(2))
     (send,) = [effect for effect in effects if isinstance(effect, events.Send)]
-    assert (send.unit, send.port) == (1, ports.HA_NIC)
+    assert (send.unit, send.port) == (1, ports.SYNOD)
     assert routed_arp.parse(send.frame).op == routed_arp.ROUTED_REPLY
     (line,) = [effect for effect in effects if isinstance(effect, events.Line)]
     assert line.event == "routed_arp_answered"
@@ -189,13 +189,13 @@ def test_routed_arp_goes_round() -> None:
 
 def test_routed_arp_that_nobody_answers_is_counted() -> None:
     world = World().form()
-    world.frame(1, asked(world, 2), ports.HA_NIC)
+    world.frames(1, [asked(world, 2)])
     world.pass_time(3.2, 1, 2, 3)
     assert world.counters["routed_arp_unanswered"] == 1
 
 
 @pytest.mark.parametrize(
-    ("unit", "port"), [(2, ports.HA_NIC), (1, ports.nic_port(1)), (1, ports.HA_KERNEL)]
+    ("unit", "port"), [(2, ports.SYNOD), (1, ports.nic_port(1)), (1, ports.HA_NIC)]
 )
 def test_a_request_where_none_is_expected_is_dropped(unit: int, port: int) -> None:
     world = World().form()
@@ -205,7 +205,9 @@ def test_a_request_where_none_is_expected_is_dropped(unit: int, port: int) -> No
 # -- what isn't what it claims to be
 
 
-def frame_of(kind: int, unit: int = 1, group: int = 1, version: int = 1, count: int = 0) -> bytes:
+def frame_of(
+    kind: int, unit: int = 1, group: int = 1, version: int = control.VERSION, count: int = 0
+) -> bytes:
     head = (control.ETH_DST, control.ETH_SRC, control.ETHERTYPE)
     return control.HEADER.pack(*head, version, kind, group, unit, count, 0, 0)
 

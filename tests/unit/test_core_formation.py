@@ -3,6 +3,7 @@ trouble.
 """
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -44,8 +45,9 @@ def test_when_all_are_there_nobody_waits() -> None:
     world.announce(1)
     assert state_told(world.announce(2)).role == "none"
     assert "primary_elected" not in world.counters
-    assert state_told(world.announce(3)) == control.State(7, "auxiliary", 1, False, 1)
-    assert state_told(world.announce(3)) == control.State(7, "auxiliary", 1, True, 1)
+    told = control.State(7, "auxiliary", 1, False, 1, boots={1: 1, 2: 2, 3: 3})
+    assert state_told(world.announce(3)) == told
+    assert state_told(world.announce(3)) == replace(told, balancing=True)
 
 
 def test_two_seconds_after_the_first_those_that_are_there_begin() -> None:
@@ -112,7 +114,7 @@ def test_an_app_that_is_restarted_finds_its_cluster_and_touches_nothing() -> Non
     for unit in (2, 3, 1):
         world.connect(unit)
     effects = world.announce(2, role="auxiliary", primary=1)
-    assert state_told(effects) == control.State(8, "auxiliary", 1, False)
+    assert state_told(effects) == control.State(8, "auxiliary", 1, False, boots={2: 2})
     effects += world.announce(3, role="auxiliary", primary=1)
     assert world.bridges[2].cookies == before[2]
     assert world.bridges[1].cookies == wanted(world, 1, Role.PRIMARY)
@@ -147,8 +149,9 @@ def test_a_claim_of_a_unit_that_is_not_configured_is_none() -> None:
 
 def test_every_announcement_is_answered() -> None:
     world = World().form()
-    assert state_told(world.announce(1)) == control.State(7, "primary", 1, True, 1)
-    assert state_told(world.announce(3)) == control.State(7, "auxiliary", 1, True, 1)
+    told = control.State(7, "primary", 1, True, 1, boots={1: 1, 2: 2, 3: 3})
+    assert state_told(world.announce(1)) == told
+    assert state_told(world.announce(3)) == replace(told, role="auxiliary")
 
 
 def test_syns_are_diverted_only_while_there_is_somebody_to_give_them_to() -> None:
@@ -325,15 +328,15 @@ def test_an_agents_counters_may_come_in_several_announcements() -> None:
 def test_what_bridges_drop_is_asked_and_told() -> None:
     world = World().form()
     flows = desired(world.cluster, 2, Role.AUXILIARY, 1)
-    (unasked,) = [flow for flow in flows if flow.name == "drop_routed_arp_unasked"]
+    (unasked,) = [flow for flow in flows if flow.name == "drop_routed_arp_stray"]
     world.bridges[2].packets[unasked.cookie] = 5
     claims = [flow for flow in flows if flow.name == "drop_unit_mac"]
     assert len(claims) == len(world.cluster.interfaces)
     world.bridges[2].packets |= {claim.cookie: 4 for claim in claims}
     world.pass_time(2.4, 1, 2, 3)
     drops = world.status()["units"][1]["drops"]
-    assert drops["drop_routed_arp_unasked"] == 5
     assert drops["drop_unit_mac"] == 4 * len(claims)
+    assert drops["drop_routed_arp_stray"] == 5
     assert set(drops) == {flow.name for flow in flows if flow.drops}
     connection = world.bridges[2].connection
     assert world.feed(events.Counted(2, connection, 12345, 1)) == []
@@ -384,3 +387,60 @@ def test_a_bridge_that_is_not_connected_is_told_nothing() -> None:
     world.connect(1)
     effects = world.announce(1, role="auxiliary", primary=2)
     assert {effect.unit for effect in effects if isinstance(effect, events.Install)} == {1}
+
+
+# -- seals: whom agents are to believe
+
+
+def states_told(effects: list[events.Effect]) -> list[tuple[int, control.State]]:
+    """Unit and STATE, in order."""
+    messages = [control.parse(frame) for frame in agent_frames(effects)]
+    return [(m.unit, control.state(m)) for m in messages if m.kind == control.STATE]
+
+
+def test_all_others_hear_of_an_agent_that_is_another_before_it_hears_anything() -> None:
+    world = World().form()
+    told = states_told(world.announce(1, boot=99))
+    assert [unit for unit, _ in told] == [2, 3, 1]
+    assert all(state.boots == {1: 99, 2: 2, 3: 3} for _, state in told)
+    assert [unit for unit, _ in states_told(world.announce(1, boot=99))] == [1]
+
+
+def test_only_who_is_connected_and_has_been_heard_is_told_of_it() -> None:
+    """An agent that this app hasn't heard yet may know who is primary; it must not be told that
+    nobody is.
+    """
+    world = World().form()
+    world.restart()
+    for unit in (1, 2, 3):
+        world.connect(unit)
+    assert [unit for unit, _ in states_told(world.announce(3))] == [3]
+    world.announce(2, role="auxiliary", primary=1, term=1)
+    world.lose(3)
+    told = [unit for unit, _ in states_told(world.announce(1, role="primary", primary=1))]
+    assert told[0] == 2
+    assert set(told[1:]) == {1}
+
+
+@pytest.mark.parametrize(
+    ("primarys", "its", "why"),
+    [
+        ((1,), (1,), None),
+        ((1, 2), (1,), None),
+        ((2, 1), (1, 2), None),
+        ((2,), (2, 1), None),
+        ((2,), (1, 2), "key_mismatch"),
+        ((1,), (2,), "key_mismatch"),
+        ((1, 2), (2,), "key_mismatch"),
+        ((1,), (2, 1), "key_mismatch"),
+    ],
+)
+def test_a_unit_must_believe_the_primary_and_be_believed(
+    primarys: tuple[int, ...], its: tuple[int, ...], why: str | None
+) -> None:
+    world = World().form()
+    assert states_told(world.announce(1, keys=primarys))
+    refused = not states_told(world.announce(2, keys=its))
+    assert refused == bool(why)
+    assert world.counters.get("key_mismatch", 0) == refused
+    assert states_told(world.announce(1, keys=primarys))

@@ -58,7 +58,8 @@ def literals() -> set[str]:
 
 
 # Those whose word isn't in the call: it is an announcement's or a frame's refusal, or put together.
-OF_REFUSALS = {"digest_mismatch", "macs_mismatch", "unit_mismatch", "group_mismatch"}
+OF_REFUSALS = {"digest_mismatch", "macs_mismatch", "key_mismatch"}
+OF_REFUSALS |= {"unit_mismatch", "group_mismatch"}
 OF_FRAMES = {"control_direction", "not_control", "not_arp", "arp_format", "arp_truncated"} | {
     f"control_{what}" for what in ("truncated", "version", "kind", "value", "body", "field")
 }

@@ -13,7 +13,7 @@ from agents.wire import control
 from agents.wire.control import Announce, Counted, Decided, Message, Offer, Session, State
 from agents.wire.errors import WireError
 from agents.wire.ports import mac_text
-from tests.unit.wire_frames import interfaces, junk, macs, tuples, u8, u32, units
+from tests.unit.wire_frames import interfaces, junk, macs, tuples, u8, u32, u64, units
 
 groups = st.integers(1, 255)
 units_or_none = st.integers(0, 64)
@@ -29,7 +29,8 @@ announces = st.builds(
     Announce,
     unit=units,
     group=groups,
-    boot=u32,
+    boot=u64,
+    keys=st.lists(u32, max_size=2).map(tuple),
     name=names,
     version=names,
     role=roles,
@@ -47,7 +48,10 @@ announces = st.builds(
     counters=st.dictionaries(names, counts, max_size=20),
 )
 adopted = st.lists(units, max_size=64).map(tuple)
-states = st.builds(State, u32, roles, units_or_none, st.booleans(), u32, adopted)
+boots = st.dictionaries(units, u64)
+states = st.builds(
+    State, u32, roles, units_or_none, st.booleans(), u32, adopted, u32, units_or_none, boots
+)
 
 TOLD = Announce(
     unit=2,
@@ -63,7 +67,15 @@ TOLD = Announce(
     resync=0,
     counters={"syn_without_data": 1},
 )
-STATE = State(boot=9, role="primary", primary=1, balancing=True, term=3, adopt=(2, 3))
+STATE = State(
+    boot=9,
+    role="primary",
+    primary=1,
+    balancing=True,
+    term=3,
+    adopt=(2, 3),
+    boots={1: 5, 64: 2**64 - 1},
+)
 ONE_OF_EACH = [
     control.announce_frames(TOLD)[0],
     control.offer_frames(1, 2, [Offer(1, 0, 1, 2, 0, bytes(12), bytes(12))])[0],
@@ -114,11 +126,11 @@ def patched(frame: bytes, offset: int, value: int) -> bytes:
 def test_the_header_as_documented() -> None:
     frame = control.census_request_frame(1, 2, 0xABCD)
     assert frame == bytes.fromhex(
-        "025359000001 025359000002 88b5  01 13 01 02  0000 00 00  0000abcd"
+        "025359000001 025359000002 88b5  02 13 01 02  0000 00 00  0000abcd"
     )
     frame = control.decided_frames(3, 4, [Decided(5, 6), Decided(7, 8)])[0]
     assert frame[14:] == bytes.fromhex(
-        "01 11 03 04  0002 00 00  00000000  00000005 06 000000  00000007 08 000000"
+        "02 11 03 04  0002 00 00  00000000  00000005 06 000000  00000007 08 000000"
     )
 
 
@@ -224,7 +236,7 @@ ANY = ONE_OF_EACH[1]
     [
         (b"", "not_control"),
         (patched(ANY, 12, 8), "not_control"),
-        (patched(ANY, 14, 2), "control_version"),
+        (patched(ANY, 14, 1), "control_version"),
         (patched(ANY, 15, 0), "control_kind"),
         (patched(ANY, 15, 6), "control_kind"),
         (patched(ANY, 16, 0), "control_value"),
@@ -310,7 +322,7 @@ def test_any_field_of_an_announce_is_itself_or_a_wire_error(name: str, value: ob
         {"unit": 2.0},
         {"unit": "2"},
         {"group": 256},
-        {"boot": 2**32},
+        {"boot": 1.5},
         {"boot": -1},
         {"name": "x" * 65},
         {"name": "a\nb"},
@@ -328,6 +340,9 @@ def test_any_field_of_an_announce_is_itself_or_a_wire_error(name: str, value: ob
         {"serving": -1},
         {"serving": 2**63},
         {"resync": None},
+        {"keys": [1, 2, 3]},
+        {"keys": [2**32]},
+        {"keys": None},
         {"down": [17]},
         {"down": [1] * 17},
         {"down": None},
@@ -378,7 +393,7 @@ def test_balancing_is_true_or_false(value: object) -> None:
         b"\x91" * 1200 + b"\xc0",
         b"\xdf\xff\xff\xff\xff",
         b"\x81\x90\xc0",
-        b"\x81\x01\x02",
+        b"\x81\x91\x01\x02",
         b"\xa1\xff",
         b"\xd7\xff\xff\xff\xff\xff\xff\xff\xff\xff",
         b"\xc7\x0c\xff" + b"\xff" * 12,

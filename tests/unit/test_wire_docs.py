@@ -46,7 +46,7 @@ def test_routed_arp() -> None:
         spa=bytes((203, 0, 113, 1)),
         tha=routed_arp.UNKNOWN,
         tpa=bytes((203, 0, 113, 10)),
-        eth_dst=routed_arp.BROADCAST,
+        eth_dst=ports.ha_mac(1, 1),
         eth_src=ports.ha_mac(1, 2),
     )
     assert shown("routed_arp.md") == routed_arp.encode(asked)

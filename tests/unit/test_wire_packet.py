@@ -156,20 +156,20 @@ def test_a_wrong_checksum_stays_wrong(frame: bytes, orig: bytes, data: bytes, by
 
 @settings(deadline=None)
 @given(syns, tuples, st.binary(max_size=60), st.tuples(macs, macs), st.binary(max_size=5))
-def test_handed_over_in_one_pass_is_the_three_steps(
+def test_handed_over_in_one_pass_is_both_steps(
     frame: bytes, orig: bytes, data: bytes, ends: tuple[bytes, bytes], padding: bytes
 ) -> None:
-    steps = packet.append_data(packet.as_client_sent(frame, orig), data)
-    wanted = packet.readdress(steps, *ends)
-    assert packet.handed_over(frame + padding, orig, data, *ends) == wanted
+    sent = packet.as_client_sent(frame, orig)
+    wanted = packet.readdress(packet.append_data(sent, data), *ends)
+    assert packet.handed_over(sent + padding, data, *ends) == wanted
 
 
 def test_a_packet_cannot_outgrow_ip_on_its_way_to_another_unit() -> None:
     frame = syn()
     room = 65535 - (len(frame) - 14)
-    assert len(packet.handed_over(frame, ORIG, bytes(room), bytes(6), bytes(6))) == 14 + 65535
+    assert len(packet.handed_over(frame, bytes(room), bytes(6), bytes(6))) == 14 + 65535
     with pytest.raises(WireError, match="bad_length"):
-        packet.handed_over(frame, ORIG, bytes(room + 1), bytes(6), bytes(6))
+        packet.handed_over(frame, bytes(room + 1), bytes(6), bytes(6))
 
 
 def test_a_packet_cannot_outgrow_ip() -> None:

@@ -9,20 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.wire import control, peer
+from agents.wire import control, peer, seal
 from agents.wire.errors import WireError
 from agents.wire.labels import SIZE, unit_of
 from agents.wire.peer import (
     Answer,
     Answered,
     Ask,
+    Asked,
     Beginning,
     Clear,
     Expectation,
     Link,
+    Question,
     Withdrawn,
 )
-from tests.unit.wire_frames import junk, macs, tuples, u8, u32, units
+from tests.unit.wire_frames import junk, macs, tuples, u8, u32, u64, units
 
 protocols = st.sampled_from([6, 17])
 sources = st.binary(min_size=6, max_size=6)
@@ -64,13 +66,15 @@ CLEAR = peer.clear_frames(US, [Clear(9, b"o" * 12, b"r" * 12)])[0]
 CLEARED = peer.cleared_frames(US, [9])[0]
 BEGIN = Beginning(b"o" * 12, b"r" * 12, b"m" * 12, "ftp", b"\x04" + bytes(15), 0x01020304)
 BEGUN = peer.begun_frames(US, [BEGIN])[0]
+TOLD = [Question(3, Asked.ASK, 0x0102030405060708), Question(4, Asked.ANSWER, 2**64 - 1)]
+ASKING = peer.keepalive_frame(US, hears_app=True, records=TOLD)
 READERS: dict[int, Callable[[control.Message], object]] = {
     control.EXPECT: peer.asks,
     control.EXPECTED: peer.answers,
     control.WITHDRAW: peer.withdrawn,
     control.CLEAR: peer.clears,
     control.CLEARED: peer.cleared,
-    control.KEEPALIVE: lambda message: list(control.body_of(message, control.KEEPALIVE)),
+    control.KEEPALIVE: peer.questions,
     control.BEGUN: peer.begun,
 }
 BODY = control.HEADER.size
@@ -99,7 +103,7 @@ def test_the_frames_as_documented() -> None:
     head = b"...dst" + b"src..." + b"\x88\xb5"
     assert (
         head
-        + bytes.fromhex("01 20 01 02  0001 00 00  00000000")
+        + bytes.fromhex("02 20 01 02  0001 00 00  00000000")
         + (
             bytes.fromhex("01020304 11 01 05 01")
             + (b"m" * 12 + b"t" * 12 + b"k" * 6 + b"n" * 6)
@@ -107,27 +111,33 @@ def test_the_frames_as_documented() -> None:
         )
         == EXPECT
     )
-    assert head + bytes.fromhex("01 21 01 02  0001 00 00  00000000  00000007 01 000000") == EXPECTED
+    assert head + bytes.fromhex("02 21 01 02  0001 00 00  00000000  00000007 01 000000") == EXPECTED
     assert (
         head
-        + bytes.fromhex("01 22 01 02  0001 00 00  00000000")
+        + bytes.fromhex("02 22 01 02  0001 00 00  00000000")
         + (b"m" * 12 + b"t" * 12 + b"\x06\0\0\0")
         == WITHDRAW
     )
     assert (
-        head + bytes.fromhex("01 23 01 02  0001 00 00  00000000  00000009") + b"o" * 12 + b"r" * 12
+        head + bytes.fromhex("02 23 01 02  0001 00 00  00000000  00000009") + b"o" * 12 + b"r" * 12
         == CLEAR
     )
-    assert head + bytes.fromhex("01 24 01 02  0001 00 00  00000000  00000009") == CLEARED
-    assert head + bytes.fromhex("01 25 01 02  0000 01 00  00000000") == (
+    assert head + bytes.fromhex("02 24 01 02  0001 00 00  00000000  00000009") == CLEARED
+    assert head + bytes.fromhex("02 25 01 02  0000 01 00  00000000") == (
         peer.keepalive_frame(US, hears_app=True)
     )
-    assert head + bytes.fromhex("01 25 01 02  0000 00 00  00000000") == (
+    assert head + bytes.fromhex("02 25 01 02  0000 00 00  00000000") == (
         peer.keepalive_frame(US, hears_app=False)
     )
     assert (
         head
-        + bytes.fromhex("01 26 01 02  0001 00 00  00000000")
+        + bytes.fromhex("02 25 01 02  0002 01 00  00000000")
+        + bytes.fromhex("03 01 0000 0102030405060708  04 02 0000 ffffffffffffffff")
+        == ASKING
+    )
+    assert (
+        head
+        + bytes.fromhex("02 26 01 02  0001 00 00  00000000")
         + (b"o" * 12 + b"r" * 12 + b"m" * 12 + b"ftp".ljust(16, b"\0"))
         + (b"\x04".ljust(16, b"\0") + bytes.fromhex("01020304"))
         == BEGUN
@@ -176,8 +186,8 @@ def test_records_come_back_in_as_few_frames_as_hold_them(records, make, size) ->
         assert [record for frame in frames for record in read(frame)] == sent  # type: ignore[attr-defined]
         assert all((m.group, m.unit, m.token, m.flags) == (*link[:2], 0, 0) for m in messages)
         assert all(frame[:12] == link.dst + link.src for frame in frames)
-        assert all(len(frame) <= 1514 for frame in frames)
-        assert len(frames) == -(-len(sent) // (1488 // size))
+        assert all(len(frame) + seal.SIZE <= 1514 for frame in frames)
+        assert len(frames) == -(-len(sent) // (1452 // size))
 
     check()
 
@@ -190,13 +200,15 @@ def test_what_follows_the_records_is_padding(ask: Ask, padding: bytes) -> None:
 
 @given(st.sampled_from(sorted(peer.KINDS)), st.integers(0, 4), st.binary(max_size=300))
 def test_any_body_gives_records_or_is_refused(kind: int, count: int, body: bytes) -> None:
-    frame = control.HEADER.pack(b"", b"", control.ETHERTYPE, 1, kind, 1, 2, count, 0, 0) + body
+    frame = (
+        control.HEADER.pack(b"", b"", control.ETHERTYPE, control.VERSION, kind, 1, 2, count, 0, 0)
+        + body
+    )
     try:
         seen = str(len(read(frame)))  # type: ignore[arg-type]
     except WireError as error:
         seen = error.reason
-    expected = 0 if kind == control.KEEPALIVE else count
-    assert seen in {str(expected), "control_truncated", "control_value"}
+    assert seen in {str(count), "control_truncated", "control_value"}
 
 
 @given(st.sampled_from([EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED, BEGUN]), st.integers(0), u8)
@@ -258,11 +270,53 @@ PROTOCOL, DIRECTION, TRANSLATED, NAT, FUNCTION = 4, 5, 7, 38, 44
         patched(EXPECT, FUNCTION, *b"x" * 24),  # no zero follows
         patched(EXPECTED, 4, 4),
         patched(WITHDRAW, 24, 1),
+        patched(ASKING, 0, 0),
+        patched(ASKING, 0, 65),
+        patched(ASKING, 1, 0),
+        patched(ASKING, 1, 3),
     ],
 )
 def test_values_out_of_range_are_refused(frame: bytes) -> None:
     with pytest.raises(WireError, match="control_value"):
         read(frame)
+
+
+@given(st.lists(st.builds(Question, units, st.sampled_from(Asked), u64), max_size=120), links)
+def test_what_is_asked_comes_back_with_the_keepalive(sent: list[Question], link: Link) -> None:
+    frame = peer.keepalive_frame(link, hears_app=False, records=sent)
+    assert read(frame) == sent
+    assert len(frame) + seal.SIZE <= 1514
+
+
+KEYS = seal.Keys([bytes(32)], 1)
+
+
+def opener(unit: int = 2, boot: int = 7) -> seal.Opener:
+    made = seal.Opener(KEYS)
+    made.name({unit: boot})
+    return made
+
+
+@given(st.sampled_from([EXPECT, CLEARED, BEGUN, ASKING]), junk)
+def test_a_seal_covers_the_frame_and_padding_follows_it(frame: bytes, padding: bytes) -> None:
+    sealed = peer.sealed(frame, seal.Sealer(KEYS, 2, 7))
+    assert sealed[: len(frame)] == frame
+    peer.open_seal(sealed + padding, control.parse(sealed), opener())
+
+
+@given(st.sampled_from([EXPECT, CLEARED, BEGUN, ASKING]), st.integers(0), st.integers(1, 255))
+def test_no_byte_of_a_frame_can_be_another(frame: bytes, offset: int, change: int) -> None:
+    sealed = bytearray(peer.sealed(frame, seal.Sealer(KEYS, 2, 7)))
+    sealed[offset % len(sealed)] ^= change
+    with pytest.raises(WireError, match=r"control_|seal_|not_control"):
+        peer.open_seal(bytes(sealed), control.parse(bytes(sealed)), opener())
+
+
+@pytest.mark.parametrize("left", [0, 1, seal.SIZE - 1])
+def test_a_frame_without_a_seal_is_nobodys(left: int) -> None:
+    cut = peer.sealed(EXPECT, seal.Sealer(KEYS, 2, 7))[: len(EXPECT) + left]
+    with pytest.raises(WireError, match="seal_truncated"):
+        peer.open_seal(cut, control.parse(cut), opener())
 
 
 def test_one_bad_record_spoils_the_frame() -> None:

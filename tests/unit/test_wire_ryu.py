@@ -72,7 +72,7 @@ def test_arp_is_what_ryu_writes(sent: routed_arp.Arp, op: int) -> None:
 def test_a_syn_on_its_way_to_another_unit_is_what_ryu_writes(
     frame: bytes, orig: bytes, data: bytes, to: bytes, by: bytes
 ) -> None:
-    handed = handed_over(frame, orig, data, to, by)
+    handed = handed_over(as_client_sent(frame, orig), data, to, by)
     assert handed == by_ryu(handed)
     found = {
         each.protocol_name: each for each in packet.Packet(handed) if hasattr(each, "serialize")

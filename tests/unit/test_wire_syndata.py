@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.wire import syndata
+from agents.wire import seal, syndata
 from agents.wire.errors import WireError
 from agents.wire.syndata import SynData
 from tests.unit.wire_frames import ORIG, interfaces, junk, tuples, u8, u32, units
@@ -23,6 +23,7 @@ values = st.builds(
 )
 ONE = SynData(2, 1, 1, 0x2A, bytes(16), ORIG)
 FULL = ONE._replace(helper="ftp", master=ORIG)
+SEAL = b"." * seal.SIZE
 REASONS = ("absent", "version", "length", "truncated", "value")
 
 
@@ -32,9 +33,14 @@ def reason(payload: bytes) -> str:
     return caught.value.reason
 
 
+def encoded(data: SynData) -> bytes:
+    """With something that is as long as a seal."""
+    return syndata.encode(data) + SEAL
+
+
 def with_options(run: bytes) -> bytes:
     """An encoding of ONE with these bytes where the options are."""
-    plain = syndata.encode(ONE)
+    plain = encoded(ONE)
     length = (len(plain) + len(run)).to_bytes(2)
     return plain[:36] + run + length + plain[38:]
 
@@ -47,32 +53,31 @@ def patched(payload: bytes, offset: int, value: int) -> bytes:
 def test_the_layout_as_documented() -> None:
     assert syndata.encode(FULL) == bytes.fromhex(
         "02 01 01 00  0000002a  00000000000000000000000000000000  0a01000a cb00710a 9c40 0050"
-        "01 03 667470  02 0c 0a01000acb00710a9c400050  003f 01 00  53594e44"
+        "01 03 667470  02 0c 0a01000acb00710a9c400050  0063 02 00  53594e44"
     )
 
 
 @given(values, st.binary(max_size=60))
 def test_decode_finds_what_encode_appended(data: SynData, front: bytes) -> None:
-    encoded = syndata.encode(data)
-    assert syndata.decode(front + encoded) == (data, len(encoded))
+    assert syndata.decode(front + encoded(data)) == (data, len(encoded(data)))
 
 
 @given(values)
 def test_sizes_are_within_what_is_promised(data: SynData) -> None:
-    assert syndata.MIN_SIZE <= len(syndata.encode(data)) <= syndata.MAX_SIZE
+    assert syndata.MIN_SIZE <= len(encoded(data)) <= syndata.MAX_SIZE
 
 
 def test_the_smallest_and_the_largest() -> None:
-    assert len(syndata.encode(ONE)) == syndata.MIN_SIZE == 44
+    assert len(encoded(ONE)) == syndata.MIN_SIZE == 80
     largest = FULL._replace(helper="x" * 15)
-    assert len(syndata.encode(largest)) == syndata.MAX_SIZE == 75
+    assert len(encoded(largest)) == syndata.MAX_SIZE == 111
 
 
 @given(
     junk
-    | junk.map(lambda body: body + b"\x00\x2c\x01\x00SYND")
+    | junk.map(lambda body: body + b"\x00\x50\x02\x00SYND" + SEAL)
     | junk.map(with_options)
-    | st.builds(patched, values.map(syndata.encode), st.integers(0, 80), u8)
+    | st.builds(patched, values.map(encoded), st.integers(0, 120), u8)
 )
 def test_any_bytes_are_syn_data_or_a_wire_error(payload: bytes) -> None:
     try:
@@ -80,18 +85,20 @@ def test_any_bytes_are_syn_data_or_a_wire_error(payload: bytes) -> None:
     except WireError as error:
         seen = error.reason
     else:
-        assert syndata.encode(data) == payload[len(payload) - length :]
+        assert syndata.encode(data) == payload[len(payload) - length : -seal.SIZE]
         seen = "syndata_value"
     assert seen in [f"syndata_{name}" for name in REASONS]
 
 
 @pytest.mark.parametrize("cut", range(1, 44))
 def test_a_payload_that_lost_its_front_is_truncated(cut: int) -> None:
-    payload = syndata.encode(ONE)[cut:]
+    payload = encoded(ONE)[cut:]
     assert reason(payload) == ("syndata_absent" if cut > 36 else "syndata_truncated")
 
 
-@pytest.mark.parametrize("payload", [b"", b"SYND", b"GET / HTTP/1.1", syndata.encode(ONE)[:-1]])
+@pytest.mark.parametrize(
+    "payload", [b"", b"SYND" + SEAL, b"GET / HTTP/1.1", encoded(ONE)[:-1], encoded(ONE) + b"x"]
+)
 def test_no_magic_is_no_syn_data(payload: bytes) -> None:
     assert reason(payload) == "syndata_absent"
 
@@ -99,10 +106,10 @@ def test_no_magic_is_no_syn_data(payload: bytes) -> None:
 @pytest.mark.parametrize(
     ("offset", "value", "wanted"),
     [
-        (-6, 2, "syndata_version"),
+        (-6, 1, "syndata_version"),
         (-6, 0, "syndata_version"),
-        (-7, 43, "syndata_length"),
-        (-7, 45, "syndata_truncated"),
+        (-7, 79, "syndata_length"),
+        (-7, 81, "syndata_truncated"),
         (-8, 1, "syndata_truncated"),
         (-5, 1, "syndata_value"),
         (0, 0, "syndata_value"),
@@ -115,7 +122,7 @@ def test_no_magic_is_no_syn_data(payload: bytes) -> None:
     ],
 )
 def test_each_wrong_byte_has_its_name(offset: int, value: int, wanted: str) -> None:
-    assert reason(patched(syndata.encode(ONE), offset % 44, value)) == wanted
+    assert reason(patched(syndata.encode(ONE), offset % 44, value) + SEAL) == wanted
 
 
 @pytest.mark.parametrize(
@@ -141,7 +148,7 @@ def test_each_wrong_option_has_its_name(run: bytes, wanted: str) -> None:
 
 def test_options_that_are_right() -> None:
     run = b"\x01\x03ftp\x02\x0c" + ORIG
-    assert syndata.decode(with_options(run)) == (FULL, 44 + len(run))
+    assert syndata.decode(with_options(run)) == (FULL, 80 + len(run))
 
 
 @pytest.mark.parametrize(

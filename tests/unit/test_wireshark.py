@@ -15,9 +15,30 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scapy.utils import wrpcap
 
-from agents.wire import control, control_maps, inquiry, packet, peer, ports, routed_arp, syndata
+from agents.wire import (
+    control,
+    control_maps,
+    inquiry,
+    packet,
+    peer,
+    ports,
+    routed_arp,
+    seal,
+    syndata,
+)
 from agents.wire.labels import INTERFACE_BIT, UNIT_BIT
-from tests.unit.wire_frames import ORIG, addresses, interfaces, macs, syn, tuples, u8, u32, units
+from tests.unit.wire_frames import (
+    ORIG,
+    addresses,
+    interfaces,
+    macs,
+    syn,
+    tuples,
+    u8,
+    u32,
+    u64,
+    units,
+)
 
 LUA = Path(__file__).parents[2] / "docs/wireshark/synod.lua"
 LINK = peer.Link(1, 2, ports.ha_mac(1, 2), ports.ha_mac(1, 1))
@@ -75,14 +96,28 @@ RECORDS: dict[str, tuple[st.SearchStrategy[Any], Callable[[list[Any]], list[byte
         lambda found: peer.cleared_frames(LINK, [each["clear_id"] for each in found]),
     ),
     "begun": (beginnings, lambda found: peer.begun_frames(LINK, found)),
+    "keepalive": (
+        st.builds(peer.Question, units, st.sampled_from(peer.Asked), u64),
+        lambda found: [peer.keepalive_frame(LINK, hears_app=True, records=found)],
+    ),
 }
+SEALER = seal.Sealer(seal.Keys([bytes(32)], 1), 2, 0xFFFFFFFF_FFFFFFFE)
+
+
+def sealed(kind: str, frame: bytes) -> bytes:
+    """With its seal, if it is one of what agents tell each other."""
+    return peer.sealed(frame, SEALER) if _KINDS[kind] in peer.KINDS else frame
+
+
+_KINDS = {name: kind for kind, name in control.KINDS.items()}
 ANNOUNCE = control.Announce(
-    unit=2, group=1, boot=0xFFFFFFFF, name="wall", version="0.1.0", role="auxiliary", primary=1,
-    macs={"int": "02:53:59:01:02:01"}, digest="abc", serving=1 << 40, resync=3, term=70000,
-    hears=(1, 3), missing=(3,), adopted=(4,), forfeited=9, down=(2,), synced=(1,),
+    unit=2, group=1, boot=0xFFFFFFFF_FFFFFFFF, keys=(1, 0xFFFFFFFF), name="wall", version="0.1.0",
+    role="auxiliary", primary=1, macs={"int": "02:53:59:01:02:01"}, digest="abc",
+    serving=1 << 40, resync=3, term=70000, hears=(1, 3), missing=(3,), adopted=(4,), forfeited=9,
+    down=(2,), synced=(1,),
     counters={"state": 5, "syndata_value": 300},
 )  # fmt: skip
-STATE = control.State(5, "auxiliary", 1, True, 300, (3, 64), 2, 3)
+STATE = control.State(5, "auxiliary", 1, True, 300, (3, 64), 2, 3, {1: 7, 64: 2**64 - 1})
 
 
 def drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
@@ -181,13 +216,13 @@ def test_a_question_and_the_parts_of_its_answer(tmp_path: Path) -> None:
 
 
 def test_records_are_shown_as_python_knows_them(tmp_path: Path) -> None:
-    others = {"announce", "state", "keepalive", "census_request", "question", "answer"}
+    others = {"announce", "state", "census_request", "question", "answer"}
     assert set(RECORDS) | others == set(control.KINDS.values())
     cases = [
         (kind, records, frame)
         for kind, (strategy, encode) in RECORDS.items()
         for records in drawn(st.lists(strategy, min_size=1, max_size=3), 20)
-        for frame in encode(records)
+        for frame in (sealed(kind, frame) for frame in encode(records))
     ]
     wanted = sorted(
         {f"synod.{kind}.{name}" for kind, records, _ in cases for name in flat(records[0])}
@@ -214,7 +249,7 @@ def test_records_are_shown_as_python_knows_them(tmp_path: Path) -> None:
 def test_maps_are_shown_as_python_knows_them(
     tmp_path: Path, kind: str, told: Any, frame: bytes
 ) -> None:
-    names_ = msgpack.unpackb(control_maps.pack(told))
+    names_ = msgpack.unpackb(control_maps.pack(told), strict_map_key=False)
     (row,) = fields(
         tmp_path / kind, [frame], *(f"synod.{kind}.{name}" for name in names_), "_ws.expert.message"
     )
@@ -245,6 +280,29 @@ def test_headers_and_routed_arp_are_shown_as_python_knows_them(tmp_path: Path) -
         assert [row[name] for name in names_[5:]] == [[value] for value in shown_]
 
 
+def test_seals_are_shown_as_python_knows_them(tmp_path: Path) -> None:
+    data = with_seal(syndata.encode(syndata.SynData(2, 1, 1, 0, bytes(16), ORIG)))
+    frames = [
+        packet.append_data(syn(), data),
+        sealed("keepalive", peer.keepalive_frame(LINK, hears_app=True)) + bytes(9),
+        peer.keepalive_frame(LINK, hears_app=True),
+    ]
+    names_ = [f"synod.seal.{name}" for name in ("unit", "epoch", "counter", "tag")]
+    *rows, bare = fields(tmp_path / "seals", frames, *names_, "synod.bad_length")
+    for frame, row in zip((data, frames[1][:-9]), rows, strict=True):
+        head, tag = frame[-seal.SIZE : -16], frame[-16:]
+        told = [str(int.from_bytes(head[at:end])) for at, end in ((1, 2), (4, 12), (12, 20))]
+        assert [row[name] for name in names_] == [[each] for each in (*told, tag.hex())]
+        assert row["synod.bad_length"] == []
+    assert bare["synod.seal.tag"] == []
+    assert bare["synod.bad_length"]
+
+
+def with_seal(told: bytes) -> bytes:
+    """These bytes and a seal of them."""
+    return told + SEALER.seal(seal.SYN, told)
+
+
 syn_data = st.builds(
     syndata.SynData,
     *(units, units, interfaces, u32, labels, tuples),
@@ -256,7 +314,7 @@ syn_data = st.builds(
 def test_syn_data_are_shown_as_python_knows_them(tmp_path: Path) -> None:
     cases = drawn(syn_data, 60)
     frames = [
-        packet.append_data(syn(payload=b"GET"[: index % 4]), syndata.encode(data))
+        packet.append_data(syn(payload=b"GET"[: index % 4]), with_seal(syndata.encode(data)))
         for index, data in enumerate(cases)
     ]
     wanted = [f"synod.syn.{name}" for name in syndata.SynData._fields]
@@ -282,11 +340,11 @@ def test_the_info_column_says_what_happens(tmp_path: Path) -> None:
         op=202, sha=b"\x02\0\0\0\0\x0a", spa=asked.tpa, tha=asked.sha, tpa=asked.spa
     )
     frames = [
-        packet.append_data(syn(), syndata.encode(data)),
-        packet.append_data(syn(), syndata.encode(plain)),
+        packet.append_data(syn(), with_seal(syndata.encode(data))),
+        packet.append_data(syn(), with_seal(syndata.encode(plain))),
         routed_arp.encode(asked),
         routed_arp.encode(told),
-        peer.keepalive_frame(LINK, hears_app=True),
+        sealed("keepalive", peer.keepalive_frame(LINK, hears_app=True)),
         control.decided_frames(1, 2, [control.Decided(7, 3)])[0],
     ]
     output = tshark(tmp_path / "info", frames, "-T", "fields", "-e", "_ws.col.Info")
@@ -306,13 +364,16 @@ def test_what_cannot_be_right_is_marked(tmp_path: Path) -> None:
     frame = control.decided_frames(1, 2, [control.Decided(7, 3)])[0]
     unknown = bytearray(data)
     unknown[36] = 9
-    broken = {
-        "synod.bad_version": packet.append_data(syn(), data[:-6] + b"\x02" + data[-5:]),
-        "synod.bad_length": packet.append_data(syn(), data[:-8] + b"\xff\xff" + data[-6:]),
-        "synod.bad_option": packet.append_data(syn(), bytes(unknown)),
+    damaged = {
+        "synod.bad_version": data[:-6] + b"\x01" + data[-5:],
+        "synod.bad_length": data[:-8] + b"\xff\xff" + data[-6:],
+        "synod.bad_option": bytes(unknown),
+    }
+    broken = {name: packet.append_data(syn(), with_seal(told)) for name, told in damaged.items()}
+    broken |= {
         "synod.bad_value": control.decided_frames(1, 2, [control.Decided(7, 65)])[0],
         "synod.bad_magic": packet.readdress(
-            packet.append_data(syn(), data[:-1] + b"?"), own, ports.virtual_mac(1, 1)
+            packet.append_data(syn(), with_seal(data[:-1] + b"?")), own, ports.virtual_mac(1, 1)
         ),
         "synod.bad_kind": frame[:15] + b"\x09" + frame[16:],
         "synod.bad_map": frame[:15] + b"\x10" + frame[16:],
@@ -322,9 +383,12 @@ def test_what_cannot_be_right_is_marked(tmp_path: Path) -> None:
 
 
 def test_no_bytes_make_lua_fail(tmp_path: Path) -> None:
-    whole = [encode(drawn(strategy, 2))[0] for strategy, encode in RECORDS.values()]
+    whole = [
+        sealed(kind, encode(drawn(strategy, 2))[0]) for kind, (strategy, encode) in RECORDS.items()
+    ]
     whole += [*control.announce_frames(ANNOUNCE), control.state_frame(1, 2, STATE)]
-    whole += [packet.append_data(syn(), syndata.encode(data)) for data in drawn(syn_data, 6)]
+    told = [with_seal(syndata.encode(data)) for data in drawn(syn_data, 6)]
+    whole += [packet.append_data(syn(), each) for each in told]
     whole.append(routed_arp.encode(routed_arp.Arp(201, *[bytes(6), bytes(4)] * 2, *[bytes(6)] * 2)))
     cut = [frame[:size] for frame in whole for size in range(14, len(frame))]
     changes = st.tuples(
@@ -332,8 +396,9 @@ def test_no_bytes_make_lua_fail(tmp_path: Path) -> None:
     )
     mutated = [_changed(*change) for change in drawn(changes, 1500)]
     trailers = drawn(st.binary(max_size=90), 300)
-    junk = [packet.append_data(syn(), tail + syndata.MAGIC) for tail in trailers]
-    junk += [packet.append_data(syn(), tail + b"\0\x2c\x01\0SYND") for tail in trailers]
+    junk = [packet.append_data(syn(), with_seal(tail + syndata.MAGIC)) for tail in trailers]
+    right = b"\0\x50\x02\0SYND"
+    junk += [packet.append_data(syn(), with_seal(tail + right)) for tail in trailers]
     own = ports.physical_mac(1, 2, 1)
     junk += [packet.readdress(packet.append_data(syn(), tail), own, own) for tail in trailers]
     maps = [_with_body(tail) for tail in trailers]

@@ -9,6 +9,7 @@ from agents.wire import packet
 u8 = st.integers(0, 0xFF)
 u16 = st.integers(0, 0xFFFF)
 u32 = st.integers(0, 0xFFFFFFFF)
+u64 = st.integers(0, (1 << 64) - 1)
 units = st.integers(1, 64)
 interfaces = st.integers(1, 16)
 macs = st.binary(min_size=6, max_size=6)
