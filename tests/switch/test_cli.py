@@ -108,10 +108,13 @@ def test_who_has_no_token_or_another_changes_nothing(scene: Scene, tmp_path: Pat
 def test_events_as_lines_and_as_json(scene: Scene) -> None:
     _, told = scene.app.ask("/v1/events")
     lines = synod(scene, "events").stdout.splitlines()
-    assert len(lines) == len(told["events"])
+    assert len(lines) >= len(told["events"])  # more may have come
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  app_started       method=.*", lines[0])
     last = synod(scene, "events", "--last", "2", "--json").stdout.splitlines()
-    assert [json.loads(line) for line in last] == told["events"][-2:]
+    found = [json.loads(line) for line in last]
+    first = found[0]["number"]
+    _, told = scene.app.ask(f"/v1/events?after={first - 1}")
+    assert (len(found), found) == (2, told["events"][:2])
     assert synod(scene, "events", "-n", "0").stdout == ""
 
 
@@ -142,10 +145,12 @@ def test_events_are_followed_through_a_restart_of_the_app(scene: Scene) -> None:
 
         next_event()
         scene.app.order("/v1/units/2/drain")
-        assert next_event()["event"] == "unit_drained"
+        while next_event()["event"] != "unit_drained":
+            pass  # on a busy machine units fall silent, and come back
         scene.app.stop()
         scene.app.start()
-        assert next_event()["event"] == "app_started"
+        while next_event()["event"] != "app_started":
+            pass
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=20)
         assert process.returncode == 0
