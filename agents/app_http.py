@@ -44,6 +44,7 @@ def ask(url: str, path: str, timeout: float = TIMEOUT) -> dict[str, Any]:
 
 def order(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Have it done, with the token; what the app answers then."""
+    base = _base(url)
     if not config_http.is_private(url):
         raise AppError(f"{url}: others would read the token on the way: https:, or a tunnel")
     try:
@@ -54,7 +55,7 @@ def order(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         raise TurnedAway(str(error)) from error
     data = json.dumps(body).encode()
     headers["Content-Type"] = "application/json"
-    request = urllib.request.Request(_base(url) + path, data, headers, method="POST")
+    request = urllib.request.Request(base + path, data, headers, method="POST")
     try:
         return _answer(url, request, TIMEOUT)
     except Unauthorized as error:

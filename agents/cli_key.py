@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from agents import config_key
-from agents.cli_output import MISUSED, fail, out
+from agents.cli_output import MISUSED, JsonOption, fail, out, say
 from agents.config_key import KeyFileError, NoKey
 from agents.wire.seal import KEY_SIZE, MOST_KEYS, fingerprint
 
@@ -36,12 +36,12 @@ _DEFAULT = Path(config_key.DEFAULT_PATH)
 
 
 @key_app.command("make")
-def make(file: FileOption = _DEFAULT) -> None:
+def make(file: FileOption = _DEFAULT, as_json: JsonOption = False) -> None:
     """Make the first key of a cluster, where there is none yet."""
     try:
         config_key.load(str(file))
     except NoKey:
-        _write(file, [secrets.token_bytes(KEY_SIZE)])
+        _write(file, [secrets.token_bytes(KEY_SIZE)], as_json)
     except KeyFileError as error:
         fail(str(error), MISUSED)
     else:
@@ -49,30 +49,30 @@ def make(file: FileOption = _DEFAULT) -> None:
 
 
 @key_app.command("add")
-def add(file: FileOption = _DEFAULT) -> None:
+def add(file: FileOption = _DEFAULT, as_json: JsonOption = False) -> None:
     """Make another key, which is accepted beside the one that seals."""
     keys = _load(file)
     if len(keys) == MOST_KEYS:
         fail(f"{file}: there are two keys: 'synod key drop' takes the second away", MISUSED)
-    _write(file, [*keys, secrets.token_bytes(KEY_SIZE)])
+    _write(file, [*keys, secrets.token_bytes(KEY_SIZE)], as_json)
 
 
 @key_app.command("use")
-def use(file: FileOption = _DEFAULT) -> None:
+def use(file: FileOption = _DEFAULT, as_json: JsonOption = False) -> None:
     """From now on the second key seals, and the first is accepted beside it."""
-    _write(file, _two(file)[::-1])
+    _write(file, _two(file)[::-1], as_json)
 
 
 @key_app.command("drop")
-def drop(file: FileOption = _DEFAULT) -> None:
+def drop(file: FileOption = _DEFAULT, as_json: JsonOption = False) -> None:
     """Take the second key away: it is accepted no more."""
-    _write(file, _two(file)[:1])
+    _write(file, _two(file)[:1], as_json)
 
 
 @key_app.command("show")
-def show(file: FileOption = _DEFAULT) -> None:
+def show(file: FileOption = _DEFAULT, as_json: JsonOption = False) -> None:
     """What the keys are called: by that, agents and the app speak of them."""
-    _say(file, _load(file))
+    _say(file, _load(file), as_json)
 
 
 def _two(file: Path) -> tuple[bytes, ...]:
@@ -89,7 +89,7 @@ def _load(file: Path) -> tuple[bytes, ...]:
         fail(str(error), MISUSED)
 
 
-def _write(file: Path, keys: Sequence[bytes]) -> None:
+def _write(file: Path, keys: Sequence[bytes], as_json: bool) -> None:
     """Whole or not at all, and never to be read by others; whose file it was, it stays."""
     new = file.with_name(f".{file.name}.{os.getpid()}")
     try:
@@ -104,10 +104,13 @@ def _write(file: Path, keys: Sequence[bytes]) -> None:
     except OSError as error:
         new.unlink(missing_ok=True)
         fail(f"{file}: {error.strerror}")
-    _say(file, keys)
+    _say(file, keys, as_json)
 
 
-def _say(file: Path, keys: Sequence[bytes]) -> None:
+def _say(file: Path, keys: Sequence[bytes], as_json: bool) -> None:
     names = [f"{fingerprint(key):08x}" for key in keys]
+    if as_json:
+        say({"file": str(file), "seals": names[0], "accepted": names})
+        return
     accepted = f", {names[1]} is accepted, too" if names[1:] else ""
     out.print(f"{file}: {names[0]} seals{accepted}")

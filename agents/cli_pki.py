@@ -7,7 +7,7 @@ import typer
 
 from agents import config_tls, pki
 from agents.cli_config import DEFAULT_CONFIG, ConfigOption, cluster_or_exit
-from agents.cli_output import fail, out
+from agents.cli_output import JsonOption, fail, out, say
 from agents.machine import ProvisionError
 
 
@@ -16,6 +16,7 @@ def make(
         Path, typer.Argument(help="Where they are kept: private, and on no unit if you can.")
     ],
     config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
 ) -> None:
     """Make the keys and certificates by which units and controller know each other.
 
@@ -26,10 +27,15 @@ def make(
     cluster = cluster_or_exit(config)
     try:
         fresh = pki.make(
-            folder, (unit.id for unit in cluster.units), lambda what: out.print(f"[dim]{what}")
+            folder,
+            (unit.id for unit in cluster.units),
+            lambda what: None if as_json else out.print(f"[dim]{what}"),
         )
     except ProvisionError as error:
         fail(str(error))
+    if as_json:
+        say({"folder": str(folder), "made": list(fresh)})
+        return
     if not fresh:
         out.print(f"{folder} has all of it already")
         return

@@ -5,14 +5,12 @@ What it should contain is `agents.config_key`'s. A file that can't be taken is t
 changes nothing.
 """
 
-import logging
 import os
 
 from agents import config_key
 from agents.config_key import KeyFileError
+from agents.log import tell
 from agents.wire.seal import Keys
-
-LOG = logging.getLogger("synod.keys")
 
 
 class KeyFile:
@@ -36,10 +34,9 @@ class KeyFile:
         try:
             keys = self.load()
         except KeyFileError as error:
-            LOG.warning("keys stay as they are: %s", error)
+            tell("keys_kept", why=error)
             return None
-        shown = " ".join(f"{each:08x}" for each in keys.fingerprints)
-        LOG.info("keys: %s", shown)
+        tell("keys_changed", keys=",".join(f"{each:08x}" for each in keys.fingerprints))
         return keys
 
     def _look(self) -> tuple[int, ...]:

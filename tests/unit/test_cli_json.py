@@ -21,6 +21,7 @@ from agents import (
     cli,
     cli_config,
     cli_output,
+    config_key,
     installing,
     machine,
     provision,
@@ -82,6 +83,10 @@ def nothing_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(installing, name, lambda: None)
     monkeypatch.setattr(installing, "run", lambda *_, **__: "inactive")
     monkeypatch.setattr(systemd.Place, "hidden", lambda _: [])
+    key = tmp_path / "key"
+    key.touch(mode=0o600)
+    key.write_text(config_key.text([bytes(32)]))
+    monkeypatch.setenv(config_key.VARIABLE, str(key))
 
 
 def test_each_command_takes_it_and_is_described() -> None:
@@ -105,6 +110,7 @@ def test_each_exit_code_is_described() -> None:
     ("argv", "changes"),
     [
         (("config", "check"), None),
+        (("key", "show"), None),
         (("unit", "up", "--id", "2"), "first"),
         (("unit", "down"), "never"),
         (("unit", "install", "--id", "1"), "always"),  # it isn't active after it was started

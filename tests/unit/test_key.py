@@ -1,8 +1,8 @@
 """The cluster's key: what is one, what `synod key` does with it, and agents that take it up."""
 
 import base64
-import logging
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -161,6 +161,7 @@ def test_an_agent_without_a_key_says_so_and_ends(
     cluster = tmp_path / "cluster.yaml"
     cluster.write_text(CLUSTER)
     monkeypatch.setenv("SYNOD_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "synod0")])
     for words in (("agent", "--id", "1"), ("unit", "up", "--id", "1")):
         done = CliRunner().invoke(app, [*words, "--config", str(cluster)])
         assert done.exit_code == 2
@@ -171,9 +172,8 @@ def test_an_agent_without_a_key_says_so_and_ends(
 
 
 def test_a_file_that_is_another_is_read_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    caplog.set_level(logging.INFO)
     path = written(tmp_path, line(ONE))
     file = KeyFile(path, 7)
     assert file.load().fingerprints == (fingerprint(ONE),)
@@ -182,23 +182,25 @@ def test_a_file_that_is_another_is_read_again(
     keys = file.changed()
     assert keys is not None
     assert keys.fingerprints == (fingerprint(ONE), fingerprint(TWO))
-    assert caplog.messages == [f"keys: {fingerprint(ONE):08x} {fingerprint(TWO):08x}"]
+    names = f"{fingerprint(ONE):08x},{fingerprint(TWO):08x}"
+    assert f"event=keys_changed keys={names}" in capsys.readouterr().err
     assert file.changed() is None
 
 
 def test_a_file_that_cannot_be_taken_is_told_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = written(tmp_path, line(ONE))
     file = KeyFile(path, 7)
     file.load()
     _replace(path, "garbage")
     assert [file.changed(), file.changed()] == [None, None]
-    (said,) = caplog.messages
-    assert said.startswith(f"keys stay as they are: {path}: not one line")
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "event=keys_kept" in said
+    assert f"{path}: not one line" in said
     os.unlink(path)
     assert [file.changed(), file.changed()] == [None, None]
-    assert len(caplog.messages) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
     written(tmp_path, line(TWO))
     assert file.changed() is not None
 
