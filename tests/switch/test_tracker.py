@@ -163,7 +163,9 @@ def test_neither_flows_nor_what_is_cached_grow_with_sessions(unit: UnitBridge) -
         assert goes_to(unit, session(numbers[-1])[0]) == 2
         found.append(counted())
     assert len(entries(unit)) == 2 * 310
-    assert found[0] == found[1]
+    few, many = found
+    assert many[0] == few[0]
+    assert many[1] <= few[1]  # what tests before have left in the cache goes meanwhile
 
 
 def test_all_entries_go_by_one_message(unit: UnitBridge) -> None:
