@@ -266,6 +266,15 @@ def test_its_own_entry_a_unit_knows_better() -> None:
     assert scene.frames() == [b"its SYN"]
 
 
+def test_its_own_entry_goes_with_its_session() -> None:
+    scene = Scene(2, PICKUP).told("auxiliary")
+    made = Made(COPY._replace(labels=labels(2, from_interface(INT))), b"its SYN")
+    scene.core.serving.add(ORIG, scene.now, made)
+    scene.core.destroyed([entry()], False, scene.now)
+    scene.core.removed([entry()], scene.now)
+    assert not list(scene.core.tick(scene.now))
+
+
 def test_no_more_are_held_than_come_in_some_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agents.core_serving.MOST_MADE", 2)
     others = [SERVED_BY_1._replace(orig=ORIG[:8] + bytes((0, n)) + ORIG[10:]) for n in (1, 2)]
