@@ -53,7 +53,7 @@ def look(cluster: Cluster, unit: int, config: str) -> Look:
     links, journal = machine.links(), provision.read_journal()
     running = SUPERVISOR if read_pid(RUN / SUPERVISOR) else ""
     bridge = cluster.bridge if machine.external_id(cluster.bridge) else ""
-    controllers, errors = _controllers(bridge) if bridge else ({}, {})
+    controllers, errors = controllers_of(bridge) if bridge else ({}, {})
     return Look(
         cluster=cluster,
         unit=unit,
@@ -181,7 +181,7 @@ def _ports(bridge: str) -> dict[str, int]:
     return {name: int(number) for name, number in zip(names, numbers, strict=True)}
 
 
-def _controllers(bridge: str) -> tuple[dict[str, bool], dict[str, str]]:
+def controllers_of(bridge: str) -> tuple[dict[str, bool], dict[str, str]]:
     """By target: whether it is connected, and what is said of the last try if it isn't. One that
     has connected a moment ago is waited for: the database is told now and then only.
     """
