@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import ssl
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,9 @@ _PROC_SYS = Path("/proc/sys")
 # Kernel settings in which units should not differ: how long sessions live, and how many.
 _COMPARED = ("net/netfilter/nf_conntrack_max", "net/netfilter/nf_conntrack_tcp_timeout_*")
 _RULES = Path("/etc/nftables.conf")
+# Seconds that what Open vSwitch's database says of connections may be old, and one to spare
+# (stats-update-interval in ovs-vswitchd.conf.db(5)).
+_STALE = 6.0
 _LOADS_RULES = "/etc/systemd/system/*.wants/nftables.service"
 
 
@@ -49,7 +53,7 @@ def look(cluster: Cluster, unit: int, config: str) -> Look:
     links, journal = machine.links(), provision.read_journal()
     running = SUPERVISOR if read_pid(RUN / SUPERVISOR) else ""
     bridge = cluster.bridge if machine.external_id(cluster.bridge) else ""
-    controllers, errors = _controllers(bridge) if bridge else ({}, {})
+    controllers, errors = controllers_of(bridge) if bridge else ({}, {})
     return Look(
         cluster=cluster,
         unit=unit,
@@ -177,8 +181,19 @@ def _ports(bridge: str) -> dict[str, int]:
     return {name: int(number) for name, number in zip(names, numbers, strict=True)}
 
 
-def _controllers(bridge: str) -> tuple[dict[str, bool], dict[str, str]]:
-    """By target: whether it is connected, and what is said of the last try if it isn't."""
+def controllers_of(bridge: str) -> tuple[dict[str, bool], dict[str, str]]:
+    """By target: whether it is connected, and what is said of the last try if it isn't. One that
+    has connected a moment ago is waited for: the database is told now and then only.
+    """
+    deadline = time.monotonic() + _STALE
+    while True:
+        connected, errors = _controllers_now(bridge)
+        if not connected or any(connected.values()) or time.monotonic() > deadline:
+            return connected, errors
+        time.sleep(0.2)
+
+
+def _controllers_now(bridge: str) -> tuple[dict[str, bool], dict[str, str]]:
     ovs = ("ovs-vsctl", "--timeout=15")
     targets = machine.run((*ovs, "get-controller", bridge)).split()
     columns = ("target", "is_connected", "status")

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("ryu", reason="Ryu is not installed")
 
+from agents import doctor_look, machine
 from agents.wire import ports
 from tests.switch import keys
 from tests.switch.app import ROOT, App, Scene
@@ -69,6 +70,22 @@ def test_a_unit_with_anothers_key_is_no_unit(switch: Switch, app: App, bridge: s
     assert state(app) == "down"
     keys.give(switch, keys.of_unit(1))
     wait(lambda: state(app) == "joining", "its bridge is connected", PATIENCE)
+
+
+def test_the_doctor_sees_who_is_connected_and_what_is_said_of_the_others(
+    switch: Switch, app: App, bridge: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "run", lambda argv: switch.vsctl(*argv[1:]))
+    assert doctor_look.controllers_of(bridge) == ({}, {})
+    keys.give(switch, keys.of_unit(1))
+    switch.vsctl("set-controller", bridge, app.openflow)
+    wait(lambda: state(app) == "joining", "its bridge is connected", PATIENCE)
+    assert doctor_look.controllers_of(bridge) == ({app.openflow: True}, {})
+    plain = f"tcp:127.0.0.1:{app.port}"
+    switch.vsctl("set-controller", bridge, plain)
+    connected, said = doctor_look.controllers_of(bridge)
+    assert connected == {plain: False}
+    assert said.keys() <= {plain}
 
 
 def test_a_controller_of_another_ca_is_refused_by_the_switch(
