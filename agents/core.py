@@ -56,7 +56,7 @@ class Core:
         self.opener = Opener(keys)
         self.vouching = Vouching(facts, self.opener)
         self.serving = Serving(facts, self.desk)
-        self.primary = Primary(facts, self.desk, self.serving, self.sealer)
+        self.primary = Primary(facts, self.desk, self.serving, self.sealer, self.opener)
         self.auxiliary = Auxiliary(facts, self.desk, self.serving, self.opener)
         self.announcing = Announcing(facts, self.desk)
         self.expecting = Expecting(facts, self.desk)

@@ -33,7 +33,7 @@ from agents.wire.labels import unit_of
 from agents.wire.packet import ETHERNET, Syn, cut_data, readdress
 from agents.wire.peer import Expectation
 from agents.wire.seal import SIZE as SEAL_SIZE
-from agents.wire.seal import SYN, Opener
+from agents.wire.seal import SYN, Opener, epoch_bytes
 from agents.wire.syndata import SynData
 
 SYN_SENT_TIMEOUT = 120  # seconds, the kernel's own
@@ -50,6 +50,7 @@ class Auxiliary:
         self._desk = desk
         self._serving = serving
         self._opener = opener
+        self._epoch = epoch_bytes(facts.boot)
 
     def arriving(self, syn: Syn, interface: int, now: float) -> Steps:
         """A SYN came for this unit by that interface."""
@@ -123,7 +124,7 @@ class Auxiliary:
         if data.interface != interface:
             raise WireError(Outcome.OTHER_INTERFACE, str(data.interface))
         frame = cut_data(syn.frame, length)
-        covered = frame[ETHERNET:] + payload[-length:-SEAL_SIZE]
+        covered = frame[ETHERNET:] + payload[-length:-SEAL_SIZE] + self._epoch
         self._opener.open(SYN, data.primary, payload[-SEAL_SIZE:], covered)
         return data, frame
 

@@ -33,7 +33,7 @@ from agents.wire.control import Offer, Session
 from agents.wire.labels import interface_of, relabelled, unit_of, with_unit
 from agents.wire.packet import ETHERNET, Syn, as_client_sent, handed_over, inverse
 from agents.wire.peer import Beginning, Expectation
-from agents.wire.seal import SYN, Sealer
+from agents.wire.seal import SYN, Opener, Sealer
 from agents.wire.syndata import SynData
 
 # Offers that may wait: at first and at most; and when one has waited in vain, from which on each
@@ -58,11 +58,14 @@ RELOCATABLE = frozenset({"ftp", "irc"})
 class Primary:
     """Offers that wait for decisions, and what is done with either."""
 
-    def __init__(self, facts: Facts, desk: Desk, serving: Serving, sealer: Sealer) -> None:
+    def __init__(
+        self, facts: Facts, desk: Desk, serving: Serving, sealer: Sealer, opener: Opener
+    ) -> None:
         self._facts = facts
         self._desk = desk
         self._serving = serving
         self._sealer = sealer
+        self._opener = opener
         self._next_id = facts.first_id
         self.pending: dict[int, Offered] = {}
         self._most = MAX_PENDING  # that may be pending now
@@ -256,7 +259,7 @@ class Primary:
         self._begin(entry, labels, mask)
         to, by = facts.peers[unit][interface], facts.own_macs[interface]
         packet, told = as_client_sent(offered.frame, entry.orig), syndata.encode(data)
-        told += self._sealer.seal(SYN, packet[ETHERNET:] + told)
+        told += self._sealer.seal(SYN, packet[ETHERNET:] + told + self._opener.present(unit))
         self._desk.frames.append(handed_over(packet, told, to, by))
         return outcome
 

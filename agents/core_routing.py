@@ -13,7 +13,7 @@ from agents.outcomes import Outcome
 from agents.wire import control, routed_arp
 from agents.wire.packet import readdress
 from agents.wire.routed_arp import REPLY, REQUEST, ROUTED_REPLY, ROUTED_REQUEST, Arp
-from agents.wire.seal import Opener, Sealer
+from agents.wire.seal import Opener, Sealer, epoch_bytes
 
 WAITING = 5.0  # seconds that an answer is waited for
 MOST_WAITING = 1024
@@ -30,6 +30,7 @@ class Routing:
         self._sealer = sealer
         self._opener = opener
         self._own = facts.ha_macs[facts.unit]
+        self._epoch = epoch_bytes(facts.boot)
         self._unit_of_ha = {facts.ha_macs[unit]: unit for unit in facts.peers}
         self._unit_of = {mac: unit for unit, macs in facts.peers.items() for mac in macs.values()}
         self.waiting: dict[tuple[int, bytes], float] = {}  # interface, address -> until when
@@ -64,7 +65,9 @@ class Routing:
         self.waiting[interface, arp.tpa] = now + WAITING
         ends = {"eth_dst": self._facts.ha_macs[primary], "eth_src": self._own}
         asked = arp._replace(op=ROUTED_REQUEST, **ends)
-        self._desk.frames.append(routed_arp.sealed(asked, self._sealer))
+        self._desk.frames.append(
+            routed_arp.sealed(asked, self._sealer, self._opener.present(primary))
+        )
         return Outcome.ARP_ASKED
 
     def _pass_on(self, frame: bytes, arp: Arp) -> Outcome:
@@ -72,7 +75,7 @@ class Routing:
         unit = self._unit_of_ha.get(arp.eth_src, 0)
         if not unit or arp.eth_dst != self._own or self._unit_of.get(arp.sha) != unit:
             return Outcome.ARP_STRANGER
-        routed_arp.open_seal(frame, unit, self._opener)
+        routed_arp.open_seal(frame, unit, self._opener, self._epoch)
         self._desk.frames.append(readdress(frame[:_BARE], control.ETH_DST, control.ETH_SRC))
         return Outcome.ARP_ROUTED
 
@@ -82,7 +85,7 @@ class Routing:
         if unit is None:
             return Outcome.ARP_STRANGER
         told = arp._replace(eth_dst=self._facts.ha_macs[unit], eth_src=self._own)
-        self._desk.frames.append(routed_arp.sealed(told, self._sealer))
+        self._desk.frames.append(routed_arp.sealed(told, self._sealer, self._opener.present(unit)))
         return Outcome.ARP_ANSWERED
 
     def _tell(self, frame: bytes, arp: Arp, now: float) -> Outcome:
@@ -92,7 +95,7 @@ class Routing:
             return Outcome.ARP_STRANGER
         if arp.eth_src != self._facts.ha_macs[primary]:
             return Outcome.ARP_STRANGER
-        routed_arp.open_seal(frame, primary, self._opener)
+        routed_arp.open_seal(frame, primary, self._opener, self._epoch)
         self._expire(now)
         if self.waiting.pop((interface, arp.spa), None) is None:
             return Outcome.ARP_UNASKED

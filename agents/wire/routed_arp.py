@@ -76,13 +76,15 @@ def encode(arp: Arp) -> bytes:
     )
 
 
-def sealed(arp: Arp, sealer: seal.Sealer) -> bytes:
-    """The frame with its seal."""
+def sealed(arp: Arp, sealer: seal.Sealer, epoch: bytes) -> bytes:
+    """The frame with its seal, for the agent of that epoch (8 bytes) alone."""
     frame = encode(arp)
-    return frame + sealer.seal(seal.ARP, frame)
+    return frame + sealer.seal(seal.ARP, frame + epoch)
 
 
-def open_seal(frame: bytes, unit: int, opener: seal.Opener) -> None:
-    """Returns if the frame is that unit's; WireError as `agents.wire.seal.Opener.open`."""
+def open_seal(frame: bytes, unit: int, opener: seal.Opener, epoch: bytes) -> None:
+    """Returns if the frame is that unit's, to the agent of that epoch; WireError as
+    `agents.wire.seal.Opener.open`.
+    """
     end = _FRAME.size
-    opener.open(seal.ARP, unit, frame[end : end + seal.SIZE], frame[:end])
+    opener.open(seal.ARP, unit, frame[end : end + seal.SIZE], frame[:end] + epoch)

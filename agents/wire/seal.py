@@ -30,6 +30,9 @@ keys it is.
 A receiver believes one epoch of a unit. No frame can tell by itself when it was made, so which
 epoch that is somebody else has to say (`Opener.name`), or the unit answers what it was just asked
 (`Opener.learn`). Clocks have no part in it.
+
+An agent that is started anew doesn't know what has come before. So what is for one agent alone is
+sealed with that agent's epoch, too, which isn't sent (`epoch_bytes`).
 """
 
 import struct
@@ -114,6 +117,13 @@ class Keys:
         raise WireError("seal_tag")
 
 
+def epoch_bytes(epoch: int) -> bytes:
+    """What a seal for one agent alone covers last: that agent's own epoch. So an agent that was
+    started anew, and knows no more what has come, isn't told again what the one before it was.
+    """
+    return epoch.to_bytes(8)
+
+
 def fingerprint(key: bytes) -> int:
     """A number (u32) by which a key can be spoken of; its highest byte is the hint in seals."""
     return int.from_bytes(blake2s(key=key, digest_size=4, person=_HINT).digest())
@@ -186,6 +196,10 @@ class Opener:
             self._epochs[unit] = epoch
             self.foreign.pop(unit, None)
             self._windows.update({(unit, purpose): Window() for purpose in _PURPOSES})
+
+    def present(self, unit: int) -> bytes:
+        """The believed epoch of that unit, which what is for its agent alone ends with; 0: none."""
+        return epoch_bytes(self._epochs.get(unit, 0))
 
     def open(self, purpose: bytes, unit: int, seal: bytes, covered: bytes) -> None:
         """Returns if the seal is that unit's, of its present epoch, and hasn't come before.

@@ -30,7 +30,7 @@ from agents.wire import control, peer, syndata
 from agents.wire.labels import interface_of, relabelled, with_unit
 from agents.wire.packet import append_data, as_client_sent, cut_data, inverse, parse_syn, readdress
 from agents.wire.ports import SYNOD_NAME, ha_group
-from agents.wire.seal import SIZE, SYN, Keys, Opener, Sealer
+from agents.wire.seal import SIZE, SYN, Keys, Opener, Sealer, epoch_bytes
 
 _NEW, _GET = 0x0100, 0x0101
 _ORIG, _REPLY, _STATUS, _PROTOINFO, _NAT_SRC, _TIMEOUT, _MARK = 1, 2, 3, 4, 6, 7, 8
@@ -56,6 +56,7 @@ class OneAtATime:
         keys = Keys([bytes(32)], cluster.group)
         self._sealer, self._opener = Sealer(keys, unit, unit), Opener(keys)
         self._opener.name({primary: primary})
+        self._epoch = epoch_bytes(unit)
         self._to_all = peer.Link(cluster.group, unit, ha, ha_group(cluster.group))
 
     def close(self) -> None:
@@ -99,7 +100,7 @@ class OneAtATime:
             self._frames.send(peer.sealed(each, self._sealer))
         data = syndata.SynData(unit, self._unit, interface, mark, new, reply)
         sent, told = as_client_sent(frame, orig), syndata.encode(data)
-        out = append_data(sent, told + self._sealer.seal(SYN, sent[14:] + told))
+        out = append_data(sent, told + self._sealer.seal(SYN, sent[14:] + told + epoch_bytes(unit)))
         to, by = (self._cluster.unit(each).macs[interface - 1] for each in (unit, self._unit))
         self._frames.send(readdress(out, to, by))
 
@@ -107,7 +108,7 @@ class OneAtATime:
         syn = parse_syn(frame)
         data, length = syndata.decode(syn.payload)
         sent, told = cut_data(syn.frame, length), syn.payload[-length:]
-        self._opener.open(SYN, data.primary, told[-SIZE:], sent[14:] + told[:-SIZE])
+        self._opener.open(SYN, data.primary, told[-SIZE:], sent[14:] + told[:-SIZE] + self._epoch)
         address = attribute(1, data.reply[4:8]) + attribute(2, data.reply[4:8])
         port = attribute(1, data.reply[10:]) + attribute(2, data.reply[10:])
         nat = address + attribute(3, port, nested=True)

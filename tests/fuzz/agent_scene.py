@@ -19,6 +19,7 @@ from agents.wire.control_maps import ROLES, State
 from agents.wire.errors import WireError
 from agents.wire.packet import inverse, readdress, tuple12
 from agents.wire.ports import helper_mac
+from agents.wire.seal import epoch_bytes
 from tests.fuzz.feed import Feed, damaged, one_of
 from tests.unit.agent_scene import (
     BOOTS,
@@ -320,7 +321,7 @@ def _arriving(scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> bytes:
     )
     frame = syn(TUPLES[number], payload=one_of(feed, (b"", b"early")))
     if told := one_of(feed, (b"", syndata.encode(data))):
-        frame = with_data(frame, told, data.primary)
+        frame = with_data(frame, told, data.primary, to=1)
     interface = one_of(feed, (INT, EXT))
     facts = scene.core.facts
     return readdress(frame, facts.own_macs[interface], facts.virtual_macs[interface])
@@ -349,7 +350,11 @@ def _routed(scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> bytes:
     link_ = (facts.ha_macs[1], facts.ha_macs[other])
     ends = one_of(feed, (app, link_, link_, (b"\xff" * 6, own)))
     arp = routed_arp.Arp(op, macs[0], address, macs[1], address, *ends)
-    return routed_arp.sealed(arp, SEALERS[other]) if feed.below(4) else routed_arp.encode(arp)
+    return (
+        routed_arp.sealed(arp, SEALERS[other], epoch_bytes(BOOTS[1]))
+        if feed.below(4)
+        else routed_arp.encode(arp)
+    )
 
 
 _SORTS = (

@@ -51,4 +51,4 @@ def _handed_over(frame: bytes) -> bytes:
     except WireError:
         return frame
     told = syn.payload[-length : -seal.SIZE]
-    return with_data(packet.cut_data(syn.frame, length), told, data.primary)
+    return with_data(packet.cut_data(syn.frame, length), told, data.primary, to=1)

@@ -333,10 +333,16 @@ def test_install_again_changes_nothing(site: Site) -> None:
 def test_a_machine_that_cannot_be_a_unit_says_so_and_is_what_it_was(site: Site) -> None:
     controller = site.machines[CONTROLLER]
     controller.run("systemctl start openvswitch-switch")
-    said = controller.run("synod unit install --id 1", check=False)
-    assert any("journalctl -u synod-unit" in line for line in said), said
-    logged = controller.run("journalctl --no-pager -u synod-unit")
-    assert any("there is no interface enp2s0" in line for line in logged), logged
+    for key, wanted in (
+        ("", "there is no key"),
+        ("synod key make", "there is no interface enp2s0"),
+    ):
+        controller.run(key or "true")
+        said = controller.run("synod unit install --id 1", check=False)
+        assert any("journalctl -u synod-unit" in line for line in said), said
+        logged = controller.run("journalctl --no-pager -u synod-unit")
+        assert any(wanted in line for line in logged), logged
+    controller.run("rm /etc/synod/key")
     assert controller.run("synod unit uninstall")[0].endswith("is gone")
     assert controller.run("synod unit uninstall")[0].endswith("is not there")
     assert controller.run("ovs-vsctl list-br") == [""]

@@ -31,7 +31,7 @@ from agents.wire.errors import WireError
 from agents.wire.labels import with_unit
 from agents.wire.packet import ETHERNET, append_data, inverse, readdress, tuple12
 from agents.wire.ports import ha_group
-from agents.wire.seal import PEER, SIZE, SYN, Keys, Sealer
+from agents.wire.seal import PEER, SIZE, SYN, Keys, Sealer, epoch_bytes
 from tests.unit.wire_frames import syn
 
 GROUP = 7
@@ -252,9 +252,9 @@ def without_seal(frame: bytes) -> bytes:
     return frame[:-SIZE]
 
 
-def with_data(frame: bytes, data: bytes, sender: int = 1) -> bytes:
-    """A client's SYN with SYN data and that unit's seal of both."""
-    covered = frame[ETHERNET:] + data
+def with_data(frame: bytes, data: bytes, sender: int = 1, to: int = 2) -> bytes:
+    """A client's SYN with SYN data and that unit's seal of both, for the other."""
+    covered = frame[ETHERNET:] + data + epoch_bytes(BOOTS[to])
     return append_data(frame, data + SEALERS[sender].seal(SYN, covered))
 
 

@@ -8,7 +8,7 @@ from agents.wire import control, routed_arp
 from agents.wire.control_maps import State
 from agents.wire.packet import readdress
 from agents.wire.routed_arp import BROADCAST, REPLY, REQUEST, ROUTED_REPLY, ROUTED_REQUEST, Arp
-from agents.wire.seal import ARP, PEER, SIZE, Keys, Sealer
+from agents.wire.seal import ARP, PEER, SIZE, Keys, Sealer, epoch_bytes
 from tests.unit.agent_scene import BOOTS, CLUSTER, EXT, GROUP, INT, KEYS, SEALERS, Scene
 
 CLUSTERS = bytes((203, 0, 113, 1))
@@ -44,6 +44,12 @@ def answer(unit: int = 2, **fields: object) -> Arp:
     return told._replace(**fields)  # type: ignore[arg-type]
 
 
+def sealed(arp: Arp, sealer: Sealer, to: int = 0) -> bytes:
+    """As it goes to the unit whose HA port it is for, or to that one."""
+    unit = to or {mac: unit for unit, mac in HA.items()}.get(arp.eth_dst, 1)
+    return routed_arp.sealed(arp, sealer, epoch_bytes(BOOTS[unit]))
+
+
 def become(scene: Scene, frame: bytes) -> Outcome:
     """What becomes of a frame that needs nothing of the kernel, and is counted once."""
     before = scene.core.desk.counters.copy()
@@ -66,17 +72,17 @@ def test_what_the_kernel_asks_goes_sealed_to_the_primary_as_201(eth_dst: bytes) 
     assert become(scene, question(eth_dst=eth_dst)) == Outcome.ARP_ASKED
     (frame,) = written(scene)
     assert frame[:-SIZE] == routed_arp.encode(routed())
-    KEYS.verified(ARP, frame[-SIZE:], frame[:-SIZE])
+    KEYS.verified(ARP, frame[-SIZE:], frame[:-SIZE] + epoch_bytes(BOOTS[1]))
 
 
 def test_the_answer_comes_to_the_kernel_as_an_ordinary_reply_and_once() -> None:
     scene = auxiliary()
     become(scene, question())
     written(scene)
-    assert become(scene, routed_arp.sealed(answer(), SEALERS[1]) + bytes(9)) == Outcome.ARP_TOLD
+    assert become(scene, sealed(answer(), SEALERS[1]) + bytes(9)) == Outcome.ARP_TOLD
     told = answer(op=REPLY, eth_dst=MACS[2][EXT - 1])
     assert written(scene) == [routed_arp.encode(told)]
-    assert become(scene, routed_arp.sealed(answer(), SEALERS[1])) == Outcome.ARP_UNASKED
+    assert become(scene, sealed(answer(), SEALERS[1])) == Outcome.ARP_UNASKED
     assert written(scene) == []
 
 
@@ -88,9 +94,9 @@ def test_an_answer_that_nobody_asked_for_is_dropped(other: Arp) -> None:
     scene = auxiliary()
     become(scene, question())
     written(scene)
-    assert become(scene, routed_arp.sealed(other, SEALERS[1])) == Outcome.ARP_UNASKED
+    assert become(scene, sealed(other, SEALERS[1])) == Outcome.ARP_UNASKED
     assert written(scene) == []
-    assert become(scene, routed_arp.sealed(answer(), SEALERS[1])) == Outcome.ARP_TOLD
+    assert become(scene, sealed(answer(), SEALERS[1])) == Outcome.ARP_TOLD
 
 
 def test_an_answer_is_waited_for_five_seconds_from_the_last_question_on() -> None:
@@ -100,11 +106,11 @@ def test_an_answer_is_waited_for_five_seconds_from_the_last_question_on() -> Non
     scene.now += WAITING - 0.1
     become(scene, question())
     scene.now += WAITING - 0.1
-    assert become(scene, routed_arp.sealed(answer(), SEALERS[1])) == Outcome.ARP_TOLD
+    assert become(scene, sealed(answer(), SEALERS[1])) == Outcome.ARP_TOLD
     assert scene.core.routing.waiting == {}
     become(scene, question())
     scene.now += WAITING
-    assert become(scene, routed_arp.sealed(answer(), SEALERS[1])) == Outcome.ARP_UNASKED
+    assert become(scene, sealed(answer(), SEALERS[1])) == Outcome.ARP_UNASKED
 
 
 def test_questions_that_wait_are_bounded() -> None:
@@ -131,13 +137,13 @@ def test_without_a_primary_there_is_nobody_to_ask() -> None:
     ("frame", "outcome"),
     [
         (routed_arp.encode(answer()), Outcome.SEAL_TRUNCATED),
-        (routed_arp.sealed(answer(), Sealer(Keys([bytes(32)], GROUP), 1, BOOTS[1])), "key"),
-        (routed_arp.sealed(answer(), SEALERS[3]), Outcome.SEAL_UNIT),
-        (routed_arp.sealed(answer(), Sealer(KEYS, 1, 5)), Outcome.SEAL_EPOCH),
-        (routed_arp.sealed(answer(eth_src=HA[3]), SEALERS[3]), Outcome.ARP_STRANGER),
-        (routed_arp.sealed(answer(eth_dst=HA[3]), SEALERS[1]), Outcome.ARP_STRANGER),
-        (routed_arp.sealed(answer(tha=MACS[3][EXT - 1]), SEALERS[1]), Outcome.ARP_STRANGER),
-        (routed_arp.sealed(routed(3, eth_dst=HA[2]), SEALERS[3]), Outcome.ARP_STRANGER),
+        (sealed(answer(), Sealer(Keys([bytes(32)], GROUP), 1, BOOTS[1])), "key"),
+        (sealed(answer(), SEALERS[3]), Outcome.SEAL_UNIT),
+        (sealed(answer(), Sealer(KEYS, 1, 5)), Outcome.SEAL_EPOCH),
+        (sealed(answer(eth_src=HA[3]), SEALERS[3]), Outcome.ARP_STRANGER),
+        (sealed(answer(eth_dst=HA[3]), SEALERS[1]), Outcome.ARP_STRANGER),
+        (sealed(answer(tha=MACS[3][EXT - 1]), SEALERS[1]), Outcome.ARP_STRANGER),
+        (sealed(routed(3, eth_dst=HA[2]), SEALERS[3]), Outcome.ARP_STRANGER),
         (routed_arp.encode(answer(op=REPLY)), Outcome.ARP_STRANGER),
         (question(unit=3), Outcome.ARP_STRANGER),
         (question(eth_src=SERVER_MAC), Outcome.ARP_STRANGER),
@@ -158,7 +164,7 @@ def test_who_is_not_the_primarys_agent_tells_an_auxiliary_nothing(
 
 
 def test_no_byte_of_an_answer_can_be_another() -> None:
-    good = routed_arp.sealed(answer(), SEALERS[1])
+    good = sealed(answer(), SEALERS[1])
     for at in range(len(good)):
         scene = auxiliary()
         become(scene, question())
@@ -174,7 +180,7 @@ def test_no_byte_of_an_answer_can_be_another() -> None:
 
 def test_the_primarys_agent_asks_the_app_for_another_unit() -> None:
     scene = Scene().told()
-    frame = routed_arp.sealed(routed(), SEALERS[2])
+    frame = sealed(routed(), SEALERS[2])
     assert become(scene, frame + bytes(4)) == Outcome.ARP_ROUTED
     assert written(scene) == [readdress(routed_arp.encode(routed()), *APP)]
     assert become(scene, frame) == Outcome.SEAL_REPLAYED
@@ -197,12 +203,12 @@ def test_it_seals_what_the_app_answers_and_the_unit_that_asked_believes_it() -> 
     [
         (routed_arp.encode(routed()), Outcome.SEAL_TRUNCATED),
         (routed_arp.encode(routed()) + SEALERS[2].seal(PEER, routed_arp.encode(routed())), "tag"),
-        (routed_arp.sealed(routed(), SEALERS[3]), Outcome.SEAL_UNIT),
-        (routed_arp.sealed(routed(sha=MACS[3][EXT - 1]), SEALERS[2]), Outcome.ARP_STRANGER),
-        (routed_arp.sealed(routed(sha=MACS[1][EXT - 1]), SEALERS[2]), Outcome.ARP_STRANGER),
-        (routed_arp.sealed(routed(eth_dst=HA[3]), SEALERS[2]), Outcome.ARP_STRANGER),
-        (routed_arp.sealed(routed(eth_src=SERVER_MAC), SEALERS[2]), Outcome.ARP_STRANGER),
-        (routed_arp.sealed(answer(eth_dst=HA[1], eth_src=HA[2]), SEALERS[2]), Outcome.ARP_STRANGER),
+        (sealed(routed(), SEALERS[3]), Outcome.SEAL_UNIT),
+        (sealed(routed(sha=MACS[3][EXT - 1]), SEALERS[2]), Outcome.ARP_STRANGER),
+        (sealed(routed(sha=MACS[1][EXT - 1]), SEALERS[2]), Outcome.ARP_STRANGER),
+        (sealed(routed(eth_dst=HA[3]), SEALERS[2]), Outcome.ARP_STRANGER),
+        (sealed(routed(eth_src=SERVER_MAC), SEALERS[2]), Outcome.ARP_STRANGER),
+        (sealed(answer(eth_dst=HA[1], eth_src=HA[2]), SEALERS[2]), Outcome.ARP_STRANGER),
         (routed_arp.encode(answer(eth_dst=APP[0], eth_src=APP[1], tha=ZERO)), Outcome.ARP_STRANGER),
         (question(unit=1), Outcome.ARP_NOBODY),
     ],

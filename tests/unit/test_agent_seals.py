@@ -12,7 +12,7 @@ from agents.wire import control, peer, syndata
 from agents.wire.control_maps import State
 from agents.wire.packet import ETHERNET, append_data, parse_syn, readdress
 from agents.wire.peer import Asked, Question
-from agents.wire.seal import PEER, SIZE, SYN, Keys, Sealer
+from agents.wire.seal import PEER, SIZE, SYN, Keys, Sealer, epoch_bytes
 from tests.unit.agent_scene import (
     BOOTS,
     CLUSTER,
@@ -40,12 +40,13 @@ from tests.unit.wire_frames import syn
 
 OTHER_KEY = bytes(range(32, 64))
 TOLD = syndata.encode(DATA)
+TO = epoch_bytes(BOOTS[2])
 
 
 def handed(told: bytes = TOLD, sealer: Sealer = SEALERS[1], bare: bytes | None = None) -> bytes:
     """A SYN as the primary hands it over to unit 2."""
     bare = bare or syn(ORIG)
-    frame = append_data(bare, told + sealer.seal(SYN, bare[ETHERNET:] + told))
+    frame = append_data(bare, told + sealer.seal(SYN, bare[ETHERNET:] + told + TO))
     virtual = CLUSTER.interface(INT).virtual_mac
     return readdress(frame, CLUSTER.unit(2).macs[INT - 1], virtual)
 
@@ -118,7 +119,7 @@ def test_anothers_seal_makes_no_entry(sealer: Sealer, outcomes: tuple[Outcome, .
 
 def test_a_seal_for_another_purpose_makes_no_entry() -> None:
     bare = syn(ORIG)
-    told = TOLD + SEALERS[1].seal(PEER, bare[ETHERNET:] + TOLD)
+    told = TOLD + SEALERS[1].seal(PEER, bare[ETHERNET:] + TOLD + TO)
     frame = readdress(append_data(bare, told), *_ends(handed()))
     assert dropped(auxiliary(), frame) == Outcome.SEAL_TAG
 
@@ -215,6 +216,24 @@ def test_an_agent_tells_which_keys_it_has() -> None:
     scene.core.desk.frames = [peer.keepalive_frame(link_to_all(1), hears_app=True)]
     (frame,) = [f for f in scene.core.take(scene.now)[0] if kind(f) == control.KEEPALIVE]
     Keys([OTHER_KEY], GROUP).verified(PEER, frame[-SIZE:], frame[:-SIZE])
+
+
+def test_an_auxiliarys_agent_that_is_another_is_not_told_again_what_the_one_before_was() -> None:
+    frame = handed()
+    assert taken(auxiliary(), frame) == Outcome.INJECTED
+    anew = auxiliary()
+    anew.core.auxiliary._epoch = epoch_bytes(BOOTS[2] + 1)
+    assert dropped(anew, frame) == Outcome.SEAL_TAG
+
+
+def test_the_primary_seals_for_the_agent_that_was_named_last() -> None:
+    primary = Scene().told()
+    primary.core.opener.name({2: 5})
+    primary.offer(FOUND)
+    primary.decide(0xFFFFFFFF, 2, (frozen(2), 0))
+    (frame,) = primary.frames()
+    frame = readdress(frame, frame[:6], CLUSTER.interface(INT).virtual_mac)
+    assert dropped(auxiliary(), frame) == Outcome.SEAL_TAG
 
 
 # -- what agents tell each other

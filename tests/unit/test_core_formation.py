@@ -422,6 +422,12 @@ def test_only_who_is_connected_and_has_been_heard_is_told_of_it() -> None:
     assert set(told[1:]) == {1}
 
 
+def test_an_agent_that_has_not_been_heard_is_told_nothing_unasked() -> None:
+    world = World().form(1, 2)
+    world.connect(3)
+    assert [unit for unit, _ in states_told(world.announce(1, boot=99))] == [2, 1]
+
+
 @pytest.mark.parametrize(
     ("primarys", "its", "why"),
     [
