@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from agents import config_key
+from agents.core_serving import SETTLED
 from agents.wire import control, packet, peer, ports, routed_arp, seal, syndata
 from tests.lab.world import World
 from topologies.observe import is_syn
@@ -37,6 +38,7 @@ def handed_over(world: World) -> bytes:
             1, lambda f: is_syn(f) and f["TCP"].sport == port and bytes(f["TCP"].payload)
         )
     world.client("close", id=session.id)
+    world.pass_time(SETTLED)  # an entry that goes sooner is made again
     found: bytes = frame.original
     world.lab.run("u2", ["conntrack", "-D", "-p", "tcp", "--orig-port-src", str(port)], check=False)
     world.until(lambda: not entries(world, port), lambda: f"left: {entries(world, port)}")

@@ -31,7 +31,8 @@ def cluster(_lab: World) -> Iterator[Cluster]:
 def promotions(cluster: Cluster) -> list[dict[str, Any]]:
     """What the app says of each planned change of the primary."""
     said = cluster.world.lab.run("controller", ["synod", "events", "--json"]).stdout
-    return [each["fields"] for each in json.loads(said)["events"] if each["event"] == "promotion"]
+    told = [json.loads(line) for line in said.splitlines()]
+    return [each["fields"] for each in told if each["event"] == "promotion"]
 
 
 def test_it_takes_the_role_back_once_it_holds_all_sessions(cluster: Cluster) -> None:

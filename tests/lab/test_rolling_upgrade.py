@@ -73,5 +73,5 @@ def test_the_key_is_replaced_and_no_session_notices(cluster: Cluster) -> None:
 
 def _keys(log: Path) -> list[str]:
     """What an agent's keys are called, as its log said last."""
-    lines = [line for line in log.read_text().splitlines() if " keys: " in line]
-    return lines[-1].partition(" keys: ")[2].split() if lines else []
+    lines = [line for line in log.read_text().splitlines() if "event=keys_changed" in line]
+    return lines[-1].partition(" keys=")[2].split(",") if lines else []
