@@ -341,7 +341,7 @@ def test_a_machine_that_cannot_be_a_unit_says_so_and_is_what_it_was(site: Site) 
         said = controller.run("synod unit install --id 1", check=False)
         assert any("journalctl -u synod-unit" in line for line in said), said
         logged = controller.run("journalctl --no-pager -u synod-unit")
-        assert any(wanted in line for line in logged), logged
+        assert any(wanted in line for line in logged), "\n".join(logged)
     controller.run("rm /etc/synod/key")
     assert controller.run("synod unit uninstall")[0].endswith("is gone")
     assert controller.run("synod unit uninstall")[0].endswith("is not there")
