@@ -48,7 +48,12 @@ class State:
 def create(directory: Path) -> None:
     """Makes a lab's directory. FileExistsError if there is a lab of that name."""
     sweep()
-    directory.mkdir(parents=True)
+    while True:
+        try:
+            directory.mkdir(parents=True)
+            break
+        except FileNotFoundError:  # the last of other labs has just taken the parent along
+            continue
     write_pid(directory / _BUILDER, os.getpid())
 
 

@@ -80,3 +80,20 @@ def test_nonsense_is_no_lab(run: Path, text: str) -> None:
 def test_the_maker_is_this_process(run: Path) -> None:
     registry.create(run / "one")
     assert (run / "one" / "builder.pid").read_text().split()[0] == str(os.getpid())
+
+
+def test_a_lab_comes_into_being_while_the_last_of_others_goes(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes the directory along in which all are."""
+    make, asked = os.mkdir, []
+
+    def late(path: Path, mode: int = 0o777) -> None:
+        asked.append(path)
+        if len(asked) == 3:  # after that of its parent
+            run.rmdir()
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", late)
+    registry.create(run / "one")
+    assert (run / "one").is_dir()
