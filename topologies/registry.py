@@ -46,15 +46,33 @@ class State:
 
 
 def create(directory: Path) -> None:
-    """Makes a lab's directory. FileExistsError if there is a lab of that name."""
+    """Makes a lab's directory. FileExistsError if there is a lab of that name.
+
+    It is there with its builder's note or not at all: others that are made meanwhile sweep away
+    what has none.
+    """
     sweep()
-    while True:
-        try:
-            directory.mkdir(parents=True)
-            break
-        except FileNotFoundError:  # the last of other labs has just taken the parent along
-            continue
-    write_pid(directory / _BUILDER, os.getpid())
+    new = directory.parent.with_name(f".{directory.parent.name}-{directory.name}-{os.getpid()}")
+    new.mkdir(parents=True)
+    try:
+        write_pid(new / _BUILDER, os.getpid())
+        while not _rename(new, directory):
+            pass
+    except BaseException:
+        shutil.rmtree(new)
+        raise
+
+
+def _rename(new: Path, directory: Path) -> bool:
+    """False if the last of other labs has just taken the parent along."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    if directory.exists():
+        raise FileExistsError(directory)
+    try:
+        new.rename(directory)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def write(directory: Path, state: State) -> None:

@@ -86,14 +86,37 @@ def test_a_lab_comes_into_being_while_the_last_of_others_goes(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which takes the directory along in which all are."""
-    make, asked = os.mkdir, []
+    rename, asked = os.rename, []
 
-    def late(path: Path, mode: int = 0o777) -> None:
-        asked.append(path)
-        if len(asked) == 3:  # after that of its parent
+    def late(old: Path, new: Path) -> None:
+        asked.append(new)
+        if len(asked) == 1:
             run.rmdir()
-        make(path, mode)
+        rename(old, new)
 
-    monkeypatch.setattr(os, "mkdir", late)
+    monkeypatch.setattr(os, "rename", late)
     registry.create(run / "one")
     assert (run / "one").is_dir()
+    assert [path.name for path in run.parent.iterdir()] == [run.name]
+
+
+def test_others_that_are_made_meanwhile_do_not_sweep_it_away(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = registry.write_pid
+
+    def noted(path: Path, pid: int) -> None:
+        registry.sweep()
+        note(path, pid)
+
+    monkeypatch.setattr(registry, "write_pid", noted)
+    registry.create(run / "one")
+    registry.sweep()
+    assert (run / "one").is_dir()
+
+
+def test_a_name_that_is_taken_stays_taken(run: Path) -> None:
+    registry.create(run / "one")
+    with pytest.raises(FileExistsError):
+        registry.create(run / "one")
+    assert [path.name for path in run.parent.iterdir()] == [run.name]
