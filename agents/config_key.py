@@ -7,8 +7,8 @@ import base64
 import binascii
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
+from agents import config_secret
 from agents.wire.seal import KEY_SIZE, MOST_KEYS
 
 DEFAULT_PATH = "/etc/synod/key"
@@ -34,18 +34,9 @@ def load(path: str) -> tuple[bytes, ...]:
     """The keys. KeyFileError if there is none, or one that others may have read."""
     advice = "make one by 'synod key make' on one unit, and copy it to all others"
     try:
-        with Path(path).open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(_LONGEST + 1)
+        text = config_secret.read(path, _LONGEST + 1, KeyFileError, "replace it")
     except FileNotFoundError as error:
         raise NoKey(f"{path}: there is no key: {advice}") from error
-    except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror}") from error
-    if mode & 0o077:
-        raise KeyFileError(
-            f"{path}: others than its owner can read it (mode {mode & 0o777:o}): 'chmod 600"
-            f" {path}', and replace it if they may have read it"
-        )
     keys = tuple(map(_key, text.split())) if len(text) <= _LONGEST else ()
     if not 1 <= len(keys) <= MOST_KEYS or b"" in keys or len(set(keys)) < len(keys):
         raise KeyFileError(

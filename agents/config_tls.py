@@ -10,6 +10,8 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents import config_secret
+
 # A machine may be a unit and run the app.
 UNIT_PATH, APP_PATH = "/etc/synod/tls", "/etc/synod/app-tls"
 
@@ -49,13 +51,8 @@ def _pair_faults(key: str, certificate: str) -> list[str]:
 
 
 def _readable_by_others(path: str) -> list[str]:
-    mode = Path(path).stat().st_mode
-    if not mode & 0o077:
-        return []
-    return [
-        f"{path}: others than its owner can read it (mode {mode & 0o777:o}): 'chmod 600 {path}',"
-        " and make another if they may have read it"
-    ]
+    why = config_secret.fault(path, Path(path).stat().st_mode, "make another")
+    return [why] if why else []
 
 
 def _unreadable(*paths: str) -> list[str]:

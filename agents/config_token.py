@@ -4,7 +4,8 @@ alone can read; the app and `synod` know it by the same path.
 
 import os
 import re
-from pathlib import Path
+
+from agents import config_secret
 
 DEFAULT_PATH = "/etc/synod/token"
 VARIABLE = "SYNOD_TOKEN_FILE"  # of the environment: another path
@@ -35,18 +36,9 @@ def recipe(path: str) -> str:
 def load(path: str) -> str:
     """The token. TokenError if there is none, or one that others may have read."""
     try:
-        with Path(path).open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(LONGEST + 100)
+        text = config_secret.read(path, LONGEST + 100, TokenError, "make another")
     except FileNotFoundError as error:
         raise NoToken(f"there is no token: make one by {recipe(path)}") from error
-    except OSError as error:
-        raise TokenError(f"{path}: {error.strerror}") from error
-    if mode & 0o077:
-        raise TokenError(
-            f"{path}: others than its owner can read it (mode {mode & 0o777:o}): 'chmod 600"
-            f" {path}', and make another if they may have read it"
-        )
     token = text.decode("latin-1").strip()
     if not _TOKEN.fullmatch(token):
         raise TokenError(
