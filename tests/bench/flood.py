@@ -82,8 +82,7 @@ def measure(rounds: int = 5) -> dict[str, Any]:
 def _with(name: str, rounds: int) -> list[dict[str, Any]]:
     with ExitStack() as stack:
         lab = stack.enter_context(Lab(3))
-        for unit in lab.units:
-            lab.run(f"u{unit}", ["ip", "route", "add", _SPOOFED, "via", _CLIENT])
+        lead_back(lab)
         if name == "slow":
             stack.enter_context(slowed(lab))
         paced = stack.enter_context(Paced(lab))
@@ -123,7 +122,8 @@ def _round(lab: Lab, paced: Paced, sport: int) -> dict[str, Any]:
     time.sleep(QUIET)  # the passing of time is what is measured, here and below
     quiet, at, backlog = paced.look(), paced.mark(), Backlog()
     agent, decided, memory = primary_agent(lab), served(lab), _resident(lab)
-    with _flood(lab, sport) as flood:
+    argv = [_SERVER, "80", str(FLOOD), str(sport), mac_of_client(lab), virtual_mac(lab)]
+    with flooding(lab, "syn_flood", *argv) as flood:
         while time.monotonic() < at + FLOODED:
             time.sleep(_POLL)
             backlog.look(lab)
@@ -149,13 +149,18 @@ def _round(lab: Lab, paced: Paced, sport: int) -> dict[str, Any]:
     }
 
 
+def lead_back(lab: Lab) -> None:
+    """What is answered to forged addresses goes to the client, from every unit."""
+    for unit in lab.units:
+        lab.run(f"u{unit}", ["ip", "route", "add", _SPOOFED, "via", _CLIENT])
+
+
 @contextmanager
-def _flood(lab: Lab, sport: int) -> Iterator[subprocess.Popen[str]]:
-    """It has begun."""
-    argv = [_SERVER, "80", str(FLOOD), str(sport), mac_of_client(lab), virtual_mac(lab)]
+def flooding(lab: Lab, module: str, *argv: str) -> Iterator[subprocess.Popen[str]]:
+    """A program of this folder's sends from the lab's client: it has begun."""
     program = lab.popen(
         "client",
-        ["python3", "-m", "tests.bench.syn_flood", *argv],
+        ["python3", "-m", f"tests.bench.{module}", *argv],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -10,13 +10,10 @@ nobody goes on with are remembered for two.
 
 import json
 import statistics
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from tests.bench.benchmark import Benchmark, Figures, Rows, progress
-from tests.bench.flood import calls_of, mac_of_client, virtual_mac
+from tests.bench.flood import calls_of, flooding, lead_back, mac_of_client, virtual_mac
 from tests.bench.footprint import whole
 from tests.bench.strangers import KINDS
 from topologies.cluster import NETWORKS
@@ -31,7 +28,6 @@ LONG = 300.0  # seconds: from then on memory is to be flat
 TRANSFERS, CALLS = 50, 100  # at a time; a second
 FLAT = 8 << 20  # bytes, and a tenth, that the second half of a flood may add: noise of allocators
 PROGRAMS = ("app", "agent", "vswitchd", "conntrackd")
-_SPOOFED = "198.18.0.0/15"
 _COUNTED = 5.0  # seconds after which the app has read what bridges have dropped (`bridges.POLL`)
 _LOOKS = 40  # at memory in a flood, but not more than one in two seconds
 _CLIENT, _SERVER = NETWORKS[0], NETWORKS[1]
@@ -40,8 +36,7 @@ _CLIENT, _SERVER = NETWORKS[0], NETWORKS[1]
 def measure(seconds: float = SECONDS) -> Figures:
     """All kinds, in one lab."""
     with Lab(3) as lab:
-        for unit in lab.units:
-            lab.run(f"u{unit}", ["ip", "route", "add", _SPOOFED, "via", _CLIENT.address])
+        lead_back(lab)
         with Paced(lab) as paced:
             return {
                 "seconds": seconds,
@@ -55,7 +50,9 @@ def _flooded(lab: Lab, paced: Paced, kind: str, seconds: float) -> Figures:
     paced.open(TRANSFERS)
     paced.call(CALLS)
     dropped, memory = _drops(lab), {name: [taken] for name, taken in _taken(lab).items()}
-    with _flood(lab, kind) as flood:
+    argv = [kind, str(RATES[kind]), mac_of_client(lab), virtual_mac(lab)]
+    argv += [_SERVER.address, _CLIENT.gateway, "1"]
+    with flooding(lab, "strangers", *argv) as flood:
         began = paced.mark()
         _watch(lab, memory, began + seconds)
         said = json.loads(flood.communicate("\n")[0])
@@ -115,27 +112,6 @@ def _drops(lab: Lab) -> dict[str, int]:
     units = lab.status()["units"]
     found: dict[str, int] = next(each["drops"] for each in units if each["role"] == "primary")
     return dict(found)
-
-
-@contextmanager
-def _flood(lab: Lab, kind: str) -> Iterator[subprocess.Popen[str]]:
-    """It has begun."""
-    argv = [kind, str(RATES[kind]), mac_of_client(lab), virtual_mac(lab)]
-    argv += [_SERVER.address, _CLIENT.gateway, "1"]
-    program = lab.popen(
-        "client",
-        ["python3", "-m", "tests.bench.strangers", *argv],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert program.stdout is not None
-        assert program.stdout.readline() == "begun\n"
-        yield program
-    finally:
-        program.terminate()
-        program.wait()
 
 
 def _rows(figures: Figures) -> Rows:

@@ -8,12 +8,9 @@ how many seconds. Frames are made beforehand, as many as a few seconds take, and
 but for SYNs, each of which is of a session of its own.
 """
 
-import json
 import random
-import select
 import socket
 import sys
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,9 +19,8 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
 from agents.wire import control, ports
-from tests.bench.syn_flood import ADDRESSES, DEVICE, NETWORK, syn
+from tests.bench.syn_flood import ADDRESSES, NETWORK, keep_pace, syn
 
-_TICK = 0.002  # seconds
 _MADE = 8192  # frames
 _FIRST_PORT = 1024
 
@@ -125,17 +121,7 @@ def frames(kind: str, to: Target) -> Callable[[int], bytes]:
 
 def main(kind: str, rate: int, to: Target) -> None:
     """At that pace until the input ends."""
-    frame = frames(kind, to)
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as packets:
-        packets.bind((DEVICE, 0))
-        began, sent = time.monotonic(), 0
-        print("begun", flush=True)
-        while not select.select([sys.stdin], [], [], _TICK)[0]:
-            due = round((time.monotonic() - began) * rate)
-            for number in range(sent, due):
-                packets.send(frame(number))
-            sent = due
-        print(json.dumps({"sent": sent, "seconds": time.monotonic() - began}))
+    keep_pace(frames(kind, to), rate)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 
 from agents.wire.ports import mac_bytes
 
@@ -45,9 +46,10 @@ def syn(source: int, sport: int, destination: bytes, port: int) -> bytes:
     return head + _TCP.pack(*tcp, tcp_sum, 0) + _SYN_OPTIONS
 
 
-def main(ethernet: bytes, address: str, port: int, rate: int, sport: int) -> None:
-    """At that pace until the input ends."""
-    destination = socket.inet_aton(address)
+def keep_pace(frame: Callable[[int], bytes], rate: int) -> None:
+    """Sends the frame of each number, so many a second, until the input ends; then says how many,
+    and in how many seconds.
+    """
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as packets:
         packets.bind((DEVICE, 0))
         began, sent = time.monotonic(), 0
@@ -55,12 +57,21 @@ def main(ethernet: bytes, address: str, port: int, rate: int, sport: int) -> Non
         while not select.select([sys.stdin], [], [], _TICK)[0]:
             due = round((time.monotonic() - began) * rate)
             for number in range(sent, due):
-                # All addresses in turn, so that no tuple is used twice.
-                at = NETWORK + number % ADDRESSES
-                packet = syn(at, sport + number // ADDRESSES, destination, port)
-                packets.send(ethernet + packet)
+                packets.send(frame(number))
             sent = due
         print(json.dumps({"sent": sent, "seconds": time.monotonic() - began}))
+
+
+def main(ethernet: bytes, address: str, port: int, rate: int, sport: int) -> None:
+    """At that pace until the input ends."""
+    destination = socket.inet_aton(address)
+
+    def frame(number: int) -> bytes:
+        # All addresses in turn, so that no tuple is used twice.
+        at = NETWORK + number % ADDRESSES
+        return ethernet + syn(at, sport + number // ADDRESSES, destination, port)
+
+    keep_pace(frame, rate)
 
 
 if __name__ == "__main__":
