@@ -37,6 +37,19 @@ def free_port() -> int:
         return number
 
 
+def ended(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """An app that ends by itself, as it can't start so, and what it says."""
+    return subprocess.run(
+        (sys.executable, "-W", "ignore", "-m", "ryu.cmd.manager", *arguments),
+        cwd=ROOT,
+        env=os.environ | {"SYNOD_CONFIG": str(config)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 class App:
     """The app under `ryu-manager`."""
 

@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from agents.wire import control, ports, routed_arp
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.pipeline import desired
 from tests.switch import frames
-from tests.switch.app import ROOT, App, Scene, session
+from tests.switch.app import App, Scene, ended, session
 from tests.switch.ovs import Switch, wait
 from tests.switch.units import CLUSTER, EXT, SERVER, SERVER_MAC, cluster_of
 
@@ -245,15 +243,7 @@ def test_http_listens_on_the_loopback_address_only(scene: Scene) -> None:
 def test_a_file_that_is_wrong_ends_the_app_with_all_its_errors(tmp_path: Path) -> None:
     path = tmp_path / "cluster.yaml"
     path.write_text("name: lab\ngroup: 300\nunits: [{id: 1}, {id: 1}]\n")
-    done = subprocess.run(
-        (sys.executable, "-W", "ignore", "-m", "ryu.cmd.manager", "ryu_apps.load_balancer"),
-        cwd=ROOT,
-        env=os.environ | {"SYNOD_CONFIG": str(path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = ended(path, "ryu_apps.load_balancer")
     assert done.returncode == 2
     for expected in ("group:", "interfaces:", "ha:", "units[1].id:"):
         assert expected in done.stderr

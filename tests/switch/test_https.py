@@ -1,10 +1,8 @@
 """The app's HTTP: on the machine itself, or over TLS; and `synod`, which verifies it."""
 
-import os
 import socket
 import ssl
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 
@@ -15,7 +13,7 @@ pytest.importorskip("ryu", reason="Ryu is not installed")
 
 from agents import cli, config_http
 from tests.switch import keys
-from tests.switch.app import ROOT, START, App
+from tests.switch.app import START, App, ended
 from tests.switch.ovs import wait
 from tests.switch.units import cluster_of
 
@@ -92,17 +90,6 @@ def test_old_versions_are_not_spoken(app: App, files: tuple[str, str]) -> None:
 
 
 def test_elsewhere_without_tls_the_app_ends_and_says_what_to_do(app: App) -> None:
-    done = subprocess.run(
-        (
-            *(sys.executable, "-W", "ignore", "-m", "ryu.cmd.manager"),
-            *("--wsapi-host", "0.0.0.0", *app.arguments()),
-        ),
-        cwd=ROOT,
-        env=os.environ | {"SYNOD_CONFIG": str(app.config)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = ended(app.config, "--wsapi-host", "0.0.0.0", *app.arguments())
     assert done.returncode == 2
     assert "HTTP at 0.0.0.0 would be read by others on the way" in done.stderr

@@ -1,9 +1,6 @@
 """OpenFlow over TLS between the whole app and a real switch: who is who, and who isn't."""
 
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +11,7 @@ pytest.importorskip("ryu", reason="Ryu is not installed")
 from agents import doctor_look, machine
 from agents.wire import ports
 from tests.switch import keys
-from tests.switch.app import ROOT, App, Scene
+from tests.switch.app import App, Scene, ended
 from tests.switch.ovs import Switch, wait
 from tests.switch.units import cluster_of
 
@@ -116,15 +113,7 @@ def test_a_switch_that_speaks_plain_openflow_is_told_nothing(
 
 
 def test_without_its_keys_the_app_ends_and_says_how_to_start_it(app: App) -> None:
-    done = subprocess.run(
-        (sys.executable, "-W", "ignore", "-m", "ryu.cmd.manager", "ryu_apps.load_balancer"),
-        cwd=ROOT,
-        env=os.environ | {"SYNOD_CONFIG": str(app.config)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = ended(app.config, "ryu_apps.load_balancer")
     assert done.returncode == 2
     assert "start ryu-manager with --ofp-ssl-listen-port 6653 --ctl-privkey" in done.stderr
 
