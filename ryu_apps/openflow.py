@@ -107,11 +107,11 @@ def install(effect: events.Install) -> bytes:
     token, meters = effect.token, effect.meters
     messages = [_meter_mod(meter, ofp.OFPMC_ADD, token) for meter in meters.add]
     messages += [_meter_mod(meter, ofp.OFPMC_MODIFY, token) for meter in meters.change]
-    messages += [_flow_mod(flow, ofp.OFPFC_ADD, effect.token) for flow in effect.add]
-    messages += [_delete_by_cookie(number, effect.token) for number in effect.delete]
+    messages += [_flow_mod(flow, ofp.OFPFC_ADD, token) for flow in effect.add]
+    messages += [_delete_by_cookie(number, token) for number in effect.delete]
     gone = (Meter(number, 0) for number in meters.delete)
     messages += [_meter_mod(meter, ofp.OFPMC_DELETE, token) for meter in gone]
-    messages.append(encoded(parser.OFPBarrierRequest(PROTOCOL), effect.token))
+    messages.append(encoded(parser.OFPBarrierRequest(PROTOCOL), token))
     return b"".join(messages)
 
 

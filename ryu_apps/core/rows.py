@@ -97,9 +97,8 @@ class Row:
 
 Symbols = dict[Its, Value]
 
-_GENERATED = (
-    4  # bytes that all generated MAC addresses of a cluster begin with (`agents.wire.ports`)
-)
+# Bytes that all generated MAC addresses of a cluster begin with (`agents.wire.ports`).
+_GENERATED = 4
 
 
 def symbols_of(
