@@ -82,7 +82,9 @@ def _ftp_config(prefix: Path) -> str:
 
     It connects to clients from port 20 (RFC 959, section 3.2), and takes a data connection only
     from and to the address that it sees the control connection come from, which is its default:
-    what a gateway translates must fit together. It has no sandbox of its own within the lab's.
+    what a gateway translates must fit together. Its passive ports are those of no other service: a
+    data session to port 6667 is one of IRC's to a rule that gives those a helper. It has no sandbox
+    of its own within the lab's.
     """
     return f"""\
 listen=YES
@@ -96,6 +98,8 @@ anon_upload_enable=YES
 anon_mkdir_write_enable=YES
 anon_umask=022
 pasv_enable=YES
+pasv_min_port=10000
+pasv_max_port=32767
 port_enable=YES
 connect_from_port_20=YES
 max_clients=0
