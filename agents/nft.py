@@ -10,7 +10,13 @@ from collections.abc import Iterable
 
 from agents.config import Cluster
 from agents.wire.labels import CLOSING_BIT, HELPER_BIT, INTERFACE_BIT, LIVE_BIT
-from agents.wire.ports import SYNOD_NAME, helper_mac, mac_text
+from agents.wire.ports import (
+    HA_KERNEL_NAME,
+    PICKUP_PORT,
+    SYNOD_NAME,
+    helper_mac,
+    mac_text,
+)
 
 # Connection tracking is at -200 (NF_IP_PRI_CONNTRACK), mangle at -150: the first place where there
 # is an entry.
@@ -41,6 +47,8 @@ def inet_rules(cluster: Cluster) -> str:
       skb->mark and nfct->mark".
     - A SYN handed over that finds none is dropped: an auxiliary decides nothing. (Session pickup
       has just removed it, as that of the session before: the agent makes it and the SYN again.)
+    - conntrackd listens at every address and believes whoever speaks to it: what comes by another
+      way than the HA link, from this machine itself, too, is dropped.
     - What conntrackd hears, if there is session pickup. Of an entry's state, and not of its labels
       alone (a unit that adopts a copy changes them): that would be told without the state, and pass
       conntrackd's filter. So its labels are told with the state, as one more is set by the packet
@@ -102,10 +110,14 @@ def inet_rules(cluster: Cluster) -> str:
             "local": (
                 "type filter hook input priority -1",
                 [
-                    f'iifname "{each.name}" meta l4proto tcp ct state invalid counter drop'
-                    for each in cluster.interfaces
-                ]
-                + own,
+                    f'iifname != "{HA_KERNEL_NAME}" udp dport {PICKUP_PORT} '
+                    'counter drop comment "pickup"',
+                    *(
+                        f'iifname "{each.name}" meta l4proto tcp ct state invalid counter drop'
+                        for each in cluster.interfaces
+                    ),
+                    *own,
+                ],
             ),
             "translate_in": ("type nat hook prerouting priority -101", []),
             "translate_out": ("type nat hook postrouting priority 99", []),

@@ -21,10 +21,9 @@ from agents.core_forfeiting import demotion
 from agents.ctnetlink import CLOSE, SYN_RECV, TIME_WAIT, Delete, Entry, Request
 from agents.running import RUN
 from agents.wire.labels import interface_of, unit_of
-from agents.wire.ports import HA_KERNEL_NAME
+from agents.wire.ports import HA_KERNEL_NAME, PICKUP_GROUP, PICKUP_PORT
 
 CONTROL = RUN / "conntrackd.ctl"
-GROUP, PORT = "225.0.0.83", 3780
 
 # Sessions in these states only are told; what was told keeps its last one until its end.
 _STATES = "ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSED"
@@ -86,8 +85,8 @@ def configuration(cluster: Cluster, unit_id: int) -> str:
     """
     hosts = ["127.0.0.1", *(target.split(":")[1] for target in cluster.controllers)]
     return _TEXT.format(
-        group=GROUP,
-        port=PORT,
+        group=PICKUP_GROUP,
+        port=PICKUP_PORT,
         address=cluster.unit(unit_id).ha_address.ip,
         interface=HA_KERNEL_NAME,
         run=RUN,

@@ -38,6 +38,8 @@ SYNOD = 200
 HA_KERNEL_NAME = "ha"
 SYNOD_NAME = "synod0"
 
+PICKUP_GROUP, PICKUP_PORT = "225.0.0.83", 3780  # UDP, to all units' conntrackds
+
 MAGIC = 0x5359  # "SY": the first bits of what is Synod's, cookies of flows too
 CT_ZONE = MAGIC  # of the sessions in Open vSwitch's connection tracker, apart from anybody else's
 MAC_PATTERN = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}")

@@ -179,6 +179,12 @@ class Peer:
             for frame in frames:
                 sock.send(bytes.fromhex(frame))
 
+    def do_datagrams(self, address: str, port: int, data: list[str]) -> None:
+        """Sends each by UDP, in hexadecimal."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for each in data:
+                sock.sendto(bytes.fromhex(each), (address, port))
+
     def do_exchange(
         self, interface: str, frames: list[str], patterns: list[str], timeout: float = 5
     ) -> list[str]:

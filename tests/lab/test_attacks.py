@@ -14,6 +14,7 @@ import pytest
 from agents import config_key
 from agents.core_serving import SETTLED
 from agents.wire import control, packet, peer, ports, routed_arp, seal, syndata
+from agents.wire.ports import PICKUP_PORT
 from tests.lab.world import World
 from topologies.observe import is_syn
 
@@ -141,6 +142,43 @@ def test_a_syn_that_was_cut_or_extended_has_no_syn_data(world: World) -> None:
             send(world, packet.append_data(bare, changed))
     with nothing_happens(world, _port(frame), "syndata_truncated"):
         send(world, packet.append_data(bare, told[1:] + made))
+
+
+# -- session pickup
+
+
+def told_by_pickup(world: World) -> tuple[bytes, int]:
+    """What a unit's conntrackd has told the others of a session that is over, and its port."""
+    with world.captures("u2/ha", expression="udp port 3780", direction="out") as at:
+        session = world.connect_through(2)
+        port = session.endpoints.sport
+        (frame, *_) = at["u2/ha"].wait(1, lambda f: port.to_bytes(2) in bytes(f["UDP"].payload))
+    world.client("close", id=session.id)
+    for unit in world.units:
+        end = ["conntrack", "-D", "-p", "tcp", "--orig-port-src", str(port)]
+        world.lab.run(f"u{unit}", end, check=False)
+    world.until(lambda: not entries(world, port), lambda: f"left: {entries(world, port)}")
+    return bytes(frame["UDP"].payload), port
+
+
+def refused_by_rule(world: World, unit: int) -> int:
+    """Datagrams for conntrackd that came to a unit's kernel by another way than the HA link."""
+    listed = world.lab.run(f"u{unit}", ["nft", "list", "chain", "inet", "synod", "local"]).stdout
+    (line,) = (line for line in listed.splitlines() if 'comment "pickup"' in line)
+    return int(line.split("packets ")[1].split()[0])
+
+
+def test_nobody_outside_speaks_to_session_pickup(world: World) -> None:
+    """It listens at every address of a unit, of the cluster's, too."""
+    told, port = told_by_pickup(world)
+    before = refused_by_rule(world, 1)
+    for address in ("10.1.0.1", "203.0.113.1"):
+        world.client("datagrams", address=address, port=PICKUP_PORT, data=[told.hex()] * OFTEN)
+    world.until(
+        lambda: refused_by_rule(world, 1) - before >= 2 * OFTEN,
+        lambda: f"refused: {refused_by_rule(world, 1) - before}",
+    )
+    assert not entries(world, port)
 
 
 # -- the HA link
