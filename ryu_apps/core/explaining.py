@@ -103,6 +103,7 @@ def _evidence(controller: Controller, asked: bytes, held: dict[int, Held], now: 
         session=session,
         regime=regimes.at(session.since) if session else None,
         moves=tuple(regimes.moves(session.since)) if session else (),
+        overloaded=controller.overload.why,
         now=now,
     )
 

@@ -20,7 +20,8 @@ from ryu_apps.core.sessions import Session
 
 class Evidence(NamedTuple):
     """What is known of one session. `entry` is the primary's, or another unit's; `held` what units
-    answered, `regime` what held when it was decided, `moves` who took over whose sessions since.
+    answered, `regime` what held when it was decided, `moves` who took over whose sessions since,
+    `overloaded` why the primary serves more than its share now (`ryu_apps.core.overload`).
     """
 
     cluster: Cluster
@@ -31,6 +32,7 @@ class Evidence(NamedTuple):
     session: Session | None
     regime: Regime | None
     moves: tuple[Move, ...]
+    overloaded: tuple[str, ...]
     now: float
 
     @property
@@ -110,7 +112,8 @@ def _fate(evidence: Evidence, dies: int) -> Fate:
 
 def of_session(evidence: Evidence) -> list[str]:
     """About a session that is there."""
-    lines = [_who(evidence), *_why(evidence), *_moved(evidence), _translation(evidence)]
+    lines = [_who(evidence), *_why(evidence), *_beyond(evidence), *_moved(evidence)]
+    lines.append(_translation(evidence))
     if evidence.over:
         lines.append("It is over: its entry is kept until its ports may be used again.")
     own = evidence.held.get(evidence.unit)
@@ -160,7 +163,13 @@ def of_choice(evidence: Evidence, chosen: int, regime: Regime | None) -> list[st
     if regime is None:
         return [f"Unit {chosen} would serve it: there is no other to give it to."]
     chance = "" if evidence.cluster.balance == "all" else ", if a rule labels it `balance`"
-    return [f"The app would give it to unit {chosen} now{chance}: {_among(regime)}."]
+    lines = [f"The app would give it to unit {chosen} now{chance}: {_among(regime)}."]
+    if evidence.overloaded:
+        primary = evidence.members.primary_id
+        lines.append(
+            f"{_too_many(evidence)}: if it is one too many, unit {primary} would serve it."
+        )
+    return lines
 
 
 def ago(seconds: float) -> str:
@@ -202,6 +211,18 @@ def _why(evidence: Evidence) -> list[str]:
     if not regime.shares:
         return ["No unit could be chosen then: the primary served alone."]
     return [f"It was chosen by method: {_among(regime)}" + (f"; {said}." if why else ".")]
+
+
+def _beyond(evidence: Evidence) -> list[str]:
+    """That the primary may have it because too many began: of which ones it is so nobody keeps."""
+    chosen = rule(evidence) in {"all", "labelled", None}
+    if not evidence.overloaded or not chosen or evidence.unit != evidence.members.primary_id:
+        return []
+    return [f"{_too_many(evidence)}: this may be one of the rest, which the primary serves."]
+
+
+def _too_many(evidence: Evidence) -> str:
+    return f"More sessions begin now than are shared out ({', '.join(evidence.overloaded)})"
 
 
 def _among(regime: Regime) -> str:

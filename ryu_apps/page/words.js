@@ -84,8 +84,26 @@ export function verdict(status) {
     parts.push(`${subject(lacking)} ${lacking.length === 1 ? "lacks" : "lack"} something`);
   const drained = units.filter((unit) => unit.drained);
   if (drained.length) parts.push(`${subject(drained)} ${are(drained)} drained`);
+  const beyond = status.overloaded ?? [];
+  if (beyond.length) parts.push(overloadWords(beyond));
   const text = parts.join("; ");
-  return { text: `${text[0].toUpperCase()}${text.slice(1)}.`, tone: worst(units) };
+  const all = worst(units);
+  return {
+    text: `${text[0].toUpperCase()}${text.slice(1)}.`,
+    tone: beyond.length && all === "ok" ? "warning" : all,
+  };
+}
+
+const CAUSES = {
+  budget: "beyond the budget of decisions",
+  undecided: "not decided in time",
+  full: "more than the app remembers",
+};
+
+/** Why the primary serves what the app doesn't share out. */
+function overloadWords(causes) {
+  const why = causes.map((cause) => CAUSES[cause] ?? cause).join(", ");
+  return `more sessions begin than are shared out, the primary serves the rest alone: ${why}`;
 }
 
 /** Does the app decide nothing at the moment, although there is more than one unit? */

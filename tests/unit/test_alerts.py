@@ -26,6 +26,7 @@ HEALTHY = {
     "synod_primary_present": WELL,
     "synod_balancing": WELL,
     "synod_offers_waiting": f"30x{FOR_LONG}",
+    'synod_overloaded{why="budget"}': NONE,
     "synod_sessions_limit": f"1000000x{FOR_LONG}",
     'synod_primary_appointments_total{how="promoted"}': NONE,
     'synod_primary_appointments_total{how="elected"}': WELL,
@@ -101,6 +102,7 @@ CASES = [
         {"unit": "2", "of": "1"},
     ),
     Case("SynodNotBalancing", {"synod_balancing": NONE}, 60, {}),
+    Case("SynodOverloaded", {'synod_overloaded{why="budget"}': WELL}, 30, {"why": "budget"}),
     Case("SynodBacklog", {"synod_offers_waiting": "30x9 5030x99"}, 65, {}, "5000"),
     Case(
         "SynodSessionsUndecided",

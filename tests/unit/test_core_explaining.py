@@ -313,6 +313,37 @@ def test_one_that_the_app_does_not_know() -> None:
     )
 
 
+def overloaded() -> World:
+    """More begin than are shared out; the first two sessions were units 1's and 2's before that."""
+    cluster = cluster_of(3)
+    world = World(replace(cluster, limits=replace(cluster.limits, decisions=30))).form()
+    world.pass_time(2, 1, 2, 3)
+    for first in (0, *range(100, 200, 10)):
+        world.offer(1, *range(first, first + 10))
+    world.pass_time(1.5, 1, 2, 3)
+    assert world.status()["overloaded"] == ["budget"]
+    return world
+
+
+def test_more_sessions_than_are_shared_out() -> None:
+    """Of those that the primary serves it is said, whether the app knows them or not."""
+    said = (
+        "More sessions begin now than are shared out (budget): this may be one of the rest, which"
+        " the primary serves."
+    )
+    world = overloaded()
+    for number, unit in ((0, 1), (50, 0)):
+        assert explain(world, number, {1: held(number, unit)})["summary"][2 - (not unit)] == said
+    assert said not in explain(world, 1, {1: held(1, 2)})["summary"]
+    local = held(50, 0, labels=labels())
+    assert said not in explain(world, 50, {1: local})["summary"]
+    answer = unborn(world, traced(world, "nic_syn", "divert"), 60)
+    assert answer["summary"][-1] == (
+        "More sessions begin now than are shared out (budget): if it is one too many, unit 1 would"
+        " serve it."
+    )
+
+
 def test_one_that_no_kernel_knows() -> None:
     answer = explain(world_of(0, 1), 1, {1: NONE, 2: NONE, 3: NONE})
     assert answer["choice"]["rule"] is None
