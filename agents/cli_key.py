@@ -13,7 +13,7 @@ import typer
 from agents import config_key
 from agents.cli_output import MISUSED, JsonOption, fail, out, say
 from agents.config_key import KeyFileError, NoKey
-from agents.wire.seal import KEY_SIZE, MOST_KEYS, fingerprint
+from agents.wire.seal import KEY_SIZE, MOST_KEYS
 
 key_app = typer.Typer(
     no_args_is_help=True,
@@ -108,9 +108,9 @@ def _write(file: Path, keys: Sequence[bytes], as_json: bool) -> None:
 
 
 def _say(file: Path, keys: Sequence[bytes], as_json: bool) -> None:
-    names = [f"{fingerprint(key):08x}" for key in keys]
+    names = config_key.names(keys)
     if as_json:
-        say({"file": str(file), "seals": names[0], "accepted": names})
+        say({"file": str(file), "seals": names[0], "accepted": list(names)})
         return
     accepted = f", {names[1]} is accepted, too" if names[1:] else ""
     out.print(f"{file}: {names[0]} seals{accepted}")

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 
 from agents import config_secret
-from agents.wire.seal import KEY_SIZE, MOST_KEYS
+from agents.wire.seal import KEY_SIZE, MOST_KEYS, fingerprint
 
 DEFAULT_PATH = "/etc/synod/key"
 VARIABLE = "SYNOD_KEY_FILE"  # of the environment: another path
@@ -48,6 +48,11 @@ def load(path: str) -> tuple[bytes, ...]:
 def text(keys: Sequence[bytes]) -> str:
     """The content of a file with these keys."""
     return "".join(f"{base64.b64encode(key).decode()}\n" for key in keys)
+
+
+def names(keys: Sequence[bytes]) -> tuple[str, ...]:
+    """What they are called: in logs, by `synod key`, in the doctor's reports. It is no secret."""
+    return tuple(f"{fingerprint(key):08x}" for key in keys)
 
 
 def _key(word: bytes) -> bytes:

@@ -265,6 +265,11 @@ UNIT: tuple[Check[Look], ...] = (
         _cookies,
     ),
     Check("port_wrong", "'synod unit down', then 'synod unit up'", _ports),
+    Check(
+        "cluster_key_unfit",
+        "the same file on all units, its owner's alone: 'synod key show' on each names its keys",
+        lambda look: [look.key_fault] if look.key_fault else [],
+    ),
     Check("switch_keys_wrong", "'synod unit down', then 'synod unit up'", _keys),
     Check("controller_wrong", "'synod unit down', then 'synod unit up'", _controllers),
     Check(

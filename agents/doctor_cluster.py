@@ -24,13 +24,17 @@ _PASSING = ("handle", "packets", "bytes", "expires", "used")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a unit's doctor has written of it. All of it is compared with the other units'."""
+    """What a unit's doctor has written of it. All of it is compared with the other units'.
+
+    `keys`: what the cluster's are called, the one that seals first.
+    """
 
     unit: int
     digest: str
     versions: Mapping[str, str]
     tables: Mapping[str, str]
     settings: Mapping[str, str]
+    keys: tuple[str, ...] = ()
 
 
 def read(text: str | bytes) -> Report:
@@ -123,7 +127,8 @@ CLUSTER: tuple[Check[Status], ...] = (
     ),
     Check(
         "unit_refused",
-        "make the cluster's file the same on all machines, then restart app and units",
+        "make the cluster's file the same on all machines, then restart app and units; if it is "
+        "the key, copy its file",
         _units(_refusal),
     ),
     Check("link_down", "its cable, NIC and switch port", _named("links_down", "has no link on")),
@@ -169,8 +174,22 @@ def _file(pair: Pair) -> Iterable[str]:
         yield f"the cluster's file is not as on unit {pair.there.unit}"
 
 
+def _sealing(pair: Pair) -> Iterable[str]:
+    """While a key is being replaced both may seal: what counts is that each is believed."""
+    here, there, unit = pair.here.keys, pair.there.keys, pair.there.unit
+    if not (here and there):
+        return
+    if here[0] not in there:
+        yield f"unit {unit} doesn't believe what is sealed here, with key {here[0]}"
+    if there[0] not in here:
+        yield f"what unit {unit} seals, with key {there[0]}, isn't believed here"
+
+
 ALIKE: tuple[Check[Pair], ...] = (
     Check("file_differs", "copy it to all machines, then restart app and units", _file),
+    Check(
+        "cluster_keys_differ", "copy the file of the key from one of them to the other", _sealing
+    ),
     Check(
         "rules_differ",
         "load the same rules on all units: what one allows or translates, another must",

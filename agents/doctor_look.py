@@ -16,6 +16,7 @@ from pathlib import Path
 
 from agents import (
     __version__,
+    config_key,
     config_tls,
     machine,
     priority,
@@ -51,6 +52,7 @@ def look(cluster: Cluster, unit: int, config: str) -> Look:
     # As if its links were all up, and its switch running: what is planned then is what must be so.
     host = replace(host, ovs_running=True, links_up=frozenset(nics))
     links, journal = machine.links(), provision.read_journal()
+    key_fault, cluster_keys = _cluster_keys()
     running = SUPERVISOR if read_pid(RUN / SUPERVISOR) else ""
     bridge = cluster.bridge if machine.external_id(cluster.bridge) else ""
     controllers, errors = controllers_of(bridge) if bridge else ({}, {})
@@ -80,9 +82,19 @@ def look(cluster: Cluster, unit: int, config: str) -> Look:
         flushing=_flushing(),
         synchronised=_synchronised(),
         token=TOKEN.stat().st_mode if TOKEN.exists() else None,
+        key_fault=key_fault,
+        cluster_keys=cluster_keys,
         keys=switch_keys.held() if cluster.tls else None,
         errors=errors,
     )
+
+
+def _cluster_keys() -> tuple[str, tuple[str, ...]]:
+    """Why the file of the cluster's key is unfit, if it is, and what its keys are called."""
+    try:
+        return "", config_key.names(config_key.load(config_key.path()))
+    except config_key.KeyFileError as error:
+        return str(error), ()
 
 
 def keys(folder: str, now: float) -> KeysSeen:
@@ -111,7 +123,10 @@ def report(found: Look) -> Report:
     tables = table_digests(machine.run(("nft", "--json", "--stateless", "list", "ruleset")))
     keys = (str(path.relative_to(_PROC_SYS)) for each in _COMPARED for path in _PROC_SYS.glob(each))
     settings = {key: machine.setting(key) for key in sorted(keys)}
-    return Report(found.unit, found.cluster.digest, found.versions, tables, settings)
+    return Report(
+        *(found.unit, found.cluster.digest, found.versions, tables, settings),
+        keys=found.cluster_keys,
+    )
 
 
 def versions() -> dict[str, str]:

@@ -61,8 +61,9 @@ class Look:
     empty if there is none; `strangers`: conntrackds that aren't the unit's; `files`: the text of
     files in which blocks are to be; `flushing`: the file that the system loads rules from flushes
     all; `synchronised`: whether the clock is, None if nobody says; `token`: the mode of its file,
-    None if there is none; `keys`: Open vSwitch's for TLS; `errors`: by target of a controller, what
-    it says of the last try.
+    None if there is none; `key_fault`: why the file of the cluster's key is unfit; `cluster_keys`:
+    what its keys are called; `keys`: Open vSwitch's for TLS; `errors`: by target of a controller,
+    what it says of the last try.
     """
 
     cluster: Cluster
@@ -83,6 +84,8 @@ class Look:
     flushing: bool = False
     synchronised: bool | None = None
     token: int | None = None
+    key_fault: str = ""
+    cluster_keys: tuple[str, ...] = ()
     keys: Keys | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
 

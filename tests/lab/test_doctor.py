@@ -83,6 +83,7 @@ def test_a_healthy_cluster_has_nothing(world: World, tmp_path: Path) -> None:
             "mv /etc/connlabel.conf /etc/connlabel.conf.away",
             "mv /etc/connlabel.conf.away /etc/connlabel.conf",
         ),
+        ("cluster_key_unfit", 'chmod 644 "$SYNOD_KEY_FILE"', 'chmod 600 "$SYNOD_KEY_FILE"'),
     ],
     ids=lambda value: value if " " not in value else "",
 )

@@ -74,6 +74,7 @@ def healthy() -> Look:
         files={step.path: block_text(step.text) for step in PLAN if isinstance(step, Block)},
         synchronised=True,
         token=0o100600,
+        cluster_keys=("1a2b3c4d",),
         keys=of(UNIT_PATH),
     )
 
@@ -158,6 +159,7 @@ DAMAGES: list[tuple[str, Callable[[Look], Look], str]] = [
     ("labels_unnamed", lambda it: replace(it, files=dict.fromkeys(CONNLABEL_FILES[:1], "")), "/"),
     ("fenced", lambda it: replace(it, fenced=True), "NICs down"),
     ("clock_unsynchronised", lambda it: replace(it, synchronised=False), "clock"),
+    ("cluster_key_unfit", lambda it: replace(it, key_fault="/k: there is no key"), "no key"),
     ("token_readable", lambda it: replace(it, token=0o100640), "token"),
 ]
 

@@ -60,18 +60,26 @@ def test_what_the_app_sees_is_found(name: str, found: dict[str, Any], words: str
     assert findings(CLUSTER, found)
 
 
-HERE = Report(1, "abc", {"ovs": "3.1.0"}, {"ip user": "1"}, {"net/x": "1"})
+HERE = Report(1, "abc", {"ovs": "3.1.0"}, {"ip user": "1"}, {"net/x": "1"}, ("aa", "bb"))
 ALIKE_DAMAGES: list[tuple[str, Callable[[Report], Report], str]] = [
     ("file_differs", lambda it: replace(it, digest="abd"), "not as on unit 2"),
     ("rules_differ", lambda it: replace(it, tables={"ip user": "2"}), "nft's table ip user"),
     ("rules_differ", lambda it: replace(it, tables={}), "1 here, none there"),
     ("versions_differ", lambda it: replace(it, versions={"ovs": "3.3.0"}), "3.1.0 here, 3.3.0"),
     ("settings_differ", lambda it: replace(it, settings={"net/x": "2"}), "net/x"),
+    ("cluster_keys_differ", lambda it: replace(it, keys=("bb",)), "is sealed here, with key aa"),
+    ("cluster_keys_differ", lambda it: replace(it, keys=("cc", "aa")), "seals, with key cc"),
 ]
 
 
 def test_two_alike_have_nothing() -> None:
     assert findings(ALIKE, Pair(HERE, replace(HERE, unit=2))) == []
+
+
+@pytest.mark.parametrize("keys", [("bb", "aa"), ("aa",), ()])
+def test_while_a_key_is_replaced_units_may_have_others(keys: tuple[str, ...]) -> None:
+    """Nor is it a difference if one couldn't read its own: that is a finding of its unit's."""
+    assert findings(ALIKE, Pair(HERE, replace(HERE, unit=2, keys=keys))) == []
 
 
 @pytest.mark.parametrize(("name", "damage", "words"), ALIKE_DAMAGES)
