@@ -28,6 +28,7 @@ from tests.bench import (
     python_path,
     scaling,
     short_sessions,
+    sustained,
     throughput,
 )
 from tests.bench.benchmark import Benchmark, Figures
@@ -44,6 +45,7 @@ BENCHMARKS = {
     "decisions": decisions_report.BENCHMARK,
     "agent": agent_path.BENCHMARK,
     "sessions": short_sessions.BENCHMARK,
+    "sustained": sustained.BENCHMARK,
     "first-packet": first_packet.BENCHMARK,
     "live": live_sessions.BENCHMARK,
     "memory": memory.BENCHMARK,

@@ -30,6 +30,7 @@ _NAMES = {
 # 28,000 ports, and one that is used again within two minutes is another case: it meets what its
 # last session has left.
 PORTS = (80, 443, 8000)
+SERVER = "203.0.113.10"
 
 _REQUESTS = re.compile(r"(\d+) requests in ([\d.]+)(ms|s|m),")
 _ERRORS = re.compile(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)")
@@ -47,11 +48,10 @@ class Contender:
     failed: int = 0
     turns: int = 0
 
-    def turn(self, seconds: int, counts: bool) -> None:
-        """One run of wrk."""
-        requests, took, failed = parse_wrk(
-            run_wrk(self.lab, seconds, PORTS[self.turns % len(PORTS)])
-        )
+    def turn(self, seconds: int, counts: bool, address: str = SERVER) -> None:
+        """One run of wrk, to that address of the server's."""
+        said = run_wrk(self.lab, seconds, PORTS[self.turns % len(PORTS)], address)
+        requests, took, failed = parse_wrk(said)
         self.turns += 1
         self.sessions += requests
         self.failed += failed
@@ -70,9 +70,9 @@ class Contender:
         }
 
 
-def run_wrk(lab: Lab, seconds: int, port: int) -> str:
+def run_wrk(lab: Lab, seconds: int, port: int, address: str = SERVER) -> str:
     """What wrk says; a new connection for each request."""
-    url = f"http://203.0.113.10:{port}/"
+    url = f"http://{address}:{port}/"
     load = ["wrk", "-t1", f"-c{TOGETHER}", f"-d{seconds}s", "--timeout", "10s"]
     return lab.run("client", [*load, "-H", "Connection: close", url]).stdout
 
