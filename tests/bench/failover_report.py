@@ -93,5 +93,5 @@ BENCHMARK = Benchmark(
     by_name=True,
     about="How long sessions wait, and whether any is lost, when a unit fails or is moved: three"
     " units of Synod's, and two routers by keepalived and conntrackd.",
-    minutes=60,
+    minutes=45,
 )
