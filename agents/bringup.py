@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agents import config_tls
+from agents.bringup_ports import bridge_ports
 from agents.bringup_steps import Block, Command, Offloads, Step, Sysctls
 from agents.config import Cluster, Interface, Unit
 from agents.nft import agent_port_rules, inet_rules, nic_rules
@@ -19,15 +20,9 @@ from agents.switch import DATABASE, OVSDB_SOCKET
 from agents.wire.labels import connlabel_conf
 from agents.wire.ports import (
     CT_ZONE,
-    HA_KERNEL,
     HA_KERNEL_NAME,
-    HA_NIC,
-    SYNOD,
     SYNOD_NAME,
     datapath_id,
-    kernel_port,
-    mac_text,
-    nic_port,
 )
 
 # Milliseconds that an unused megaflow lives. With more, stale ones reset sessions under load
@@ -152,7 +147,7 @@ def _bridge_steps(cluster: Cluster, unit: Unit, host: Host) -> tuple[Step, ...]:
         record = (f'target="{target}"', "connection_mode=out-of-band", "max_backoff=1000")
         create.append([f"--id={name}", "create", "controller", *record])
     create.append(["set", "bridge", bridge, f"controller=[{','.join(names)}]"])
-    ports = [command for port in _ports(cluster, unit) for command in port]
+    ports = [command for port in bridge_ports(cluster, unit) for command in port]
     idle = ("set", "open_vswitch", ".", f"other_config:max-idle={MAX_IDLE}")
     was = ("set", "open_vswitch", ".", f"other_config:max-idle={host.max_idle}")
     unset = ("remove", "open_vswitch", ".", "other_config", "max-idle")
@@ -171,33 +166,6 @@ def _bridge_steps(cluster: Cluster, unit: Unit, host: Host) -> tuple[Step, ...]:
             "its ports: NICs, and what the unit's kernel and agent see of them", _transaction(ports)
         ),
     )
-
-
-def _ports(cluster: Cluster, unit: Unit) -> list[list[list[str]]]:
-    bridge = cluster.bridge
-    ports = []
-    for each, nic, mac in zip(cluster.interfaces, unit.nics, unit.macs, strict=True):
-        ports.append(_nic(bridge, nic, nic_port(each.index)))
-        ports.append(_internal(bridge, each.name, kernel_port(each.index), mac, each.mtu))
-    ports.append(_nic(bridge, unit.ha_nic, HA_NIC))
-    ports.append(_internal(bridge, HA_KERNEL_NAME, HA_KERNEL, unit.ha_mac))
-    ports.append(
-        _internal(bridge, SYNOD_NAME, SYNOD, None, max(each.mtu for each in cluster.interfaces))
-    )
-    return ports
-
-
-def _nic(bridge: str, name: str, number: int) -> list[list[str]]:
-    return [["add-port", bridge, name], ["set", "interface", name, f"ofport_request={number}"]]
-
-
-def _internal(
-    bridge: str, name: str, number: int, mac: bytes | None, mtu: int | None = None
-) -> list[list[str]]:
-    settings = ["type=internal", f"ofport_request={number}"]
-    settings += [f'mac="{mac_text(mac)}"'] if mac else []
-    settings += [f"mtu_request={mtu}"] if mtu else []
-    return [["add-port", bridge, name], ["set", "interface", name, *settings]]
 
 
 def _nic_steps(unit: Unit, host: Host) -> tuple[Step, ...]:

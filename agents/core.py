@@ -6,7 +6,7 @@ and then calls `take()` for what is to be written.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from agents.core_adopting import Adopting
 from agents.core_announcing import Announcing
@@ -19,6 +19,8 @@ from agents.core_facts import INTERVAL, Desk, Facts, Steps
 from agents.core_fencing import Fencing
 from agents.core_forfeiting import Forfeiting
 from agents.core_hearing import Hearing
+from agents.core_peers import Ear, Peers
+from agents.core_pickup import Pickup
 from agents.core_primary import Primary
 from agents.core_renewing import Renewing
 from agents.core_routing import Routing
@@ -31,7 +33,7 @@ from agents.wire import control, peer, routed_arp
 from agents.wire.control_maps import Announce
 from agents.wire.errors import WireError
 from agents.wire.packet import parse_syn
-from agents.wire.ports import ha_group, mac_text
+from agents.wire.ports import mac_text
 from agents.wire.seal import Keys, Opener, Sealer
 
 CENSUS_FRAMES = 16  # at a time: the bridge's queue to the agent's port isn't long
@@ -40,9 +42,7 @@ RESYNC_PAUSE = 2.0  # seconds between two calls for a census, however much is lo
 _CONTROL = control.ETHERTYPE.to_bytes(2)
 _ARP = routed_arp.ETHERTYPE.to_bytes(2)
 # These alone come with sessions, and change nothing that the clock looks after.
-_OF_SESSIONS = (control.DECIDED, control.FORGET, control.BEGUN)
-_FROM_PRIMARY = (control.EXPECTED, control.CLEAR)
-_TO_ALL = (control.KEEPALIVE, control.BEGUN)
+_OF_SESSIONS = (control.DECIDED, control.FORGET, control.BEGUN, control.PICKUP)
 _CAUSES_RESYNC = (control.CENSUS, control.ENDED)
 
 
@@ -69,8 +69,11 @@ class Core:
         self.fencing = Fencing(facts, self.desk, fenced)
         self.answering = Answering(facts, self.desk, now)
         self.routing = Routing(facts, self.desk, self.sealer, self.opener)
+        self.pickup = Pickup(facts, self.desk)
+        self.peers = Peers(facts, self.desk, self.vouching, self._ears())
         self._from_app = facts.cluster.group, facts.unit, control.ETH_DST + control.ETH_SRC
-        self._to_peers = facts.ha_macs[facts.unit] + _CONTROL
+        self._ha_mac = facts.ha_macs[facts.unit]
+        self._to_peers = self._ha_mac + _CONTROL
         self._announce_at = now
         self._standing = self.desk.standing()
         self._resync = 0
@@ -82,26 +85,6 @@ class Core:
         self._due = now
         self._stirred = True
 
-        self._peers: dict[int, Callable[[control.Message, float], Iterator[Steps]]] = {
-            control.EXPECT: lambda message, _now: (
-                self.expecting.expect(message.unit, ask) for ask in peer.asks(message)
-            ),
-            control.EXPECTED: lambda message, now: (
-                self.announcing.answered(*answered, now) for answered in peer.answers(message)
-            ),
-            control.WITHDRAW: lambda message, _now: (
-                self.expecting.withdraw(record) for record in peer.withdrawn(message)
-            ),
-            control.CLEAR: lambda message, now: (
-                self.auxiliary.clear(message.unit, clear, now) for clear in peer.clears(message)
-            ),
-            control.CLEARED: lambda message, _now: (
-                self.primary.clearing.cleared(clear_id) for clear_id in peer.cleared(message)
-            ),
-            control.KEEPALIVE: self._keepalive,
-            control.BEGUN: lambda message, now: self.beginnings.heard(peer.begun(message), now),
-        }
-
     def frames(self, frames: Iterable[bytes], now: float) -> Iterator[Steps]:
         """Frames read from the agent's port. Garbage is counted, and no more."""
         for frame in frames:
@@ -112,6 +95,8 @@ class Core:
                     self._arp(frame, now)
                 elif interface := self.facts.interface_of_helper.get(frame[6:12]):
                     yield self.announcing.leaving(frame, interface, now)
+                elif frame[6:12] == self._ha_mac:
+                    self.pickup.said(frame)
                 else:
                     yield self._syn(frame, now)
             except WireError as error:
@@ -272,7 +257,7 @@ class Core:
         if message.kind not in _OF_SESSIONS:
             self._stirred = True
         if message.kind in peer.KINDS:
-            yield from self._peer(message, frame, now)
+            yield from self.peers.heard(message, frame, now)
             return
         # What comes over the HA link has other addresses (the row `from_agents` of
         # ryu_apps/core/pipeline.py): it isn't the app's word.
@@ -307,25 +292,35 @@ class Core:
             case _:
                 raise WireError(Outcome.CONTROL_KIND)
 
-    def _peer(self, message: control.Message, frame: bytes, now: float) -> Iterator[Steps]:
-        facts, unit = self.facts, message.unit
-        if message.group != facts.cluster.group or unit not in facts.peers:
-            raise WireError(Outcome.CONTROL_STRANGER)
-        to_all = message.kind in _TO_ALL
-        own = ha_group(message.group) if to_all else facts.ha_macs[facts.unit]
-        if frame[:12] != own + facts.ha_macs[unit]:
-            raise WireError(Outcome.CONTROL_STRANGER)
-        self.vouching.open(frame, message)
-        told = self.desk.told
-        if message.kind in _FROM_PRIMARY and unit != (told.primary if told else 0):
-            raise WireError(Outcome.CONTROL_STRANGER)
-        if message.kind == control.BEGUN and not self.desk.may_have_begun(unit):
-            raise WireError(Outcome.CONTROL_STRANGER)
-        yield from self._peers[message.kind](message, now)
+    def _ears(self) -> dict[int, Ear]:
+        return {
+            control.EXPECT: lambda message, _now: (
+                self.expecting.expect(message.unit, ask) for ask in peer.asks(message)
+            ),
+            control.EXPECTED: lambda message, now: (
+                self.announcing.answered(*answered, now) for answered in peer.answers(message)
+            ),
+            control.WITHDRAW: lambda message, _now: (
+                self.expecting.withdraw(record) for record in peer.withdrawn(message)
+            ),
+            control.CLEAR: lambda message, now: (
+                self.auxiliary.clear(message.unit, clear, now) for clear in peer.clears(message)
+            ),
+            control.CLEARED: lambda message, _now: (
+                self.primary.clearing.cleared(clear_id) for clear_id in peer.cleared(message)
+            ),
+            control.KEEPALIVE: self._keepalive,
+            control.BEGUN: lambda message, now: self.beginnings.heard(peer.begun(message), now),
+            control.PICKUP: self._pickup,
+        }
 
     def _keepalive(self, message: control.Message, now: float) -> Iterator[Steps]:
         self.hearing.heard(message.unit, bool(message.flags & control.HEARS_APP), now)
         self.count(Outcome.KEEPALIVE)
+        return iter(())
+
+    def _pickup(self, message: control.Message, _now: float) -> Iterator[Steps]:
+        self.pickup.heard(message)
         return iter(())
 
     def _counting(self) -> bool:
@@ -345,6 +340,7 @@ class Core:
             macs={i.name: mac_text(facts.own_macs[i.index]) for i in cluster.interfaces},
             digest=cluster.digest,
             serving=len(self.serving.sessions),
+            waiting=len(self.primary.pending),
             resync=self._resync,
             keys=self.opener.keys.fingerprints,
             hears=self.hearing.units,

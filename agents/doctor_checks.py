@@ -241,7 +241,8 @@ UNIT: tuple[Check[Look], ...] = (
     Check("mac_wrong", "'synod unit down', then 'synod unit up'", _macs),
     Check(
         "mtu_small",
-        "'ip link set NAME mtu N': a SYN that doesn't fit with its SYN data isn't balanced",
+        "'ip link set NAME mtu N': a SYN that doesn't fit with its SYN data isn't balanced, and "
+        "what session pickup says and doesn't fit is lost",
         _mtus,
     ),
     Check(

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from agents.bringup_ports import synod_mtu
 from agents.bringup_steps import Step
 from agents.config import Cluster
 from agents.config_tls import Keys
 from agents.mending import Seen
+from agents.wire import peer
 from agents.wire.ports import (
     HA_KERNEL,
     HA_KERNEL_NAME,
@@ -97,8 +99,8 @@ class Look:
             one.name: (kernel_port(one.index), mac, one.mtu)
             for one, mac in zip(each, unit.macs, strict=True)
         }
-        found[HA_KERNEL_NAME] = (HA_KERNEL, unit.ha_mac, 0)
-        found[SYNOD_NAME] = (SYNOD, None, max(one.mtu for one in each))
+        found[HA_KERNEL_NAME] = (HA_KERNEL, unit.ha_mac, peer.MAX_BODY)
+        found[SYNOD_NAME] = (SYNOD, None, synod_mtu(self.cluster))
         return found
 
     @property
@@ -108,4 +110,4 @@ class Look:
         found = {
             nic: (nic_port(one.index), one.mtu) for one, nic in zip(each, unit.nics, strict=True)
         }
-        return {**found, unit.ha_nic: (HA_NIC, 0)}
+        return {**found, unit.ha_nic: (HA_NIC, peer.MTU)}

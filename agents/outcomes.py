@@ -130,6 +130,10 @@ class Outcome(StrEnum):
     ARP_ANSWERED = "arp_answered"  # the app answers: that unit is told
     ARP_STRANGER = "arp_stranger"  # from, or for, nobody who may
 
+    # What conntrackd says, to be carried to other units.
+    PICKUP_SAID = "pickup_said"  # by this unit's
+    PICKUP_HEARD = "pickup_heard"  # by another's: this unit's is told
+
     # Other frames.
     KEEPALIVE = "keepalive"
     STATE = "state"
@@ -159,6 +163,9 @@ class Outcome(StrEnum):
     SEAL_EPOCH = "seal_epoch"  # of an agent that isn't that unit's present one, as far as is known
     SEAL_REPLAYED = "seal_replayed"  # it has come before
     SEAL_OLD = "seal_old"  # too late to say whether it has
+    # agents.wire.pickup
+    PICKUP_VALUE = "pickup_value"
+    PICKUP_LONG = "pickup_long"
     # agents.wire.routed_arp
     NOT_ARP = "not_arp"
     ARP_TRUNCATED = "arp_truncated"
@@ -213,6 +220,8 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.ARP_TOLD,
     Outcome.ARP_ROUTED,
     Outcome.ARP_ANSWERED,
+    Outcome.PICKUP_SAID,
+    Outcome.PICKUP_HEARD,
     Outcome.KEEPALIVE,
     Outcome.BEGUN,
     Outcome.BEGUN_ELSEWHERE,

@@ -66,7 +66,7 @@ MAX_BODY = 1488  # header and body fill an Ethernet MTU of 1500
 
 ANNOUNCE, OFFER, ENDED, CENSUS, ANSWER = 1, 2, 3, 4, 5
 STATE, DECIDED, FORGET, CENSUS_REQUEST, QUESTION = 16, 17, 18, 19, 20
-EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED, KEEPALIVE, BEGUN = 32, 33, 34, 35, 36, 37, 38
+EXPECT, EXPECTED, WITHDRAW, CLEAR, CLEARED, KEEPALIVE, BEGUN, PICKUP = range(32, 40)
 KINDS = {
     ANNOUNCE: "announce",
     OFFER: "offer",
@@ -85,6 +85,7 @@ KINDS = {
     CLEARED: "cleared",
     KEEPALIVE: "keepalive",
     BEGUN: "begun",
+    PICKUP: "pickup",
 }
 LAST = 1  # flag: the last frame of a census, or of an answer
 HEARS_APP = 1  # flag of a keepalive: the unit hears the app
@@ -121,6 +122,7 @@ _RECORD_SIZES = {
     CLEARED: CLEARED_FORMAT.size,
     KEEPALIVE: KEEPALIVE_FORMAT.size,
     BEGUN: BEGUN_FORMAT.size,
+    PICKUP: 1,
 }
 
 

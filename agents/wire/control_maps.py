@@ -24,13 +24,13 @@ class Announce:
 
     `boot` (u64) is random and new with each start of the agent: the epoch of its seals
     (`agents.wire.seal`). `keys` are the fingerprints (u32) of those keys that it accepts; by the
-    first it seals. `resync` (u32) grows when it lost
-    conntrack events. `role`, `primary` (0: none) and `term` are what the app told it last. `macs`
-    are the physical MACs by interface name, `digest` that of the configuration, `serving` the
-    sessions it serves. `hears` are the units that it hears on the HA link, `missing` those of them
-    whose last few keepalives it lacks, `adopted` those of whose sessions it has made its own what
-    it was told to, `forfeited` the last State.forfeit that it has carried out. `down` are the
-    indices of the interfaces whose NIC has no link, `synced` the other units whose sessions it
+    first it seals. `resync` (u32) grows when it lost conntrack events. `role`, `primary` (0: none)
+    and `term` are what the app told it last. `macs` are the physical MACs by interface name,
+    `digest` that of the configuration, `serving` the sessions it serves, `waiting` its offers that
+    the app hasn't decided yet. `hears` are the units that it hears on the HA link, `missing` those
+    of them whose last few keepalives it lacks, `adopted` those of whose sessions it has made its
+    own what it was told to, `forfeited` the last State.forfeit that it has carried out. `down` are
+    the indices of the interfaces whose NIC has no link, `synced` the other units whose sessions it
     holds up to date (None: session pickup is off). `counters` are outcomes counted since the start:
     some of them, if all don't fit.
     """
@@ -54,6 +54,7 @@ class Announce:
     forfeited: int = 0
     down: tuple[int, ...] = ()
     synced: tuple[int, ...] | None = None
+    waiting: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -130,6 +131,7 @@ _ANNOUNCE: dict[str, Callable[[object], bool]] = {
     "macs": _table(ports.MAX_INTERFACES, _text(15), _is_mac),
     "digest": _text(64),
     "serving": _COUNT,
+    "waiting": _COUNT,
     "resync": _U32,
     "keys": lambda value: type(value) is list and len(value) <= 2 and all(map(_U32, value)),
     "hears": _units,

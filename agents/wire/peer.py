@@ -22,6 +22,7 @@ seal (`agents.wire.seal`, 36 bytes) over all of the frame before it; padding fol
     36 CLEARED      4 bytes                        auxiliary to primary
     37 KEEPALIVE    12 bytes, mostly none          everybody to all
     38 BEGUN        72 bytes                       primary to all
+    39 PICKUP       a packet of conntrackd's       everybody to all
 
     EXPECT     ask_id u32 | protocol u8 | direction u8 | flags u8 | translated u8
                | master 12 | tuple 12 | mask 6 | nat 6 | function 24
@@ -31,6 +32,7 @@ seal (`agents.wire.seal`, 36 bytes) over all of the frame before it; padding fol
     CLEARED    clear_id u32
     KEEPALIVE  unit u8 | 1 asked, 2 answered u8 | 0 u16 | nonce u64
     BEGUN      orig 12 | reply 12 | master 12 | helper 16 | labels 16 | mark u32
+    PICKUP     that of `agents.wire.pickup`; `count` is its length in bytes
 
 Tuples are those of `agents.wire.packet`, `master` zeros if there is none; `mask` and `nat` are an
 address and a port; `function` and `helper` are ASCII, filled up with zeros.
@@ -55,10 +57,12 @@ KINDS = frozenset(
         control.CLEARED,
         control.KEEPALIVE,
         control.BEGUN,
+        control.PICKUP,
     }
 )
 
 MAX_BODY = control.MAX_BODY - seal.SIZE
+MTU = 1500  # of the HA link, for the longest of these frames
 
 _TCP, _UDP = 6, 17
 _FUNCTION_SIZE = 23  # characters; a zero follows
@@ -203,6 +207,11 @@ def begun(message: control.Message) -> list[Beginning]:
     return found
 
 
+def carried(message: control.Message) -> bytes:
+    """conntrackd's packet in a PICKUP, as it is; WireError control_kind."""
+    return control.body_of(message, control.PICKUP)
+
+
 class Asked(IntEnum):
     """What a record of KEEPALIVE is about."""
 
@@ -280,6 +289,14 @@ def keepalive_frame(link: Link, *, hears_app: bool, records: Iterable[Question] 
     count = len(packed)
     frame = control.empty_frame(control.KEEPALIVE, link.group, link.unit, flags, count)
     return link.dst + link.src + frame[12:] + b"".join(packed)
+
+
+def pickup_frame(link: Link, packet: bytes) -> bytes:
+    """PICKUP with a packet of conntrackd's; WireError pickup_long if it is longer than MAX_BODY."""
+    if len(packet) > MAX_BODY:
+        raise WireError("pickup_long", f"{len(packet)} bytes")
+    frame = control.empty_frame(control.PICKUP, link.group, link.unit, count=len(packet))
+    return link.dst + link.src + frame[12:] + packet
 
 
 def sealed(frame: bytes, sealer: seal.Sealer) -> bytes:

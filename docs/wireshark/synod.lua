@@ -10,7 +10,7 @@ local KINDS = {
     [16] = "state", [17] = "decided", [18] = "forget", [19] = "census_request",
     [20] = "question",
     [32] = "expect", [33] = "expected", [34] = "withdraw", [35] = "clear", [36] = "cleared",
-    [37] = "keepalive", [38] = "begun",
+    [37] = "keepalive", [38] = "begun", [39] = "pickup",
 }
 local ANSWERS = { [0] = "EXPECTED", [1] = "TAKEN", [2] = "NO_MASTER", [3] = "REFUSED" }
 local ASKED = { [1] = "ASK", [2] = "ANSWER" }
@@ -50,6 +50,7 @@ local MAPS = {
     announce = {
         unit = "number", group = "number", boot = "number", keys = "list", name = "text", version = "text", role = "text",
         primary = "number", term = "number", macs = "table", digest = "text", serving = "number",
+        waiting = "number",
         resync = "number", hears = "list", missing = "list", adopted = "list", forfeited = "number",
         down = "list", synced = "list", counters = "table",
     },
@@ -367,6 +368,7 @@ local function summary(kind, count, flags, first)
     if MAPS[kind] then return first.role and ", " .. first.role .. ", primary " .. (first.primary or "?") or "" end
     if kind == "keepalive" then return flags % 2 == 1 and ", hears the app" or ", doesn't hear the app" end
     if kind == "census_request" then return "" end
+    if kind == "pickup" then return ", " .. plural(count, "byte") end
     if kind == "answer" then return ", " .. plural(count, "byte") .. (flags % 2 == 1 and ", the last" or "") end
     local words = ", " .. plural(count, "record")
     if not first then return words end
@@ -393,11 +395,14 @@ local function add_records(tree, kind, range, count)
     return first, there * size
 end
 
+-- Bodies of bytes: a map, in parts, of which one frame need not have the whole; a packet of conntrackd's.
+local BYTES = { answer = "part of a map: ", pickup = "an IPv4 packet: " }
+
 local function add_body(tree, kind, range, count)
-    if kind == "answer" then -- a map, in parts: what one frame has of it need not be whole
+    if BYTES[kind] then
         local there = math.min(count, range and range:len() or 0)
         if there < count then complain(tree, "bad_length", there .. " of " .. plural(count, "byte")) end
-        if there > 0 then tree:add(range(0, there), "part of a map: " .. plural(there, "byte")) end
+        if there > 0 then tree:add(range(0, there), BYTES[kind] .. plural(there, "byte")) end
         return nil, there
     end
     if not MAPS[kind] then return add_records(tree, kind, range, count) end

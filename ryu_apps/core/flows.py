@@ -27,7 +27,7 @@ MAGIC = 0x5359
 IN_PORT = 0xFFFFFFF8
 CONTROLLER = 0xFFFFFFFD
 IPV4, ARP, IPV6, CONTROL = 0x0800, 0x0806, 0x86DD, 0x88B5
-ICMP, TCP = 1, 6
+ICMP, TCP, UDP = 1, 6, 17
 
 # What a match or a set-field carries: a number, 4 bytes of an IPv4 address, or 6 of a MAC address.
 Value = int | bytes

@@ -19,10 +19,6 @@ from ryu_apps.core.redundancy import unheard, unheld
 from ryu_apps.core.sessions import MOST_SESSIONS
 
 MOST_OUTCOMES = 256  # of one agent, by name; it has some 100
-OFFERED = "offered"  # an agent's counter, and those of what became of an offer
-ANSWERED = (
-    *("served", "handed_over", "released_undecided", "passed_on", "decided_stranger", "entry_lost"),
-)
 APPOINTMENTS = ("elected", "adopted", "promoted")  # the journal's `primary_…`
 
 Sample = tuple[tuple[str, ...], float]  # the labels' values, and the sample's
@@ -44,11 +40,6 @@ class Metric(NamedTuple):
     labels: tuple[str, ...]
     meaning: str
     read: Callable[[Controller, float], Iterable[Sample]]
-
-
-def waiting(counters: dict[str, int]) -> int:
-    """Offers of a primary's agent that nothing has become of yet, by the counters it announces."""
-    return max(0, counters.get(OFFERED, 0) - sum(counters.get(name, 0) for name in ANSWERED))
 
 
 # -- what reads the samples
@@ -128,7 +119,7 @@ def _overloaded(controller: Controller, _now: float) -> Iterator[Sample]:
 
 def _offers_waiting(controller: Controller, _now: float) -> list[Sample]:
     primary = controller.members.primary
-    return [((), waiting(primary.counters))] if primary else []
+    return [((), primary.announce.waiting)] if primary and primary.announce else []
 
 
 def _data_links(controller: Controller, _now: float) -> Iterator[Sample]:
@@ -197,8 +188,7 @@ METRICS = (
            " (`full`).",
            _overloaded),
     Metric("synod_offers_waiting", G, (),
-           "Backlog: offers of the primary's agent that are not decided yet, by the counters of"
-           " its last announcements.",
+           "Backlog: offers of the primary's agent that are not decided yet, as it said last.",
            _offers_waiting),
     Metric("synod_sessions_limit", G, (),
            "Sessions that the app can know; the primary serves what is beyond.",

@@ -30,7 +30,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from agents.config import Cluster
-from agents.wire import ports
+from agents.wire import pickup, ports
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.flows import (
     ARP,
@@ -41,6 +41,7 @@ from ryu_apps.core.flows import (
     IPV4,
     IPV6,
     TCP,
+    UDP,
     Action,
     FinTimeout,
     Flow,
@@ -136,6 +137,14 @@ ROWS: tuple[Row, ...] = (
          FROM_HA | {"eth_type": CONTROL, "eth_dst": Its.HA_GROUP}, Output(ports.SYNOD)),
     _row("ha_routed_request", C, 60, EITHER, ONCE, FROM_HA | _op(201), Goto(A)),
     _row("ha_routed_reply", C, 60, EITHER, ONCE, FROM_HA | _op(202), Goto(A)),
+    # Session pickup: agents seal what conntrackd says, and give it what was sealed alone.
+    _row("pickup_out", C, 55, ALWAYS, ONCE, {"in_port": ports.HA_KERNEL, "eth_dst": pickup.MAC},
+         Output(ports.SYNOD)),
+    _row("pickup_in", C, 60, ALWAYS, ONCE, FROM_SYNOD | IP | {"eth_dst": pickup.MAC},
+         Output(ports.HA_KERNEL)),
+    _row("drop_pickup_unsealed", C, 55, ALWAYS, ONCE,
+         FROM_HA | IP | {"ip_proto": UDP, "udp_dst": ports.PICKUP_PORT}),
+    _row("drop_ha_fragment", C, 55, ALWAYS, ONCE, FROM_HA | IP | {"ip_frag": (1, 1)}),
     _row("ha_in", C, 50, ALWAYS, ONCE, FROM_HA, Output(ports.HA_KERNEL)),
     _row("ha_out", C, 50, ALWAYS, ONCE, {"in_port": ports.HA_KERNEL}, Output(ports.HA_NIC)),
     # -- classify: from outside, sessions; before sources are looked at, else these are cached, too

@@ -102,6 +102,7 @@ def _unit(controller: Controller, member: Member, moment: Moment) -> dict[str, A
         "name": told.name if told else None,
         "version": told.version if told else None,
         "serving": told.serving if told else None,
+        "waiting": told.waiting if told else None,
         "hears": list(told.hears) if told else [],
         "unheard": list(unheard(member, controller.members)),
         "unheld": list(unheld(member, controller.members)),

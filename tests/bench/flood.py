@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.core_primary import MAX_PENDING
-from ryu_apps.core.metrics import waiting
 from tests.bench.benchmark import Benchmark, Figures, Rows
 from tests.bench.short_sessions import primary_agent, served
 from topologies.cluster import NETWORKS
@@ -48,8 +47,8 @@ _FEW_OFFERS, _FEW_BYTES = 10, 4096  # at any time
 
 @dataclass(slots=True)
 class Backlog:
-    """What waits for the app at most: offers of the primary's agent that are not answered, by the
-    counters that it announces, and bytes of its switches that the app hasn't read.
+    """What waits for the app at most: offers of the primary's agent that are not answered, as it
+    announces, and bytes of its switches that the app hasn't read.
     """
 
     offers: int = 0
@@ -57,8 +56,8 @@ class Backlog:
 
     def look(self, lab: Lab) -> bool:
         """Once; whether nothing waits to speak of."""
-        agent = primary_agent(lab)
-        offers = waiting(agent)
+        units = lab.status()["units"]
+        offers = next(unit["waiting"] for unit in units if unit["role"] == "primary")
         asked = ["ss", "-tnH", f"sport = :{OPENFLOW_PORT}"]
         lines = lab.run("controller", asked).stdout.splitlines()
         unread = sum(int(line.split()[1]) for line in lines)

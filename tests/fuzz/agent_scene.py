@@ -6,15 +6,17 @@ changes nothing and sends nothing.
 """
 
 import errno
+import struct
 from collections import Counter
 from collections.abc import Sequence
+from ipaddress import IPv4Address
 
 from agents.agent import advance
 from agents.core_facts import Steps
 from agents.ctexpect import Expected, GetExpectation
 from agents.ctnetlink import ASKS, Adjustment, Entry, Get, Request, Result
 from agents.outcomes import Outcome
-from agents.wire import control, inquiry, packet, peer, routed_arp, syndata
+from agents.wire import control, inquiry, packet, peer, pickup, ports, routed_arp, syndata
 from agents.wire.control_maps import ROLES, State
 from agents.wire.errors import WireError
 from agents.wire.packet import inverse, readdress, tuple12
@@ -42,6 +44,8 @@ STEPS = 40
 OTHERS = (2, 3)
 TUPLES = tuple(tuple12("10.1.0.10", "203.0.113.10", 40000 + n, 80) for n in range(6))
 REPLIES = tuple(tuple12("203.0.113.10", "203.0.113.1", 80, 1025 + n) for n in range(6))
+HA_ADDRESSES = {unit.id: unit.ha_address.ip.packed for unit in PICKUP.units}
+_GROUP = IPv4Address(ports.PICKUP_GROUP).packed
 _ERRNOS = (0, errno.ENOENT, errno.EEXIST, errno.EBUSY, errno.ENOSPC, errno.EPROTO, errno.ENOBUFS)
 _ERRNOS += (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOMEM)
 _SYN, _PLAIN = syn(), syn(flags="PA", payload=b"227 Entering Passive Mode")
@@ -215,6 +219,9 @@ def _readable(scene: Scene, frame: bytes) -> bool:
             return True
         if frame[6:12] in scene.core.facts.interface_of_helper:
             return True
+        if frame[12:14] != b"\x88\xb5" and frame[6:12] == scene.core.facts.ha_macs[1]:
+            pickup.packet_of(frame, HA_ADDRESSES[1])
+            return True
         if frame[12:14] != b"\x88\xb5":
             packet.parse_syn(frame)
             return True
@@ -231,6 +238,7 @@ _DROPS = frozenset(
     for outcome in Outcome
     if outcome.startswith(("syndata_", "control_", "not_", "seal_"))
     or outcome in (Outcome.TRUNCATED, Outcome.BAD_LENGTH, Outcome.FRAGMENT)
+    or outcome in (Outcome.PICKUP_VALUE, Outcome.PICKUP_LONG)
 )
 _READ = {
     control.STATE: control.state,
@@ -243,6 +251,9 @@ _READ = {
     control.CLEAR: peer.clears,
     control.CLEARED: peer.cleared,
     control.BEGUN: peer.begun,
+    control.PICKUP: lambda message: pickup.frame_of(
+        message.body, HA_ADDRESSES.get(message.unit, b""), bytes(6)
+    ),
 }
 
 
@@ -357,8 +368,22 @@ def _routed(scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> bytes:
     )
 
 
+def _pickup(scene: Scene, feed: Feed, _captured: tuple[bytes, ...]) -> bytes:
+    """What this unit's conntrackd says, and what another's agent carries."""
+    unit = one_of(feed, (1, 1, *OTHERS))
+    source, body = HA_ADDRESSES[one_of(feed, (unit, unit, 1, 2))], feed.take(40)
+    packet_ = struct.pack(
+        "!BxHHHBBH4s4sHHHH", 0x45, 28 + len(body), feed.below(9), 0, 1, 17, 0,
+        *(source, _GROUP, 40000, ports.PICKUP_PORT, 8 + len(body), 0),
+    ) + body  # fmt: skip
+    if unit == 1:
+        return pickup.MAC + scene.core.facts.ha_macs[1] + b"\x08\x00" + packet_
+    return with_seal(peer.pickup_frame(to_all(unit), packet_))
+
+
 _SORTS = (
     _any,
+    _pickup,
     _records,
     _records,
     _leaving,

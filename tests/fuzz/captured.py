@@ -3,7 +3,8 @@ each sort, in captured.pcap.
 
 Taken by `synod-lab capture` while web pages and files (by FTP, active and passive) were fetched, a
 unit's neighbours were forgotten and another unit was made primary. That was before there were
-seals: they are made here, and what else came with them was put in then.
+seals: they are made here, what else came with them was put in then, and what conntrackd said is
+carried.
 """
 
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pathlib import Path
 from scapy.utils import rdpcap
 
 from agents.config import Cluster
-from agents.wire import control, packet, seal, syndata
+from agents.wire import control, packet, peer, pickup, ports, seal, syndata
 from agents.wire.errors import WireError
 from tests.unit.agent_scene import with_data, with_seal
 
@@ -28,6 +29,9 @@ def frames(cluster: Cluster) -> tuple[bytes, ...]:
 def _of(cluster: Cluster, frame: bytes) -> bytes:
     for first in (b"\x02\x53\x59", b"\x03\x53\x59"):  # of all our MAC addresses, bodies of ARP too
         frame = frame.replace(first + bytes((_GROUP,)), first + bytes((cluster.group,)))
+    if frame[:6] == pickup.MAC:
+        to_all = peer.Link(cluster.group, frame[10], frame[6:12], ports.ha_group(cluster.group))
+        return with_seal(peer.pickup_frame(to_all, pickup.packet_of(frame, frame[26:30])))
     if frame[12:14] != control.ETHERTYPE.to_bytes(2):
         return _handed_over(frame)
     frame = frame[:16] + bytes((cluster.group,)) + frame[17:]

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from scapy.layers.inet import IP, UDP, fragment
+from scapy.layers.l2 import Ether
 
 from agents import config_key
 from agents.core_serving import SETTLED
 from agents.wire import control, packet, peer, ports, routed_arp, seal, syndata
-from agents.wire.ports import PICKUP_PORT
+from agents.wire.ports import PICKUP_GROUP, PICKUP_PORT, mac_text
 from tests.lab.world import World
 from topologies.observe import is_syn
 
@@ -200,6 +202,29 @@ def counted(
 
 def from_the_primary() -> peer.Link:
     return peer.Link(GROUP, 1, ports.ha_mac(GROUP, 1), ports.ha_mac(GROUP, 2))
+
+
+def test_nobody_on_the_ha_link_speaks_to_session_pickup(world: World) -> None:
+    """Neither plainly, nor in pieces, nor by what agents have said before."""
+    with world.captures("u2/nic-ha", expression="ether proto 0x88b5", direction="out") as at:
+        told, port = told_by_pickup(world)
+        carried = at["u2/nic-ha"].wait(1, lambda f: told in f.original)
+    sender = Ether(src=mac_text(ports.ha_mac(GROUP, 2)), dst="ff:ff:ff:ff:ff:ff")
+    datagram = IP(src="169.254.83.2", dst="169.254.83.1") / UDP(dport=PICKUP_PORT) / told
+    to_all = IP(src="169.254.83.2", dst=PICKUP_GROUP) / UDP(dport=PICKUP_PORT) / told
+    pieces = fragment(datagram, fragsize=32)
+    plain = [bytes(sender / each) for each in (datagram, to_all)]
+    dropped = world.drops(1)
+    on_the_ha_link(world, *plain, *(bytes(sender / each) for each in pieces))
+    wanted = {"drop_pickup_unsealed": len(plain), "drop_ha_fragment": len(pieces)}
+    world.until(
+        lambda: all((world.drops(1) - dropped)[name] >= OFTEN * n for name, n in wanted.items()),
+        lambda: f"dropped: {world.drops(1) - dropped}",
+    )
+    before = world.agent_counters(1)
+    on_the_ha_link(world, carried[0].original)
+    counted(world, "seal_replayed", before, unit=1)
+    assert not entries(world, port)
 
 
 def test_a_keepalive_that_was_heard_keeps_nobody_alive(world: World) -> None:

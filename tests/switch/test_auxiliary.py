@@ -46,8 +46,16 @@ def fresh(switch: Switch) -> UnitBridge:
     return made
 
 
+@pytest.fixture(params=["unit", "fresh"])
+def either(request: pytest.FixtureRequest) -> UnitBridge:
+    """What has a role, and what has none."""
+    found: UnitBridge = request.getfixturevalue(request.param)
+    return found
+
+
 def dropped(unit: UnitBridge, name: str) -> int:
-    flows = desired(LAB, 2, Role.AUXILIARY, 1)
+    role = (2, Role.AUXILIARY, 1) if unit.unit == 2 else (3, Role.NONE, 0)
+    flows = desired(LAB, *role)
     return sum(unit.bridge.packets(flow.cookie) for flow in flows if flow.name == name)
 
 
@@ -277,6 +285,36 @@ def test_the_ha_link_passes(unit: UnitBridge) -> None:
     assert unit.pass_through("ha-nic", frame) == {"ha": [frame]}
     back = frames.arp(1, (ME.ha_mac, CLIENT), (bytes(6), SERVER), b"\xff" * 6)
     assert unit.pass_through("ha", back) == {"ha-nic": [back]}
+
+
+TO_PICKUP = "01:00:5e:00:00:53"
+
+
+def test_what_session_pickup_says_goes_to_the_agent_alone(either: UnitBridge) -> None:
+    own = LAB.unit(either.unit)
+    said = frames.pickup(own.ha_mac, TO_PICKUP, str(own.ha_address.ip))
+    assert either.pass_through("ha", said) == {"synod": [said]}
+
+
+def test_session_pickup_hears_the_agent_and_nobody_on_the_ha_link(either: UnitBridge) -> None:
+    own, primary = LAB.unit(either.unit), str(PRIMARY.ha_address.ip)
+    heard = frames.pickup(PRIMARY.ha_mac, TO_PICKUP, primary)
+    assert either.pass_through("synod", heard) == {"ha": [heard]}
+    before = {name: dropped(either, name) for name in ("drop_pickup_unsealed", "drop_ha_fragment")}
+    to_own = frames.mac(own.ha_mac)
+    for plain in (
+        heard,
+        frames.pickup(PRIMARY.ha_mac, "ff:ff:ff:ff:ff:ff", primary),
+        frames.pickup(PRIMARY.ha_mac, to_own, primary, str(own.ha_address.ip)),
+    ):
+        assert either.pass_through("ha-nic", plain) == {}
+    for offset in (0, 1):
+        piece = frames.fragment(PRIMARY.ha_mac, own.ha_mac, CLIENT, SERVER, offset)
+        assert either.pass_through("ha-nic", piece) == {}
+    wait(
+        lambda: [dropped(either, name) - count for name, count in before.items()] == [3, 2],
+        "all are counted",
+    )
 
 
 # -- no role

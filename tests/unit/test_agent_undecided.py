@@ -191,6 +191,15 @@ def test_an_app_that_is_behind_is_asked_for_little(monkeypatch: pytest.MonkeyPat
         assert scene.decide(waiting.pop().offer_id, 1, (OWN, 0)) == Outcome.SERVED
 
 
+def test_the_agent_says_how_many_wait() -> None:
+    scene = Scene().told()
+    first = scene.offer(FOUND)
+    scene.offer(FOUND)
+    assert scene.core._announcement().waiting == 2
+    assert scene.decide(first.offer_id, 1, (OWN, 0)) == Outcome.SERVED
+    assert scene.core._announcement().waiting == 1
+
+
 def test_the_agent_leaves_nothing_waiting() -> None:
     scene = Scene().told()
     scene.offer(FOUND)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench import first_packet, live_sessions, memory, short_sessions
+from tests.bench import first_packet, live_sessions, memory, short_sessions, sustained
 from tests.bench.benchmark import Benchmark
 from tests.bench.first_packet import Times, percents
 
@@ -43,6 +43,15 @@ def grown(app: int = 300, lost: int = 0) -> dict[str, Any]:
     return {"conntrack": marks, "flows": {"bytes_per_session": taken, "live_lost": lost}}
 
 
+def lasting(failed: int = 0, **ratios: float) -> dict[str, Any]:
+    least = {case.name: sustained.LEAST[case.table] for case in sustained.CASES if case.table}
+    found = rate(2_000, failed=failed) | {"first": 2_100, "last": 2_000}
+    found |= {"remembered_seconds": 40, "entries": 80_000, "handed_over": 1.0}
+    cases = {case.name: found for case in sustained.CASES}
+    changed = {name: ratios.get(name.rpartition(" ")[2], ratio) for name, ratio in least.items()}
+    return {"slice_seconds": 5, "cases": cases, "ratios": changed}
+
+
 @pytest.mark.parametrize(
     ("benchmark", "kept", "broken"),
     [
@@ -57,6 +66,11 @@ def grown(app: int = 300, lost: int = 0) -> dict[str, Any]:
             [first(median=1_001.0), first(tail=5_001.0), first(failed=1)],
         ),
         (live_sessions.BENCHMARK, live(), [live(ratio=0.899), live(lost=1)]),
+        (
+            sustained.BENCHMARK,
+            lasting(),
+            [lasting(conntrack=0.499), lasting(flows=0.249), lasting(minutes=0.249), lasting(1)],
+        ),
         (memory.BENCHMARK, grown(), [grown(app=301), grown(lost=1)]),
     ],
 )

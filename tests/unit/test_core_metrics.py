@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agents.outcomes import Outcome
-from ryu_apps.core.metrics import ANSWERED, METRICS, MOST_OUTCOMES, OFFERED, Kind, waiting
+from ryu_apps.core.metrics import METRICS, MOST_OUTCOMES, Kind
 from ryu_apps.core.orders import DRAIN, Order
 from ryu_apps.core.sessions import MOST_SESSIONS
 from tests.unit.core_world import World, cluster_of
@@ -108,14 +108,11 @@ def test_an_agent_that_makes_up_outcomes_makes_no_more_than_so_many() -> None:
     assert len(found) == MOST_OUTCOMES > len(Outcome)
 
 
-def test_offers_wait_that_nothing_has_become_of() -> None:
+def test_offers_wait_as_the_primarys_agent_says() -> None:
     world = World().form()
-    world.announce(1, counters={"offered": 100, "served": 30, "handed_over": 50})
+    world.announce(1, waiting=20)
+    world.announce(2, waiting=3)
     assert one(world, "synod_offers_waiting") == 20
-    world.announce(1, counters={"released_undecided": 14, "decided_stranger": 1, "entry_lost": 1})
-    assert one(world, "synod_offers_waiting") == 4
-    assert waiting({"served": 3}) == 0
-    assert {OFFERED, *ANSWERED} <= set(Outcome)
 
 
 def test_a_death_and_the_primary_after_it() -> None:

@@ -51,7 +51,7 @@ def healthy() -> Look:
         **{nic: link() for nic in NICS},
         "int": link(1400, mac_text(unit.macs[0]), "10.1.0.1/24"),
         HA_KERNEL_NAME: link(1500, mac_text(unit.ha_mac), str(unit.ha_address)),
-        SYNOD_NAME: link(1400),
+        SYNOD_NAME: link(1500),
     }
     tables = frozenset(
         (step.undo[-2], step.undo[-1])

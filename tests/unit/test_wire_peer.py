@@ -76,6 +76,7 @@ READERS: dict[int, Callable[[control.Message], object]] = {
     control.CLEARED: peer.cleared,
     control.KEEPALIVE: peer.questions,
     control.BEGUN: peer.begun,
+    control.PICKUP: peer.carried,
 }
 BODY = control.HEADER.size
 REASONS = (

@@ -27,6 +27,7 @@ from agents.wire import (
     syndata,
 )
 from agents.wire.labels import INTERFACE_BIT, UNIT_BIT
+from tests.unit.pickup_frames import said
 from tests.unit.wire_frames import (
     ORIG,
     addresses,
@@ -195,7 +196,7 @@ def test_the_kinds_are_pythons(tmp_path: Path) -> None:
     for kind, row in zip(control.KINDS, rows, strict=False):
         assert row["synod.kind"] == [str(kind)]
         assert row["_ws.col.Info"][0].startswith(f"{control.KINDS[kind].upper()}: unit 2")
-    assert [bool(row["synod.bad_kind"]) for row in rows] == [False] * 17 + [True] * 239
+    assert [bool(row["synod.bad_kind"]) for row in rows] == [False] * 18 + [True] * 238
 
 
 def test_a_question_and_the_parts_of_its_answer(tmp_path: Path) -> None:
@@ -215,8 +216,20 @@ def test_a_question_and_the_parts_of_its_answer(tmp_path: Path) -> None:
     assert not any(row["_ws.expert.message"] for row in rows)
 
 
+def test_a_packet_of_conntrackds_is_shown_by_its_length(tmp_path: Path) -> None:
+    frame = sealed("pickup", peer.pickup_frame(LINK, said()[14:]))
+    cut = frame[: -seal.SIZE - 1]
+    whole, short = fields(
+        *(tmp_path / "pickup", [frame, cut], "_ws.col.Info", "synod.seal.unit"),
+        "synod.bad_length",
+    )
+    assert whole["_ws.col.Info"] == short["_ws.col.Info"] == ["PICKUP: unit 2, 36 bytes"]
+    assert (whole["synod.seal.unit"], whole["synod.bad_length"]) == (["2"], [])
+    assert short["synod.bad_length"]
+
+
 def test_records_are_shown_as_python_knows_them(tmp_path: Path) -> None:
-    others = {"announce", "state", "census_request", "question", "answer"}
+    others = {"announce", "state", "census_request", "question", "answer", "pickup"}
     assert set(RECORDS) | others == set(control.KINDS.values())
     cases = [
         (kind, records, frame)
