@@ -236,11 +236,15 @@ class App:
         (folder / "cluster.yaml").write_text(text)
         openflow, self.http = _free_port(), _free_port()
         command = (sys.executable, "-W", "ignore", "-m", "ryu.cmd.manager")
-        listening, keys = ["--ofp-tcp-listen-port", str(openflow)], None
+        listening = ["--ofp-tcp-listen-port", str(openflow)]
+        keys: dict[int, Keys] = {}
         if self._over_tls:
-            pki.make(folder / "pki", (1,), lambda _what: None)
+            pki.make(folder / "pki", self._units, lambda _what: None)
             listening = over_tls_at(str(openflow), str(folder / "pki" / pki.CONTROLLER))
-            keys = config_tls.of(str(folder / "pki" / pki.unit_folder(1)))
+            keys = {
+                unit: config_tls.of(str(folder / "pki" / pki.unit_folder(unit)))
+                for unit in self._units
+            }
         command += (*listening, "--wsapi-port", str(self.http), self._module)
         environment = os.environ | {"SYNOD_CONFIG": str(folder / "cluster.yaml")}
         self.log = folder / "log"
@@ -252,7 +256,8 @@ class App:
         files.callback(self.process.terminate)
         self.datapaths = []
         for unit in self._units:
-            datapath = Datapath(openflow, ports.datapath_id(self.cluster.group, unit), keys)
+            number = ports.datapath_id(self.cluster.group, unit)
+            datapath = Datapath(openflow, number, keys.get(unit))
             files.callback(datapath.close)
             self.datapaths.append(datapath)
         return self
