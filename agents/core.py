@@ -38,7 +38,8 @@ from agents.wire.seal import Keys, Opener, Sealer
 
 CENSUS_FRAMES = 16  # at a time: the bridge's queue to the agent's port isn't long
 CENSUS_PAUSE = 0.002  # seconds between them
-RESYNC_PAUSE = 2.0  # seconds between two calls for a census, however much is lost
+RESYNC_PAUSE = 2.0  # seconds between two calls for a census, however much is lost,
+CALM = 5.0  # and since the app was behind last: it isn't to be told all that lives as well
 _CONTROL = control.ETHERTYPE.to_bytes(2)
 _ARP = routed_arp.ETHERTYPE.to_bytes(2)
 # These alone come with sessions, and change nothing that the clock looks after.
@@ -189,7 +190,8 @@ class Core:
             self._announce_at = now + INTERVAL
             if self.primary.alone and self.desk.app_decides(now):
                 self.primary.alone, self._lost = False, True
-            if self._lost and now >= self._resync_at and not self._counting():
+            calm = now - self.primary.undecided >= CALM
+            if self._lost and calm and now >= self._resync_at and not self._counting():
                 self._resync, self._lost = self._resync + 1, False
                 self._resync_at = now + RESYNC_PAUSE
             self.desk.frames += control.announce_frames(self._announcement())

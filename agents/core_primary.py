@@ -70,6 +70,7 @@ class Primary:
         self.pending: dict[int, Offered] = {}
         self._most = MAX_PENDING  # that may be pending now
         self._released: dict[int, Offered] = {}
+        self.undecided = float("-inf")  # when the app has let an offer wait for too long
         self.clearing = Clearing(facts, desk)
         # Sessions began of which the app doesn't know: it was away, or no SYN was shown to us.
         self.alone = False
@@ -152,6 +153,8 @@ class Primary:
                 break
             del self.pending[offer_id]
             self._most = min(self._most, MIN_PENDING)
+            if asked:
+                self.undecided = now
             self._remember(offer_id, offered._replace(time=now))
             released = self._without_app if asked else self._not_asked
             yield released(offered, Outcome.RELEASED_UNDECIDED)

@@ -5,6 +5,7 @@ import errno
 import pytest
 
 from agents import core_primary
+from agents.core import CALM
 from agents.core_facts import SILENT
 from agents.core_primary import DECISION_TIME, RELEASED_TIME
 from agents.ctnetlink import Delete, Entry, Get
@@ -132,6 +133,18 @@ def test_an_app_that_is_only_late_knows_its_sessions() -> None:
     assert scene.frames() == [scene.leaving()]
     scene.told()
     assert resynced(scene) == 0
+
+
+def test_an_app_that_is_behind_is_not_told_all_that_lives_as_well() -> None:
+    """But when it has caught up."""
+    scene = Scene().told()
+    scene.offer(FOUND)
+    assert undecided(scene) == Outcome.RELEASED_UNDECIDED
+    assert scene.frames() == [scene.leaving()]
+    scene.core.undumped()  # a census is due
+    assert resynced(scene) == 0
+    scene.now += CALM
+    assert resynced(scene) == 1
 
 
 @pytest.mark.parametrize("role", ["auxiliary", "none"])
