@@ -40,6 +40,8 @@ CENSUS_FRAMES = 16  # at a time: the bridge's queue to the agent's port isn't lo
 CENSUS_PAUSE = 0.002  # seconds between them
 RESYNC_PAUSE = 2.0  # seconds between two calls for a census, however much is lost,
 CALM = 5.0  # and since the app was behind last: it isn't to be told all that lives as well
+# Within these seconds a unit has told what it had still to tell of sessions that it has lost.
+LATE = 3.0
 _CONTROL = control.ETHERTYPE.to_bytes(2)
 _ARP = routed_arp.ETHERTYPE.to_bytes(2)
 # These alone come with sessions, and change nothing that the clock looks after.
@@ -138,11 +140,13 @@ class Core:
         """A piece of the dump that was asked for; `established`: the kernel's timeout (seconds)."""
         self._census.extend(self.serving.count(entries, last, now))
         yield from self.serving.label_strays()
+        adopted, forfeited = self.adopting.done, self.forfeiting.done
         yield from self.adopting.entries(entries, last, established, now)
-        forfeited = self.forfeiting.done
         yield from self.forfeiting.entries(entries, last)
         # A census may have told of what was about to be given up.
         self._lost |= self.forfeiting.done != forfeited
+        if self.adopting.done != adopted:
+            self.renewing.again(now + LATE)
         self._stirred |= last
         if last and (self.adopting.done or self.forfeiting.done):
             self._announce_at = now

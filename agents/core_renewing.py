@@ -7,7 +7,8 @@ time; from the first on when another unit is heard anew.
 
 A unit that was cut off may have more to tell of sessions that were the primary's by the time
 it came back: conntrackd sends what waits as soon as it can, before it is started again, and the
-primary's entry names that unit then. The primary puts it right.
+primary's entry names that unit then. The primary puts it right: when that unit's session pickup is
+heard again, and some seconds after it has made a unit's sessions its own.
 """
 
 from collections import deque
@@ -43,10 +44,10 @@ class Renewing:
         self._due.clear()
         self.told = False
 
-    def again(self, now: float) -> None:
-        """All anew, though nobody has missed anything."""
-        self._round_at = min(self._round_at, now)
-        self._next = min(self._next, now)
+    def again(self, at: float) -> None:
+        """All anew from then on, though nobody has missed anything."""
+        self._round_at = min(self._round_at, at)
+        self._next = min(self._next, at)
 
     def tick(self, now: float) -> Iterator[Steps]:
         """Those whose turn it is."""

@@ -5,6 +5,7 @@ import errno
 import pytest
 
 from agents import core_canary, core_renewing
+from agents.core import LATE
 from agents.core_canary import canary
 from agents.core_facts import SILENT
 from agents.core_forfeiting import UNRENEWED
@@ -240,6 +241,17 @@ def test_all_are_looked_at_when_another_units_pickup_is_there_again() -> None:
     assert scene.core.desk.synced == (3,)
     assert renewals(asked) == []
     assert renewals(passed(scene, 0.01)) == [ORIG]
+
+
+def test_all_are_looked_at_when_a_unit_has_told_what_it_had_to_tell_of_those_it_lost() -> None:
+    scene = primary()
+    assert renewals(passed(scene, 0.1)) == [ORIG]
+    told = State(1, "primary", 2, True, 2, (3,))
+    assert not scene.given(control.state_frame(GROUP, 2, told))
+    assert not list(scene.core.dumped([], True, 432000, scene.now))
+    assert scene.core.adopting.done == {3}
+    assert not renewals(passed(scene, LATE - 0.1))
+    assert renewals(passed(scene, 0.1)) == [ORIG]
 
 
 def test_who_is_heard_anew_is_told_all() -> None:
