@@ -110,6 +110,24 @@ def test_what_a_unit_lacks_is_seen(page: Page) -> None:
     page.until(lambda: not page.texts(".cable.cut, .ha.cut"), "still cut")
 
 
+def test_more_than_the_app_decides_is_seen_and_explained(page: Page) -> None:
+    """Sixty sessions at once, which it doesn't decide in time."""
+    world = page.world
+    with broken(world) as faults:
+        faults.stop("controller")
+        done = world.client("sessions", address=SERVER, port=PORT, count=60, together=60)
+        assert set(done) == {"ok"}
+        faults.continue_("controller")
+        said = "more sessions begin than are shared out, the primary serves the rest alone: "
+        page.shows("#verdict", said + "not decided in time", 20)
+        argv = ["synod", "explain", "10.1.0.10:1234", f"{SERVER}:{PORT}"]
+        explained = world.lab.run("controller", argv).stdout
+        assert "More sessions begin now than are shared out (undecided)" in " ".join(
+            explained.split()
+        )
+    page.until(lambda: "shared out" not in page.text("#verdict"), "it isn't over", 20)
+
+
 def drained(page: Page, unit: int) -> bool:
     return bool(page.world.unit_status(unit)["drained"])
 
