@@ -11,19 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agents import config_tls
-from agents.bringup_ports import bridge_ports
+from agents.bringup_ports import commands, ports_of
 from agents.bringup_steps import Block, Command, Offloads, Step, Sysctls
 from agents.config import Cluster, Interface, Unit
 from agents.nft import agent_port_rules, inet_rules, nic_rules
 from agents.priority import NICENESS
 from agents.switch import DATABASE, OVSDB_SOCKET
 from agents.wire.labels import connlabel_conf
-from agents.wire.ports import (
-    CT_ZONE,
-    HA_KERNEL_NAME,
-    SYNOD_NAME,
-    datapath_id,
-)
+from agents.wire.ports import CT_ZONE, HA_KERNEL_NAME, SYNOD_NAME, datapath_id
 
 # Milliseconds that an unused megaflow lives. With more, stale ones reset sessions under load
 # (measured).
@@ -147,7 +142,7 @@ def _bridge_steps(cluster: Cluster, unit: Unit, host: Host) -> tuple[Step, ...]:
         record = (f'target="{target}"', "connection_mode=out-of-band", "max_backoff=1000")
         create.append([f"--id={name}", "create", "controller", *record])
     create.append(["set", "bridge", bridge, f"controller=[{','.join(names)}]"])
-    ports = [command for port in bridge_ports(cluster, unit) for command in port]
+    ports = [command for port in ports_of(cluster, unit) for command in commands(bridge, port)]
     idle = ("set", "open_vswitch", ".", f"other_config:max-idle={MAX_IDLE}")
     was = ("set", "open_vswitch", ".", f"other_config:max-idle={host.max_idle}")
     unset = ("remove", "open_vswitch", ".", "other_config", "max-idle")

@@ -78,41 +78,39 @@ def _tables(look: Look) -> Iterable[str]:
 
 
 def _absent(look: Look) -> Iterable[str]:
-    for name in (*look.nics, *look.kernel_ports):
-        if name not in look.seen.links:
-            yield f"there is no {name}"
+    for port in (*look.nics, *look.kernel_ports):
+        if port.name not in look.seen.links:
+            yield f"there is no {port.name}"
 
 
 def _nics_down(look: Look) -> Iterable[str]:
     for nic in look.nics:
-        flags = look.seen.links.get(nic, {"flags": ["UP", "LOWER_UP"]})["flags"]
+        flags = look.seen.links.get(nic.name, {"flags": ["UP", "LOWER_UP"]})["flags"]
         if "UP" not in flags:
-            yield f"{nic} is down"
+            yield f"{nic.name} is down"
         elif "LOWER_UP" not in flags:
-            yield f"{nic} has no carrier"
+            yield f"{nic.name} has no carrier"
 
 
 def _nic_addresses(look: Look) -> Iterable[str]:
     for nic in look.nics:
-        for each in look.seen.links.get(nic, {"addr_info": []})["addr_info"]:
+        for each in look.seen.links.get(nic.name, {"addr_info": []})["addr_info"]:
             if each["family"] == "inet":
-                yield f"{nic} has the address {each['local']}"
+                yield f"{nic.name} has the address {each['local']}"
 
 
 def _macs(look: Look) -> Iterable[str]:
-    for name, (_, mac, _) in look.kernel_ports.items():
-        found = look.seen.links.get(name, {}).get("address")
-        if mac and found and mac_bytes(found) != mac:
-            yield f"{name} has the MAC address {found}, not {mac_text(mac)}"
+    for port in look.kernel_ports:
+        found = look.seen.links.get(port.name, {}).get("address")
+        if port.mac and found and mac_bytes(found) != port.mac:
+            yield f"{port.name} has the MAC address {found}, not {mac_text(port.mac)}"
 
 
 def _mtus(look: Look) -> Iterable[str]:
-    least = {name: mtu for name, (_, _, mtu) in look.kernel_ports.items()}
-    least |= {name: mtu for name, (_, mtu) in look.nics.items()}
-    for name, mtu in least.items():
-        found = look.seen.links.get(name, {}).get("mtu", mtu)
-        if found < mtu:
-            yield f"{name} has an MTU of {found}, not {mtu}"
+    for port in (*look.kernel_ports, *look.nics):
+        found = look.seen.links.get(port.name, {}).get("mtu", port.mtu)
+        if found < port.mtu:
+            yield f"{port.name} has an MTU of {found}, not {port.mtu}"
 
 
 def _offloads(look: Look) -> Iterable[str]:
@@ -128,11 +126,10 @@ def _cookies(look: Look) -> Iterable[str]:
 
 
 def _ports(look: Look) -> Iterable[str]:
-    wanted = {name: port for name, (port, _, _) in look.kernel_ports.items()}
-    wanted |= {name: port for name, (port, _) in look.nics.items()}
-    for name, port in wanted.items():
-        if name in look.ports and look.ports[name] != port:
-            yield f"{name} is port {look.ports[name]}, not {port}"
+    wanted = {port.name: port.number for port in (*look.kernel_ports, *look.nics)}
+    for name, number in wanted.items():
+        if name in look.ports and look.ports[name] != number:
+            yield f"{name} is port {look.ports[name]}, not {number}"
     for name in look.ports.keys() - wanted.keys() - {look.cluster.bridge}:
         yield f"{look.cluster.bridge} has a port {name} that the cluster's file doesn't know"
 

@@ -8,21 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from agents.bringup_ports import synod_mtu
+from agents.bringup_ports import Port, ports_of
 from agents.bringup_steps import Step
 from agents.config import Cluster
 from agents.config_tls import Keys
 from agents.mending import Seen
-from agents.wire import peer
-from agents.wire.ports import (
-    HA_KERNEL,
-    HA_KERNEL_NAME,
-    HA_NIC,
-    SYNOD,
-    SYNOD_NAME,
-    kernel_port,
-    nic_port,
-)
 
 T = TypeVar("T")
 
@@ -92,22 +82,15 @@ class Look:
     errors: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def kernel_ports(self) -> dict[str, tuple[int, bytes | None, int]]:
-        """The ports that the kernel has, by name: number, MAC address, least MTU."""
-        unit, each = self.cluster.unit(self.unit), self.cluster.interfaces
-        found: dict[str, tuple[int, bytes | None, int]] = {
-            one.name: (kernel_port(one.index), mac, one.mtu)
-            for one, mac in zip(each, unit.macs, strict=True)
-        }
-        found[HA_KERNEL_NAME] = (HA_KERNEL, unit.ha_mac, peer.MAX_BODY)
-        found[SYNOD_NAME] = (SYNOD, None, synod_mtu(self.cluster))
-        return found
+    def kernel_ports(self) -> tuple[Port, ...]:
+        """The ports that the kernel is to have."""
+        return tuple(port for port in self._wanted if port.internal)
 
     @property
-    def nics(self) -> dict[str, tuple[int, int]]:
-        """The NICs, by name: number of the port, least MTU."""
-        unit, each = self.cluster.unit(self.unit), self.cluster.interfaces
-        found = {
-            nic: (nic_port(one.index), one.mtu) for one, nic in zip(each, unit.nics, strict=True)
-        }
-        return {**found, unit.ha_nic: (HA_NIC, peer.MTU)}
+    def nics(self) -> tuple[Port, ...]:
+        """The NICs that are to be ports."""
+        return tuple(port for port in self._wanted if not port.internal)
+
+    @property
+    def _wanted(self) -> Iterable[Port]:
+        return ports_of(self.cluster, self.cluster.unit(self.unit))
