@@ -52,7 +52,12 @@ def text(keys: Sequence[bytes]) -> str:
 
 def names(keys: Sequence[bytes]) -> tuple[str, ...]:
     """What they are called: in logs, by `synod key`, in the doctor's reports. It is no secret."""
-    return tuple(f"{fingerprint(key):08x}" for key in keys)
+    return tuple(name_of(fingerprint(key)) for key in keys)
+
+
+def name_of(number: int) -> str:
+    """What the key of this fingerprint is called."""
+    return f"{number:08x}"
 
 
 def _key(word: bytes) -> bytes:

@@ -123,10 +123,8 @@ def report(found: Look) -> Report:
     tables = table_digests(machine.run(("nft", "--json", "--stateless", "list", "ruleset")))
     keys = (str(path.relative_to(_PROC_SYS)) for each in _COMPARED for path in _PROC_SYS.glob(each))
     settings = {key: machine.setting(key) for key in sorted(keys)}
-    return Report(
-        *(found.unit, found.cluster.digest, found.versions, tables, settings),
-        keys=found.cluster_keys,
-    )
+    about = found.unit, found.cluster.digest, found.versions
+    return Report(*about, tables, settings, found.cluster_keys)
 
 
 def versions() -> dict[str, str]:

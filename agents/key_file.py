@@ -36,7 +36,7 @@ class KeyFile:
         except KeyFileError as error:
             tell("keys_kept", why=error)
             return None
-        tell("keys_changed", keys=",".join(f"{each:08x}" for each in keys.fingerprints))
+        tell("keys_changed", keys=",".join(map(config_key.name_of, keys.fingerprints)))
         return keys
 
     def _look(self) -> tuple[int, ...]:

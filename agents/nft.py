@@ -10,13 +10,7 @@ from collections.abc import Iterable
 
 from agents.config import Cluster
 from agents.wire.labels import CLOSING_BIT, HELPER_BIT, INTERFACE_BIT, LIVE_BIT
-from agents.wire.ports import (
-    HA_KERNEL_NAME,
-    PICKUP_PORT,
-    SYNOD_NAME,
-    helper_mac,
-    mac_text,
-)
+from agents.wire.ports import HA_KERNEL_NAME, PICKUP_PORT, SYNOD_NAME, helper_mac, mac_text
 
 # Connection tracking is at -200 (NF_IP_PRI_CONNTRACK), mangle at -150: the first place where there
 # is an entry.
