@@ -59,6 +59,8 @@ local MAPS = {
         adopt = "list", forfeit = "number", heir = "number", boots = "table",
     },
 }
+-- Bodies of bytes: a map, in parts, of which one frame need not have the whole; a packet of conntrackd's.
+local BYTES = { answer = "part of a map: ", pickup = "an IPv4 packet: " }
 local SYN_BODY = {
     { "unit", "unit" }, { "primary", "unit" }, { "interface", "interface" }, { "zero", "pad1" },
     { "mark", "mark" }, { "labels", "labels" }, { "reply", "tuple" },
@@ -368,8 +370,7 @@ local function summary(kind, count, flags, first)
     if MAPS[kind] then return first.role and ", " .. first.role .. ", primary " .. (first.primary or "?") or "" end
     if kind == "keepalive" then return flags % 2 == 1 and ", hears the app" or ", doesn't hear the app" end
     if kind == "census_request" then return "" end
-    if kind == "pickup" then return ", " .. plural(count, "byte") end
-    if kind == "answer" then return ", " .. plural(count, "byte") .. (flags % 2 == 1 and ", the last" or "") end
+    if BYTES[kind] then return ", " .. plural(count, "byte") .. (flags % 2 == 1 and ", the last" or "") end
     local words = ", " .. plural(count, "record")
     if not first then return words end
     if first.answer then return words .. ": " .. (ANSWERS[first.answer] or "?") end
@@ -395,19 +396,14 @@ local function add_records(tree, kind, range, count)
     return first, there * size
 end
 
--- Bodies of bytes: a map, in parts, of which one frame need not have the whole; a packet of conntrackd's.
-local BYTES = { answer = "part of a map: ", pickup = "an IPv4 packet: " }
-
 local function add_body(tree, kind, range, count)
+    if not (BYTES[kind] or MAPS[kind]) then return add_records(tree, kind, range, count) end
+    local there = math.min(count, range and range:len() or 0)
+    if there < count then complain(tree, "bad_length", there .. " of " .. plural(count, "byte")) end
     if BYTES[kind] then
-        local there = math.min(count, range and range:len() or 0)
-        if there < count then complain(tree, "bad_length", there .. " of " .. plural(count, "byte")) end
         if there > 0 then tree:add(range(0, there), BYTES[kind] .. plural(there, "byte")) end
         return nil, there
     end
-    if not MAPS[kind] then return add_records(tree, kind, range, count) end
-    local there = math.min(count, range and range:len() or 0)
-    if there < count then complain(tree, "bad_length", there .. " of " .. plural(count, "byte")) end
     if there == 0 then
         complain(tree, "bad_map", "empty")
         return {}, 0

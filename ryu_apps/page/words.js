@@ -87,11 +87,8 @@ export function verdict(status) {
   const beyond = status.overloaded ?? [];
   if (beyond.length) parts.push(overloadWords(beyond));
   const text = parts.join("; ");
-  const all = worst(units);
-  return {
-    text: `${text[0].toUpperCase()}${text.slice(1)}.`,
-    tone: beyond.length && all === "ok" ? "warning" : all,
-  };
+  const tones = [...units.map(tone), ...beyond.map(() => "warning")];
+  return { text: `${text[0].toUpperCase()}${text.slice(1)}.`, tone: worst(tones) };
 }
 
 const CAUSES = {
@@ -121,9 +118,8 @@ function stateParts(units) {
   return [units.length === 1 ? "the only unit is up" : `all ${units.length} units are up`];
 }
 
-function worst(units) {
-  const tones = new Set(units.map(tone));
-  return ["bad", "warning"].find((each) => tones.has(each)) ?? "ok";
+function worst(tones) {
+  return ["bad", "warning"].find((each) => tones.includes(each)) ?? "ok";
 }
 
 /** 14:03:21, by this machine's clock and zone. */
