@@ -23,7 +23,7 @@ from typing import Any
 
 from agents.core_primary import MAX_PENDING
 from tests.bench.benchmark import Benchmark, Figures, Rows
-from tests.bench.short_sessions import primary_agent, served
+from tests.bench.short_sessions import primary, primary_agent, served
 from topologies.cluster import NETWORKS
 from topologies.lab import Lab
 from topologies.paced import Call, Paced
@@ -56,8 +56,7 @@ class Backlog:
 
     def look(self, lab: Lab) -> bool:
         """Once; whether nothing waits to speak of."""
-        units = lab.status()["units"]
-        offers = next(unit["waiting"] for unit in units if unit["role"] == "primary")
+        offers = primary(lab)["waiting"]
         asked = ["ss", "-tnH", f"sport = :{OPENFLOW_PORT}"]
         lines = lab.run("controller", asked).stdout.splitlines()
         unread = sum(int(line.split()[1]) for line in lines)

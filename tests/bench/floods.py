@@ -15,6 +15,7 @@ import time
 from tests.bench.benchmark import Benchmark, Figures, Rows, progress
 from tests.bench.flood import calls_of, flooding, lead_back, mac_of_client, virtual_mac
 from tests.bench.footprint import whole
+from tests.bench.short_sessions import primary
 from tests.bench.strangers import KINDS
 from topologies.cluster import NETWORKS
 from topologies.lab import Lab
@@ -109,9 +110,7 @@ def is_flat(of: dict[str, int]) -> bool:
 
 def _drops(lab: Lab) -> dict[str, int]:
     """What the primary's bridge has dropped, by name."""
-    units = lab.status()["units"]
-    found: dict[str, int] = next(each["drops"] for each in units if each["role"] == "primary")
-    return dict(found)
+    return dict(primary(lab)["drops"])
 
 
 def _rows(figures: Figures) -> Rows:

@@ -107,13 +107,14 @@ def _fetch(lab: Lab, path: str, count: int) -> None:
 
 
 def _rows(figures: Figures) -> Rows:
-    keys = ("sessions", "packets", "syns_at_agents", "pickup_at_agents", "others_at_agents")
+    keys = ("sessions", "packets", "syns_at_agents", "pickup_at_agents")
+    keys += ("others_at_agents", "packet_ins")
     names = {"download": "100 MB at once", "short": "short sessions"}
     rows: Rows = [
         ("", "sessions", "packets", "SYNs at agents", "conntrackd's", "others", "packet-ins")
     ]
     for name, text in names.items():
-        rows.append((text, *(f"{figures[name][key]:,}" for key in (*keys, "packet_ins"))))
+        rows.append((text, *(f"{figures[name][key]:,}" for key in keys)))
     return rows
 
 

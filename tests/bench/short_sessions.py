@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.bench.benchmark import Benchmark, Figures, Rows, rates
+from topologies.cluster import NETWORKS
 from topologies.lab import Lab
 
 AT_LEAST = 10_000  # sessions, in each
@@ -30,7 +31,7 @@ _NAMES = {
 # 28,000 ports, and one that is used again within two minutes is another case: it meets what its
 # last session has left.
 PORTS = (80, 443, 8000)
-SERVER = "203.0.113.10"
+SERVER = NETWORKS[1].address
 
 _REQUESTS = re.compile(r"(\d+) requests in ([\d.]+)(ms|s|m),")
 _ERRORS = re.compile(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)")
@@ -106,8 +107,13 @@ def handed_over(lab: Lab) -> tuple[int, int]:
 
 def primary_agent(lab: Lab) -> Counter[str]:
     """Counters of the primary's agent, as it has last announced them."""
-    units = lab.status()["units"]
-    return Counter(next(unit["agent"] for unit in units if unit["role"] == "primary"))
+    return Counter(primary(lab)["agent"])
+
+
+def primary(lab: Lab) -> dict[str, Any]:
+    """What the status says of the primary."""
+    found: dict[str, Any] = next(u for u in lab.status()["units"] if u["role"] == "primary")
+    return found
 
 
 def cluster_options(session_table: str) -> dict[str, Any]:

@@ -18,13 +18,19 @@ from ipaddress import IPv4Address
 from typing import Any, NamedTuple
 
 from tests.bench.benchmark import Benchmark, Figures, Rows, progress
-from tests.bench.short_sessions import PORTS, Contender, cluster_options, handed_over
+from tests.bench.short_sessions import (
+    PORTS,
+    PROMISED,
+    SERVER,
+    Contender,
+    cluster_options,
+    handed_over,
+)
+from tests.bench.syn_flood import DEVICE
 from topologies.lab import Lab
 
 SLICE = 5  # seconds: fewer sessions than a client has ports
-SERVER = IPv4Address("203.0.113.10")
-ADDRESSES = tuple(str(SERVER + number) for number in range(16))
-LEAST = {"conntrack": 0.5, "flows": 0.25}  # of the gateway's
+ADDRESSES = tuple(str(IPv4Address(SERVER) + number) for number in range(16))
 SHORT, USUAL = 40, 120  # seconds that conntrack remembers: here, and unless told otherwise
 
 
@@ -59,9 +65,10 @@ def _sustained(case: Case) -> Figures:
     with Lab(2 if case.table else 1, **options) as lab:
         _prepare(lab, case.remembered)
         contender = Contender(lab)
-        for number in range(round(2.5 * case.remembered / SLICE)):
+        slices = round(2.5 * case.remembered / SLICE)
+        for number in range(slices):
             if not number % 4:
-                progress(f"{case.name}: {number * SLICE} of {2.5 * case.remembered:.0f} s")
+                progress(f"{case.name}: {number * SLICE} of {slices * SLICE} s")
             address = ADDRESSES[number // len(PORTS) % len(ADDRESSES)]
             contender.turn(SLICE, counts=True, address=address)
         handed, own = handed_over(lab) if case.table else (0, 1)
@@ -78,14 +85,12 @@ def _sustained(case: Case) -> Figures:
 
 
 def _prepare(lab: Lab, remembered: int) -> None:
-    listed = lab.run("server", ["ip", "-o", "-4", "address", "show"]).stdout.splitlines()
-    device = next(line.split()[1] for line in listed if f" {SERVER}/" in line)
     for address in ADDRESSES[1:]:
-        lab.run("server", ["ip", "address", "add", f"{address}/24", "dev", device])
-    for host in (host for host in lab.hosts if host.startswith("u")):
+        lab.run("server", ["ip", "address", "add", f"{address}/24", "dev", DEVICE])
+    for unit in lab.units:
         for state in ("time_wait", "close", "last_ack", "fin_wait"):
             setting = f"net.netfilter.nf_conntrack_tcp_timeout_{state}={remembered}"
-            lab.run(host, ["sysctl", "-q", "-w", setting])
+            lab.run(f"u{unit}", ["sysctl", "-q", "-w", setting])
 
 
 def _rows(figures: Figures) -> Rows:
@@ -105,7 +110,7 @@ def _rows(figures: Figures) -> Rows:
 def _promises(figures: Figures) -> dict[str, bool]:
     kept = {}
     for case in CASES[1:]:
-        ratio, least = figures["ratios"][case.name], LEAST[case.table]
+        ratio, least = figures["ratios"][case.name], PROMISED[case.table]
         kept[f"{case.name}: at least {least} of the gateway: {ratio}"] = ratio >= least
     return kept | {"none failed": not any(each["failed"] for each in figures["cases"].values())}
 

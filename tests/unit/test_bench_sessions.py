@@ -44,7 +44,9 @@ def grown(app: int = 300, lost: int = 0) -> dict[str, Any]:
 
 
 def lasting(failed: int = 0, **ratios: float) -> dict[str, Any]:
-    least = {case.name: sustained.LEAST[case.table] for case in sustained.CASES if case.table}
+    least = {
+        case.name: short_sessions.PROMISED[case.table] for case in sustained.CASES if case.table
+    }
     found = rate(2_000, failed=failed) | {"first": 2_100, "last": 2_000}
     found |= {"remembered_seconds": 40, "entries": 80_000, "handed_over": 1.0}
     cases = {case.name: found for case in sustained.CASES}
