@@ -219,11 +219,11 @@ def _readable(scene: Scene, frame: bytes) -> bool:
             return True
         if frame[6:12] in scene.core.facts.interface_of_helper:
             return True
-        if frame[12:14] != b"\x88\xb5" and frame[6:12] == scene.core.facts.ha_macs[1]:
-            pickup.packet_of(frame, HA_ADDRESSES[1])
-            return True
         if frame[12:14] != b"\x88\xb5":
-            packet.parse_syn(frame)
+            if frame[6:12] == scene.core.facts.ha_macs[1]:
+                pickup.packet_of(frame, HA_ADDRESSES[1])
+            else:
+                packet.parse_syn(frame)
             return True
         message = control.parse(frame)
         _READ.get(message.kind, lambda _message: None)(message)
@@ -233,12 +233,12 @@ def _readable(scene: Scene, frame: bytes) -> bool:
 
 
 # Why frames are dropped before anything is asked: what a decoder says, and who may say what.
+_OF_PICKUP = (Outcome.PICKUP_VALUE, Outcome.PICKUP_LONG)
 _DROPS = frozenset(
     outcome
     for outcome in Outcome
     if outcome.startswith(("syndata_", "control_", "not_", "seal_"))
-    or outcome in (Outcome.TRUNCATED, Outcome.BAD_LENGTH, Outcome.FRAGMENT)
-    or outcome in (Outcome.PICKUP_VALUE, Outcome.PICKUP_LONG)
+    or outcome in {Outcome.TRUNCATED, Outcome.BAD_LENGTH, Outcome.FRAGMENT, *_OF_PICKUP}
 )
 _READ = {
     control.STATE: control.state,

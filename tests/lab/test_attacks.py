@@ -43,9 +43,16 @@ def handed_over(world: World) -> bytes:
     world.client("close", id=session.id)
     world.pass_time(SETTLED)  # an entry that goes sooner is made again
     found: bytes = frame.original
-    world.lab.run("u2", ["conntrack", "-D", "-p", "tcp", "--orig-port-src", str(port)], check=False)
-    world.until(lambda: not entries(world, port), lambda: f"left: {entries(world, port)}")
+    forget(world, port, 2)
     return found
+
+
+def forget(world: World, port: int, *units: int) -> None:
+    """These units remove what they have of a session from that port; then no unit has any."""
+    for unit in units:
+        end = ["conntrack", "-D", "-p", "tcp", "--orig-port-src", str(port)]
+        world.lab.run(f"u{unit}", end, check=False)
+    world.until(lambda: not entries(world, port), lambda: f"left: {entries(world, port)}")
 
 
 def entries(world: World, port: int) -> list[object]:
@@ -151,15 +158,12 @@ def test_a_syn_that_was_cut_or_extended_has_no_syn_data(world: World) -> None:
 
 def told_by_pickup(world: World) -> tuple[bytes, int]:
     """What a unit's conntrackd has told the others of a session that is over, and its port."""
-    with world.captures("u2/ha", expression="udp port 3780", direction="out") as at:
+    with world.captures("u2/ha", expression=f"udp port {PICKUP_PORT}", direction="out") as at:
         session = world.connect_through(2)
         port = session.endpoints.sport
         (frame, *_) = at["u2/ha"].wait(1, lambda f: port.to_bytes(2) in bytes(f["UDP"].payload))
     world.client("close", id=session.id)
-    for unit in world.units:
-        end = ["conntrack", "-D", "-p", "tcp", "--orig-port-src", str(port)]
-        world.lab.run(f"u{unit}", end, check=False)
-    world.until(lambda: not entries(world, port), lambda: f"left: {entries(world, port)}")
+    forget(world, port, *world.units)
     return bytes(frame["UDP"].payload), port
 
 

@@ -5,7 +5,6 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from agents.wire import routed_arp
-from agents.wire.ports import PICKUP_GROUP, PICKUP_PORT
 from agents.wire.routed_arp import Arp
 
 SYN, SYN_ACK, ACK, FIN, RST = "S", "SA", "A", "FA", "R"
@@ -43,16 +42,6 @@ def udp(eth_src: bytes, eth_dst: bytes, source: bytes, target: bytes) -> bytes:
         / IP(src=ip(source), dst=ip(target))
         / UDP()
         / b"?"
-    )
-
-
-def pickup(eth_src: bytes, eth_dst: str, source: str, target: str = PICKUP_GROUP) -> bytes:
-    """What a conntrackd of Synod's sends, or somebody in its place."""
-    return bytes(
-        Ether(src=mac(eth_src), dst=eth_dst)
-        / IP(src=source, dst=target, ttl=1)
-        / UDP(sport=40000, dport=PICKUP_PORT, chksum=0)
-        / b"an entry"
     )
 
 

@@ -1,6 +1,7 @@
 """What an auxiliary's bridge does with frames, and a unit's that has no role yet."""
 
 import itertools
+from functools import partial
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.switch.units import (
     UnitBridge,
     cluster_of,
 )
+from tests.unit.pickup_frames import said
 
 LAB = cluster_of(3)
 ME, PRIMARY = LAB.unit(2), LAB.unit(1)
@@ -287,25 +289,22 @@ def test_the_ha_link_passes(unit: UnitBridge) -> None:
     assert unit.pass_through("ha", back) == {"ha-nic": [back]}
 
 
-TO_PICKUP = "01:00:5e:00:00:53"
-
-
 def test_what_session_pickup_says_goes_to_the_agent_alone(either: UnitBridge) -> None:
     own = LAB.unit(either.unit)
-    said = frames.pickup(own.ha_mac, TO_PICKUP, str(own.ha_address.ip))
-    assert either.pass_through("ha", said) == {"synod": [said]}
+    frame = said(eth_src=own.ha_mac, src=str(own.ha_address.ip))
+    assert either.pass_through("ha", frame) == {"synod": [frame]}
 
 
 def test_session_pickup_hears_the_agent_and_nobody_on_the_ha_link(either: UnitBridge) -> None:
-    own, primary = LAB.unit(either.unit), str(PRIMARY.ha_address.ip)
-    heard = frames.pickup(PRIMARY.ha_mac, TO_PICKUP, primary)
+    own = LAB.unit(either.unit)
+    by_primary = partial(said, eth_src=PRIMARY.ha_mac, src=str(PRIMARY.ha_address.ip))
+    heard = by_primary()
     assert either.pass_through("synod", heard) == {"ha": [heard]}
     before = {name: dropped(either, name) for name in ("drop_pickup_unsealed", "drop_ha_fragment")}
-    to_own = frames.mac(own.ha_mac)
     for plain in (
         heard,
-        frames.pickup(PRIMARY.ha_mac, "ff:ff:ff:ff:ff:ff", primary),
-        frames.pickup(PRIMARY.ha_mac, to_own, primary, str(own.ha_address.ip)),
+        by_primary(eth_dst="ff:ff:ff:ff:ff:ff"),
+        by_primary(eth_dst=frames.mac(own.ha_mac), dst=str(own.ha_address.ip)),
     ):
         assert either.pass_through("ha-nic", plain) == {}
     for offset in (0, 1):
