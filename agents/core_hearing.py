@@ -28,10 +28,16 @@ class Hearing:
         self.missing: tuple[int, ...] = ()  # of these units
         self._apart: set[int] = set()
 
-    def heard(self, unit: int, hears_app: bool, now: float) -> None:
-        """A keepalive came from that unit, which hears the app itself or doesn't."""
+    def heard(self, unit: int, hears_app: bool, now: float) -> bool:
+        """A keepalive came from that unit, which hears the app itself or doesn't. Whether that is
+        news.
+        """
         self._heard[unit] = now
+        as_before = unit in self.units and unit not in self.missing
+        if hears_app == (unit not in self._apart):
+            return not as_before
         (self._apart.discard if hears_app else self._apart.add)(unit)
+        return True
 
     def reaches_app(self, unit: int) -> bool:
         """Whether that unit is heard, and hears the app."""

@@ -41,6 +41,7 @@ from agents.wire.syndata import SynData
 # might never catch up: what it decides too late it is told again (`_late`). See docs/adr/0020.
 MAX_PENDING, MIN_PENDING = 8192, 64
 DECISION_TIME = 1.0  # seconds that an offer waits for its decision
+CALM = 5.0  # seconds since one waited in vain after which the app isn't taken for behind any more
 MAX_RELEASED = 8192
 # Seconds that the entry of a handed-over session would live, were it not removed when the session
 # ends: the longest there is (the kernel makes INT_MAX jiffies of it, weeks: __nf_ct_set_timeout()).
@@ -80,6 +81,10 @@ class Primary:
         """The app has said whether this unit is primary and sees SYNs."""
         self.alone |= diverted and not self.diverted
         self.diverted = diverted
+
+    def behind(self, now: float) -> bool:
+        """Whether the app is, or has been lately."""
+        return now - self.undecided < CALM or len(self.pending) > MIN_PENDING
 
     def leaving(self, syn: Syn, out_interface: int, now: float) -> Steps:
         """A SYN left the kernel by that interface."""
@@ -146,14 +151,15 @@ class Primary:
 
     def expire(self, now: float) -> Iterator[Steps]:
         """Offers that waited too long; all, if the app is away or another unit is to be primary."""
-        asked = self._desk.app_decides(now) and not self._desk.heir(self._facts.peers)
+        stays = not self._desk.heir(self._facts.peers)
+        asked = self._desk.app_decides(now) and stays
         while self.pending:
             offer_id, offered = next(iter(self.pending.items()))
             if asked and now - offered.time < DECISION_TIME:
                 break
             del self.pending[offer_id]
             self._most = min(self._most, MIN_PENDING)
-            if asked:
+            if stays:
                 self.undecided = now
             self._remember(offer_id, offered._replace(time=now))
             released = self._without_app if asked else self._not_asked

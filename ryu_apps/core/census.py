@@ -32,7 +32,7 @@ from ryu_apps.core.journal import Journal
 from ryu_apps.core.sessions import Session, Sessions
 
 GRACE = 2.0  # seconds; what was decided later than that before the question may not be there yet
-PATIENCE = 5.0  # seconds until an unfinished census is asked for again
+PATIENCE = 5.0  # seconds without a word of it until an unfinished census is asked for again
 
 
 @dataclass(slots=True)
@@ -42,6 +42,7 @@ class Census:
     token: int
     asked: float
     suspects: frozenset[bytes] | None  # what the census before lacked; None if there was none
+    heard: float  # when the last of it came; at first when it was asked for
     seen: set[bytes] = field(default_factory=set)
     adopted: set[int] = field(default_factory=set)  # units that were given sessions by it
     ended: set[bytes] = field(default_factory=set)  # sessions that did since it was asked
@@ -101,10 +102,10 @@ class Surveys:
             census = self._open.get(unit)
             due, young = self._young.get(unit, (now, frozenset()))
             if not member.audible(now):
-                if census and now - census.asked > PATIENCE:
+                if census and now - census.heard > PATIENCE:
                     self._give_up(unit)
                 continue
-            if census and now - census.asked > PATIENCE:
+            if census and now - census.heard > PATIENCE:
                 effects += self._ask(unit, now, census.suspects)
             elif young and not census and now >= due:
                 del self._young[unit]
@@ -118,6 +119,7 @@ class Surveys:
         census = self._open.get(message.unit)
         if census is None or census.token != message.token:
             raise WireError("census_stale")
+        census.heard = now
         added: list[tuple[int, bytes, bytes]] = []
         unneeded: list[bytes] = []
         found = control.census(message)
@@ -141,7 +143,7 @@ class Surveys:
         return effects + done, ended
 
     def _ask(self, unit: int, now: float, suspects: frozenset[bytes] | None) -> list[Effect]:
-        census = self._open[unit] = Census(next(self._tokens), now, suspects)
+        census = self._open[unit] = Census(next(self._tokens), now, suspects, now)
         frame = control.census_request_frame(self._group, unit, census.token)
         line = self._journal.note(now, "census_asked", unit=unit)
         return [events.Send(unit, ports.SYNOD, frame), *line]

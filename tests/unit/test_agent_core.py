@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents import core_primary
 from agents.core import CENSUS_FRAMES, RESYNC_PAUSE
 from agents.core_facts import INTERVAL
 from agents.core_serving import LATELY, RESTORED_TIME, SETTLED, Made
@@ -27,6 +28,7 @@ from tests.unit.agent_scene import (
     HOST,
     INT,
     ORIG,
+    OWN,
     REPLY,
     SELECTIVE,
     Scene,
@@ -146,6 +148,18 @@ def test_what_else_happens_is_seen_to_at_once(
     scene = quiet()
     scene.core.deadline()
     happens(scene)
+    assert ticks(scene, monkeypatch) == 1
+
+
+def test_keepalives_as_ever_wait_for_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come fifty times a second of each unit."""
+    scene = quiet()
+    a_keepalive_comes(scene)
+    list(scene.core.tick(scene.now))
+    scene.core.deadline()
+    a_keepalive_comes(scene)
+    assert ticks(scene, monkeypatch) == 0
+    scene.given(peer.keepalive_frame(link_to_all(2), hears_app=False))
     assert ticks(scene, monkeypatch) == 1
 
 
@@ -573,6 +587,21 @@ def test_a_long_census_goes_out_bit_by_bit() -> None:
     assert turns == -(-len(frames) // CENSUS_FRAMES) > 1
     counts = [len(control.census(control.parse(frame))) for frame in frames]
     assert sum(counts) == 2000
+
+
+def test_it_goes_out_frame_by_frame_to_an_app_that_is_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(core_primary, "MIN_PENDING", 0)
+    scene = Scene().told()
+    offer = scene.offer(FOUND)
+    asked(scene)
+    scene.dumped([session(number, 1) for number in range(1, 2001)], True)
+    for _ in range(3):
+        assert len(scene.frames()) == 1
+        scene.now = scene.due()
+    assert scene.decide(offer.offer_id, 1, (OWN, 0)) == Outcome.SERVED
+    assert len(scene.frames()) == 1 + CENSUS_FRAMES
 
 
 # -- what is lost

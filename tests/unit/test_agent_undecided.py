@@ -5,9 +5,8 @@ import errno
 import pytest
 
 from agents import core_primary
-from agents.core import CALM
 from agents.core_facts import SILENT
-from agents.core_primary import DECISION_TIME, RELEASED_TIME
+from agents.core_primary import CALM, DECISION_TIME, RELEASED_TIME
 from agents.ctnetlink import Delete, Entry, Get
 from agents.outcomes import Outcome
 from agents.wire import control
@@ -123,6 +122,9 @@ def test_so_does_one_that_waited_for_its_decision_as_the_app_went() -> None:
     assert drive(steps, (OWN, 0)) == Outcome.RELEASED_UNDECIDED
     assert scene.frames() == [scene.leaving()]
     scene.told()
+    assert resynced(scene) == 0  # it may have been behind
+    scene.now += CALM
+    scene.told()
     assert resynced(scene) == 1
 
 
@@ -144,6 +146,28 @@ def test_an_app_that_is_behind_is_not_told_all_that_lives_as_well() -> None:
     scene.core.undumped()  # a census is due
     assert resynced(scene) == 0
     scene.now += CALM
+    assert resynced(scene) == 1
+
+
+def test_nor_is_one_that_fell_silent_because_it_was_behind() -> None:
+    """However long it was silent, it has as much to catch up with."""
+    scene = Scene().told()
+    scene.offer(FOUND)
+    assert undecided(scene) == Outcome.RELEASED_UNDECIDED
+    scene.now += SILENT + 0.01
+    (steps,) = scene.given(scene.leaving())
+    assert drive(steps, FOUND, (OWN, 0)) == Outcome.RELEASED_ALONE
+    assert scene.frames() == [scene.leaving()] * 2
+    for _ in range(round(2 * CALM / SILENT)):
+        scene.now += SILENT
+        assert resynced(scene) == 0
+    scene.told()
+    assert resynced(scene) == 0
+    scene.now += CALM - 1
+    scene.told()
+    assert resynced(scene) == 0
+    scene.now += 1
+    scene.told()
     assert resynced(scene) == 1
 
 

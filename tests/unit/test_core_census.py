@@ -236,6 +236,21 @@ def test_an_unfinished_census_is_asked_for_again() -> None:
     assert world.counters["census_done"] == 1
 
 
+def test_one_that_comes_slowly_is_not() -> None:
+    """A million sessions take a while, and who asks again begins again."""
+    world = World()
+    for unit in (1, 2, 3):
+        world.connect(unit)
+    token = token_of(world.pass_time(0.6, 1, 2, 3), 2)
+    records = [control.Counted(*tuples(number), 2) for number in range(200)]
+    for frame in control.census_frames(1, 2, token, records):
+        asked = census_requests(world.pass_time(4.0, 1, 2, 3))
+        assert 2 not in [unit for unit, _ in asked]
+        world.frames(2, [frame])
+    assert world.counters["census_done"] == 1
+    assert world.live()[2] == 200
+
+
 def test_a_silent_agent_is_not_asked_again() -> None:
     world = World().form()
     world.announce(2, resync=1)
