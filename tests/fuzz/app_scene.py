@@ -99,21 +99,21 @@ def _switch(world: World, feed: Feed, _captured: tuple[bytes, ...]) -> None:
     connection = world.bridges[unit].connection + feed.below(2)
     token, numbers = feed.below(200), frozenset(feed.take(8))
     meters = frozenset(Meter(number, token) for number in numbers)
-    world.feed(
-        one_of(
-            feed,
-            (
-                events.StaticFlows(unit, connection, token, numbers, meters),
-                events.Confirmed(unit, connection, token),
-                events.Refused(unit, connection, token, "no"),
-                events.Metered(unit, connection, dict.fromkeys(numbers, token)),
-                events.Counted(unit, connection, int.from_bytes(feed.take(8)), token),
-                events.Pong(unit, connection),
-                events.Lost(unit, connection),
-                events.Pong(9, connection),
-            ),
-        )
+    said = one_of(
+        feed,
+        (
+            events.StaticFlows(unit, connection, token, numbers, meters),
+            events.Confirmed(unit, connection, token),
+            events.Refused(unit, connection, token, "no"),
+            events.Metered(unit, connection, dict.fromkeys(numbers, token)),
+            events.Counted(unit, connection, int.from_bytes(feed.take(8)), token),
+            events.Pong(unit, connection),
+            events.Lost(unit, connection),
+            events.Pong(9, connection),
+        ),
     )
+    world.bridges[unit].lied |= isinstance(said, events.StaticFlows)
+    world.feed(said)
 
 
 def _offer(world: World, feed: Feed, _captured: tuple[bytes, ...]) -> None:

@@ -73,19 +73,23 @@ class FakeBridge:
     cookies: set[int] = field(default_factory=set)
     answers: bool = True  # False: messages get lost
     refuses: bool = False
+    lied: bool = False  # it has said of what it has what isn't so
     packets: dict[int, int] = field(default_factory=dict)
     meters: dict[int, int] = field(default_factory=dict)  # number -> rate
     over: dict[int, int] = field(default_factory=dict)  # number -> packets dropped
 
-    def change(self, meters: events.Meters) -> None:
-        """As a switch does: it refuses what doesn't fit what it has."""
-        for add in meters.add:
-            assert add.number not in self.meters
-        for number in (*(each.number for each in meters.change), *meters.delete):
-            assert number in self.meters
-        self.meters |= dict(meters.add) | dict(meters.change)
-        for number in meters.delete:
-            del self.meters[number]
+    def change(self, meters: events.Meters) -> bool:
+        """As a switch does: it refuses what doesn't fit what it has, which nobody may ask for but
+        who was lied to.
+        """
+        known = {*(each.number for each in meters.change), *meters.delete}
+        fits = not dict(meters.add).keys() & self.meters.keys() and known <= self.meters.keys()
+        assert fits or self.lied
+        if fits:
+            self.meters |= dict(meters.add) | dict(meters.change)
+            for number in meters.delete:
+                del self.meters[number]
+        return fits
 
 
 class World:
@@ -270,8 +274,7 @@ class World:
         elif isinstance(effect, events.Install):
             bridge.cookies |= {flow.cookie for flow in effect.add}
             bridge.cookies -= set(effect.delete)
-            bridge.change(effect.meters)
-            if bridge.refuses:
+            if not bridge.change(effect.meters) or bridge.refuses:
                 self.feed(events.Refused(effect.unit, bridge.connection, effect.token, "no"))
             answer = events.Confirmed(effect.unit, bridge.connection, effect.token)
         elif isinstance(effect, events.AskCount):
