@@ -31,7 +31,8 @@ from tests.lab.world import PORT, SERVER, Session, World
 from topologies.faulting import Faults
 from topologies.observe import entries
 
-PORTS = itertools.count(46000)  # of downloads' clients: each is used once
+# Of downloads' clients: each is used once. Above those that kernels choose at random.
+PORTS = itertools.count(61000)
 STALL = 0.15  # seconds; TCP sends a lost segment again after 0.2
 
 
