@@ -5,7 +5,6 @@ returns its outcome. The shell runs those of one wake-up side by side, their req
 and then calls `take()` for what is to be written.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from agents.core_adopting import Adopting
@@ -14,6 +13,7 @@ from agents.core_answering import Answering
 from agents.core_auxiliary import Auxiliary
 from agents.core_beginnings import Beginnings
 from agents.core_canary import Canary
+from agents.core_census import Censuses
 from agents.core_expecting import Expecting
 from agents.core_facts import INTERVAL, Desk, Facts, Steps
 from agents.core_fencing import Fencing
@@ -36,12 +36,6 @@ from agents.wire.packet import parse_syn
 from agents.wire.ports import mac_text
 from agents.wire.seal import Keys, Opener, Sealer
 
-# At a time, and one to an app that is behind: the bridge's queue to the agent's port isn't long.
-CENSUS_FRAMES = 16
-# Seconds between them: 42,000 sessions a second. The app takes in 65,000 (measured); what is more
-# would only stand before the offers that come meanwhile.
-CENSUS_PAUSE = 0.02
-RESYNC_PAUSE = 2.0  # seconds between two calls for a census, however much is lost
 # Within these seconds a unit has told what it had still to tell of sessions that it has lost.
 LATE = 3.0
 _CONTROL = control.ETHERTYPE.to_bytes(2)
@@ -49,7 +43,6 @@ _ARP = routed_arp.ETHERTYPE.to_bytes(2)
 # These come with sessions or all the time, and change nothing that the clock looks after; of
 # keepalives `_keepalive` says when one does.
 _USUAL = (control.DECIDED, control.FORGET, control.BEGUN, control.PICKUP, control.KEEPALIVE)
-_CAUSES_RESYNC = (control.CENSUS, control.ENDED)
 
 
 class Core:
@@ -63,6 +56,7 @@ class Core:
         self.vouching = Vouching(facts, self.opener)
         self.serving = Serving(facts, self.desk)
         self.primary = Primary(facts, self.desk, self.serving, self.sealer, self.opener)
+        self.censuses = Censuses(self.desk, self.serving, self.primary, now)
         self.auxiliary = Auxiliary(facts, self.desk, self.serving, self.opener)
         self.announcing = Announcing(facts, self.desk)
         self.expecting = Expecting(facts, self.desk)
@@ -82,12 +76,7 @@ class Core:
         self._to_peers = self._ha_mac + _CONTROL
         self._announce_at = now
         self._standing = self.desk.standing()
-        self._resync = 0
-        self._lost = False
-        self._resync_at = now
         self._dump = False
-        self._census: deque[bytes] = deque()
-        self._census_at = now
         self._due = now
         self._stirred = True
 
@@ -124,7 +113,7 @@ class Core:
             self.serving.destroyed(entry.orig, entry.reply, now)
         if lost:
             self.count(Outcome.EVENTS_LOST)
-            self._lost = True
+            self.censuses.doubt()
 
     def removed(self, entries: Iterable[Entry], now: float) -> None:
         """Entries that another program removed: conntrackd, of which nobody says whether it means
@@ -141,13 +130,13 @@ class Core:
         self, entries: Sequence[Entry], last: bool, established: int, now: float
     ) -> Iterator[Steps]:
         """A piece of the dump that was asked for; `established`: the kernel's timeout (seconds)."""
-        self._census.extend(self.serving.count(entries, last, now))
+        self.censuses.dumped(entries, last, now)
         yield from self.serving.label_strays()
         adopted, forfeited = self.adopting.done, self.forfeiting.done
         yield from self.adopting.entries(entries, last, established, now)
         yield from self.forfeiting.entries(entries, last)
-        # A census may have told of what was about to be given up.
-        self._lost |= self.forfeiting.done != forfeited
+        if self.forfeiting.done != forfeited:  # a census may have told of what was about to go
+            self.censuses.doubt()
         if self.adopting.done != adopted:
             self.renewing.again(now + LATE)
         self._stirred |= last
@@ -156,17 +145,14 @@ class Core:
 
     def undumped(self) -> None:
         """The dump that was asked for failed: there is no census. A new one is called for."""
-        self.serving.end_census()
+        self.censuses.undumped()
         self.adopting.failed()
         self.forfeiting.failed()
-        self._lost = True
 
     def unwritten(self, frame: bytes) -> None:
         """A frame of `take()` that the kernel didn't take. The client will send its SYN again."""
         self.count(Outcome.WRITE_FAILED)
-        if frame[12:14] == _CONTROL and control.parse(frame).kind in _CAUSES_RESYNC:
-            self._census.clear()
-            self._lost = True
+        self.censuses.unwritten(frame)
 
     def due(self, now: float) -> Iterator[Steps]:
         """`tick`, unless nothing is due and nothing came but sessions: they come more often."""
@@ -195,17 +181,7 @@ class Core:
         yield from self.primary.expire(now)
         if now >= self._announce_at:
             self._announce_at = now + INTERVAL
-            behind = self.primary.behind(now)
-            if self.primary.alone:
-                if behind:  # when it fell silent, too, and that is why
-                    self.primary.undecided = now
-                if self.desk.app_decides(now):
-                    self.primary.alone, self._lost = False, True
-            # Who is behind isn't to be told all that lives as well.
-            due = now >= self._resync_at and not behind
-            if self._lost and due and not self._counting():
-                self._resync, self._lost = self._resync + 1, False
-                self._resync_at = now + RESYNC_PAUSE
+            self.censuses.announcing(now)
             self.desk.frames += control.announce_frames(self._announcement())
 
     def leave(self, now: float) -> Iterator[Steps]:
@@ -216,12 +192,10 @@ class Core:
     def deadline(self) -> float:
         """When `tick` or `take` have something to do next."""
         times = [self._announce_at, self.primary.next_expiry(), self.serving.next_end()]
-        times += [self.primary.clearing.next_expiry()]
+        times += [self.primary.clearing.next_expiry(), self.censuses.next_turn()]
         times += [self.announcing.next_ask(), self.hearing.next_keepalive()]
         if self.facts.cluster.pickup != "off":
             times += [self.renewing.next_turn(), self.canary.next_turn()]
-        if self._census:
-            times.append(self._census_at)
         self._due = min([time for time in times if time is not None])
         return self._due
 
@@ -238,10 +212,7 @@ class Core:
         if desk.offers:
             out += control.offer_frames(cluster.group, self.facts.unit, desk.offers)
             desk.offers = []
-        if self._census and now >= self._census_at:
-            self._census_at = now + CENSUS_PAUSE
-            most = 1 if self.primary.behind(now) else CENSUS_FRAMES
-            out += [self._census.popleft() for _ in range(min(most, len(self._census)))]
+        out += self.censuses.take(now)
         dump, self._dump = self._dump, False
         return out, dump
 
@@ -298,8 +269,7 @@ class Core:
                 walks = self.adopting.told(), self.forfeiting.told()
                 self._dump |= any(walks)
             case control.CENSUS_REQUEST:
-                self._census.clear()
-                self.serving.start_census(message.token, now)
+                self.censuses.asked(message.token, now)
                 self._dump = True
                 self.count(Outcome.CENSUS)
             case control.QUESTION:
@@ -339,9 +309,6 @@ class Core:
         self.pickup.heard(message)
         return iter(())
 
-    def _counting(self) -> bool:
-        return self.serving.counting or bool(self._census)
-
     def _announcement(self) -> Announce:
         facts, cluster, told = self.facts, self.facts.cluster, self.desk.told
         return Announce(
@@ -357,7 +324,7 @@ class Core:
             digest=cluster.digest,
             serving=len(self.serving.sessions),
             waiting=len(self.primary.pending),
-            resync=self._resync,
+            resync=self.censuses.calls,
             keys=self.opener.keys.fingerprints,
             hears=self.hearing.units,
             missing=self.hearing.missing,

@@ -423,7 +423,7 @@ def _state_of(scene: Scene) -> object:
         (dict(core.hearing._heard), set(core.hearing._apart)),
         (dict(core.announcing._asked), core.announcing._held.keys() | set()),
         (list(core.beginnings._heard), core.fencing.fenced, core.fencing._rival),
-        (core.adopting._walking, core.forfeiting._walking, core._dump, core._lost),
+        (core.adopting._walking, core.forfeiting._walking, core._dump, core.censuses._doubt),
     )
 
 

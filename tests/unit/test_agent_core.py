@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import core_primary
-from agents.core import CENSUS_FRAMES, RESYNC_PAUSE
+from agents.core_census import CALL_PAUSE, FRAMES
 from agents.core_facts import INTERVAL
 from agents.core_serving import LATELY, RESTORED_TIME, SETTLED, Made
 from agents.ctnetlink import ESTABLISHED, SYN_RECV, Create, Entry, Get, Update
@@ -497,11 +497,11 @@ def test_once_syns_are_shown_to_it_a_primary_calls_for_a_census() -> None:
     scene = Scene()
     calls = []
     for balancing in (False, True, True, False, True):
-        scene.now += RESYNC_PAUSE
+        scene.now += CALL_PAUSE
         state = State(boot=1, role="primary", primary=1, balancing=balancing)
         assert not list(scene.given(control.state_frame(GROUP, 1, state)))
         run(scene.core.tick(scene.now))
-        calls.append(scene.core._resync)
+        calls.append(scene.core.censuses.calls)
     assert calls == [0, 1, 1, 1, 2]
 
 
@@ -581,10 +581,10 @@ def test_a_long_census_goes_out_bit_by_bit() -> None:
     while more := scene.frames():
         frames += more
         turns += 1
-        assert len(more) <= CENSUS_FRAMES
+        assert len(more) <= FRAMES
         assert scene.frames() == []
         scene.now = scene.due()
-    assert turns == -(-len(frames) // CENSUS_FRAMES) > 1
+    assert turns == -(-len(frames) // FRAMES) > 1
     counts = [len(control.census(control.parse(frame))) for frame in frames]
     assert sum(counts) == 2000
 
@@ -601,7 +601,7 @@ def test_it_goes_out_frame_by_frame_to_an_app_that_is_behind(
         assert len(scene.frames()) == 1
         scene.now = scene.due()
     assert scene.decide(offer.offer_id, 1, (OWN, 0)) == Outcome.SERVED
-    assert len(scene.frames()) == 1 + CENSUS_FRAMES
+    assert len(scene.frames()) == 1 + FRAMES
 
 
 # -- what is lost
@@ -615,7 +615,7 @@ def test_lost_events_call_for_a_census_but_not_for_many() -> None:
     scene.core.destroyed([], True, scene.now)
     assert resynced(scene) == 1
     assert scene.count(Outcome.EVENTS_LOST) == 2
-    scene.now += RESYNC_PAUSE
+    scene.now += CALL_PAUSE
     assert resynced(scene) == 2
     assert resynced(scene) == 2
 

@@ -300,7 +300,7 @@ def test_its_sessions_become_copies_of_the_primarys() -> None:
     assert (forfeited(scene), scene.core.desk.restart_pickup) == (0, False)
     assert not walk(scene)
     assert (forfeited(scene), scene.core.desk.restart_pickup) == (77, True)
-    assert scene.core._resync == 1  # a census before may have told of it
+    assert scene.core.censuses.calls == 1  # a census before may have told of it
     assert not tell(scene, 77)  # it is done
     assert not tell(scene, 0)
     assert not walk(scene, MINE)  # a dump for another reason
