@@ -1,4 +1,4 @@
-"""What all tiers share: the demand that a tier really ran.
+"""What all tiers share: the demand that a tier really ran, and no deadlines for examples.
 
 A test that cannot run skips and says what is missing. A tier of which every test skipped has proved
 nothing, so a run that asked for it with `--require-tier` fails.
@@ -7,6 +7,11 @@ nothing, so a run that asked for it with `--require-tier` fails.
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is. Speed is asserted in tests/bench.
+settings.register_profile("synod", deadline=None)
+settings.load_profile("synod")
 
 TIERS = ("unit", "switch", "lab")
 _HERE = Path(__file__).parent

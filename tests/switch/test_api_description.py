@@ -38,7 +38,6 @@ asked = schemathesis.openapi.from_dict(description())
 @asked.parametrize()
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[*HealthCheck],

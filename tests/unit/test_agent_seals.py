@@ -1,7 +1,7 @@
 """What an agent believes: SYN data and frames with the right seal, once, of agents as they are."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.core_hearing import KEEPALIVE
@@ -152,7 +152,6 @@ def test_a_syn_that_was_extended_is_anothers() -> None:
     assert dropped(auxiliary(), behind, (Get(ORIG), 2)) == Outcome.SYN_WITHOUT_DATA
 
 
-@settings(deadline=None)
 @given(st.integers(ETHERNET), st.integers(1, 255))
 def test_no_byte_of_the_packet_can_be_another(offset: int, change: int) -> None:
     """Addresses, ports, sequence number, options, checksums, the client's data, the decisions."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import config
@@ -274,7 +274,6 @@ places = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(places, raws)
 def test_any_value_is_right_or_an_error_with_its_path(path: str, value: object) -> None:
     raw = changed(path, value) if value is not None else example()
@@ -288,7 +287,6 @@ def test_any_value_is_right_or_an_error_with_its_path(path: str, value: object) 
     assert all(told)
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=60)
     | st.text(max_size=60)

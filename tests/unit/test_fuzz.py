@@ -60,7 +60,7 @@ def replay(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(TARGETS) - {"agent", "app"}))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.data())
 def test_damaged_inputs_are_taken_too(name: str, data: st.DataObject) -> None:
     path: Path = data.draw(st.sampled_from(inputs(name)))
@@ -133,13 +133,13 @@ def test_captured_frames_are_those_of_a_whole_cluster() -> None:
                 assert world.controller.members.get(message.unit).refusal == ""  # type: ignore[union-attr]
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(st.data(), SIZES)
 def test_whatever_comes_the_app_goes_on(data: st.DataObject, steps: int) -> None:
     app_scene.play(Drawn(data, steps), OF_APP)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.data(), SIZES)
 def test_whatever_comes_the_agent_goes_on(data: st.DataObject, steps: int) -> None:
     agent_scene.play(Drawn(data, steps), OF_AGENT)

@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
@@ -36,7 +36,6 @@ def patched(frame: bytes, offset: int, *values: int) -> bytes:
     return frame[:offset] + bytes(values) + frame[offset + len(values) :]
 
 
-@settings(deadline=None)
 @given(syns)
 def test_parse_reads_what_scapy_reads(frame: bytes) -> None:
     found, wanted = packet.parse_syn(frame), Ether(frame)
@@ -107,7 +106,6 @@ def test_any_bytes_are_a_syn_or_a_wire_error(frame: bytes) -> None:
     assert seen in REASONS
 
 
-@settings(deadline=None)
 @given(syns, tuples)
 def test_as_client_sent_is_what_scapy_would_have_sent(frame: bytes, orig: bytes) -> None:
     found = packet.as_client_sent(frame, orig)
@@ -118,7 +116,6 @@ def test_as_client_sent_is_what_scapy_would_have_sent(frame: bytes, orig: bytes)
     assert after.payload == before.payload
 
 
-@settings(deadline=None)
 @given(st.builds(syn, tuples, ttl=st.integers(2, 255)), tuples)
 def test_forwarding_and_nat_are_undone_byte_for_byte(client: bytes, translated: bytes) -> None:
     """What the kernel does on the way is what scapy makes of other addresses and TTL - 1."""
@@ -127,7 +124,6 @@ def test_forwarding_and_nat_are_undone_byte_for_byte(client: bytes, translated: 
     assert packet.as_client_sent(forwarded, orig) == client
 
 
-@settings(deadline=None)
 @given(syns, st.binary(min_size=0, max_size=120))
 def test_append_and_cut(frame: bytes, data: bytes) -> None:
     grown = packet.append_data(frame, data)
@@ -145,7 +141,6 @@ def test_padding_goes_when_the_packet_changes(payload: bytes, data: bytes, paddi
     assert packet.cut_data(grown + padding, len(data)) == frame
 
 
-@settings(deadline=None)
 @given(syns, tuples, st.binary(min_size=1, max_size=60), st.integers(1, 0xFFFE))
 def test_a_wrong_checksum_stays_wrong(frame: bytes, orig: bytes, data: bytes, by: int) -> None:
     right = int.from_bytes(frame[50:52])
@@ -154,7 +149,6 @@ def test_a_wrong_checksum_stays_wrong(frame: bytes, orig: bytes, data: bytes, by
     assert changed[50:52] != recomputed(changed)[50:52]
 
 
-@settings(deadline=None)
 @given(syns, tuples, st.binary(max_size=60), st.tuples(macs, macs), st.binary(max_size=5))
 def test_handed_over_in_one_pass_is_both_steps(
     frame: bytes, orig: bytes, data: bytes, ends: tuple[bytes, bytes], padding: bytes
@@ -191,7 +185,6 @@ def test_readdress(dst: bytes, src: bytes) -> None:
     assert packet.readdress(syn(), dst, src) == dst + src + syn()[12:]
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         syn,

@@ -1,7 +1,7 @@
 """ARP frames, compared with scapy's."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.l2 import ARP, Ether
 
@@ -30,7 +30,6 @@ def by_scapy(arp: Arp) -> bytes:
     )
 
 
-@settings(deadline=None)
 @given(arps)
 def test_encode_makes_what_scapy_makes(arp: Arp) -> None:
     assert routed_arp.encode(arp) == by_scapy(arp)

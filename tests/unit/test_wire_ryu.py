@@ -2,7 +2,7 @@
 scapy's.
 """
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ryu.lib.packet import arp as ryu_arp
 from ryu.lib.packet import ethernet, ipv4, packet, tcp
@@ -67,7 +67,6 @@ def test_arp_is_what_ryu_writes(sent: routed_arp.Arp, op: int) -> None:
     assert routed_arp.encode(sent) == unpadded(written, 42)
 
 
-@settings(deadline=None)
 @given(plain, tuples, values.map(syndata.encode), macs, macs)
 def test_a_syn_on_its_way_to_another_unit_is_what_ryu_writes(
     frame: bytes, orig: bytes, data: bytes, to: bytes, by: bytes
@@ -83,7 +82,6 @@ def test_a_syn_on_its_way_to_another_unit_is_what_ryu_writes(
     assert cut_data(handed, len(data)) == by_ryu(cut_data(handed, len(data)))
 
 
-@settings(deadline=None)
 @given(plain, tuples, payloads)
 def test_each_step_of_it_too(frame: bytes, orig: bytes, data: bytes) -> None:
     assert as_client_sent(frame, orig) == by_ryu(as_client_sent(frame, orig))
