@@ -56,7 +56,7 @@ class Core:
         self.vouching = Vouching(facts, self.opener)
         self.serving = Serving(facts, self.desk)
         self.primary = Primary(facts, self.desk, self.serving, self.sealer, self.opener)
-        self.censuses = Censuses(self.desk, self.serving, self.primary, now)
+        self.censuses = Censuses(self.serving, self.primary, now)
         self.auxiliary = Auxiliary(facts, self.desk, self.serving, self.opener)
         self.announcing = Announcing(facts, self.desk)
         self.expecting = Expecting(facts, self.desk)
@@ -152,7 +152,8 @@ class Core:
     def unwritten(self, frame: bytes) -> None:
         """A frame of `take()` that the kernel didn't take. The client will send its SYN again."""
         self.count(Outcome.WRITE_FAILED)
-        self.censuses.unwritten(frame)
+        if frame[12:14] == _CONTROL:
+            self.censuses.unwritten(control.parse(frame).kind)
 
     def due(self, now: float) -> Iterator[Steps]:
         """`tick`, unless nothing is due and nothing came but sessions: they come more often."""

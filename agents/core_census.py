@@ -9,7 +9,6 @@ is behind isn't to be told all that lives as well (docs/adr/0020).
 from collections import deque
 from collections.abc import Iterable
 
-from agents.core_facts import Desk
 from agents.core_primary import Primary
 from agents.core_serving import Serving
 from agents.ctnetlink import Entry
@@ -22,15 +21,13 @@ FRAMES = 16
 PAUSE = 0.02
 CALL_PAUSE = 2.0  # seconds between two calls for a census, however much is lost
 
-_CONTROL = control.ETHERTYPE.to_bytes(2)
 _MISSED = (control.CENSUS, control.ENDED)  # what the app has to hear
 
 
 class Censuses:
     """A unit's."""
 
-    def __init__(self, desk: Desk, serving: Serving, primary: Primary, now: float) -> None:
-        self._desk = desk
+    def __init__(self, serving: Serving, primary: Primary, now: float) -> None:
         self._serving = serving
         self._primary = primary
         self.calls = 0  # as announced
@@ -57,22 +54,18 @@ class Censuses:
         self._serving.end_census()
         self._doubt = True
 
-    def unwritten(self, frame: bytes) -> None:
-        """That frame didn't get out. If it is one of those that must, the census starts over."""
-        if frame[12:14] == _CONTROL and control.parse(frame).kind in _MISSED:
+    def unwritten(self, kind: int) -> None:
+        """A frame of that kind didn't get out. If it is one that must, the census starts over."""
+        if kind in _MISSED:
             self._frames.clear()
             self._doubt = True
 
     def announcing(self, now: float) -> None:
         """The unit is about to announce itself: if it has doubts, the app is to ask."""
-        primary, behind = self._primary, self._primary.behind(now)
-        if primary.alone:
-            if behind:  # when it fell silent, too, and that is why
-                primary.undecided = now
-            if self._desk.app_decides(now):
-                primary.alone, self._doubt = False, True
+        self._doubt |= self._primary.rejoins(now)
+        may = now >= self._call_at and not self._primary.behind(now)
         on_its_way = self._serving.counting or self._frames
-        if self._doubt and not behind and not on_its_way and now >= self._call_at:
+        if self._doubt and may and not on_its_way:
             self.calls, self._doubt = self.calls + 1, False
             self._call_at = now + CALL_PAUSE
 

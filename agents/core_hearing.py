@@ -32,12 +32,11 @@ class Hearing:
         """A keepalive came from that unit, which hears the app itself or doesn't. Whether that is
         news.
         """
+        anew = unit not in self.units or unit in self.missing
+        turned = hears_app == (unit in self._apart)
         self._heard[unit] = now
-        as_before = unit in self.units and unit not in self.missing
-        if hears_app == (unit not in self._apart):
-            return not as_before
         (self._apart.discard if hears_app else self._apart.add)(unit)
-        return True
+        return anew or turned
 
     def reaches_app(self, unit: int) -> bool:
         """Whether that unit is heard, and hears the app."""

@@ -71,7 +71,7 @@ class Primary:
         self.pending: dict[int, Offered] = {}
         self._most = MAX_PENDING  # that may be pending now
         self._released: dict[int, Offered] = {}
-        self.undecided = float("-inf")  # when the app has let an offer wait for too long
+        self._undecided = float("-inf")  # when the app has let an offer wait for too long
         self.clearing = Clearing(facts, desk)
         # Sessions began of which the app doesn't know: it was away, or no SYN was shown to us.
         self.alone = False
@@ -84,7 +84,18 @@ class Primary:
 
     def behind(self, now: float) -> bool:
         """Whether the app is, or has been lately."""
-        return now - self.undecided < CALM or len(self.pending) > MIN_PENDING
+        return now - self._undecided < CALM or len(self.pending) > MIN_PENDING
+
+    def rejoins(self, now: float) -> bool:
+        """Whether the app decides again, after sessions began of which it doesn't know: once. Until
+        then it is as far behind as it was when it fell silent.
+        """
+        if not self.alone:
+            return False
+        if self.behind(now):
+            self._undecided = now
+        self.alone = not self._desk.app_decides(now)
+        return not self.alone
 
     def leaving(self, syn: Syn, out_interface: int, now: float) -> Steps:
         """A SYN left the kernel by that interface."""
@@ -160,7 +171,7 @@ class Primary:
             del self.pending[offer_id]
             self._most = min(self._most, MIN_PENDING)
             if stays:
-                self.undecided = now
+                self._undecided = now
             self._remember(offer_id, offered._replace(time=now))
             released = self._without_app if asked else self._not_asked
             yield released(offered, Outcome.RELEASED_UNDECIDED)

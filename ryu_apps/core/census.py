@@ -101,12 +101,12 @@ class Surveys:
             unit = member.unit.id
             census = self._open.get(unit)
             due, young = self._young.get(unit, (now, frozenset()))
+            stuck = census if census and now - census.heard > PATIENCE else None
             if not member.audible(now):
-                if census and now - census.heard > PATIENCE:
+                if stuck:
                     self._give_up(unit)
-                continue
-            if census and now - census.heard > PATIENCE:
-                effects += self._ask(unit, now, census.suspects)
+            elif stuck:
+                effects += self._ask(unit, now, stuck.suspects)
             elif young and not census and now >= due:
                 del self._young[unit]
                 effects += self._ask(unit, now, young)
