@@ -36,8 +36,6 @@ from agents.wire.packet import parse_syn
 from agents.wire.ports import mac_text
 from agents.wire.seal import Keys, Opener, Sealer
 
-# Within these seconds a unit has told what it had still to tell of sessions that it has lost.
-LATE = 3.0
 _CONTROL = control.ETHERTYPE.to_bytes(2)
 _ARP = routed_arp.ETHERTYPE.to_bytes(2)
 # These come with sessions or all the time, and change nothing that the clock looks after; of
@@ -64,7 +62,7 @@ class Core:
         self.beginnings = Beginnings(facts, self.desk, self.serving)
         self.adopting = Adopting(facts, self.desk, self.serving)
         self.forfeiting = Forfeiting(facts, self.desk, self.serving)
-        self.renewing = Renewing(facts, self.desk, self.serving, now)
+        self.renewing = Renewing(facts, self.serving, now)
         self.canary = Canary(facts, now)
         self.fencing = Fencing(facts, self.desk, fenced)
         self.answering = Answering(facts, self.desk, now)
@@ -138,7 +136,7 @@ class Core:
         if self.forfeiting.done != forfeited:  # a census may have told of what was about to go
             self.censuses.doubt()
         if self.adopting.done != adopted:
-            self.renewing.again(now + LATE)
+            self.renewing.late(now)
         self._stirred |= last
         if last and (self.adopting.done or self.forfeiting.done):
             self._announce_at = now
@@ -170,6 +168,7 @@ class Core:
         heard = self.hearing.tick(now)
         if self.hearing.units != units:
             self.renewing.begin(now)
+            self.renewing.late(now)
         if self.facts.cluster.pickup != "off":
             yield from self.renewing.tick(now)
             yield from self.canary.tick(self.renewing.told, now)

@@ -8,19 +8,21 @@ time; from the first on when another unit is heard anew.
 A unit that was cut off may have more to tell of sessions that were the primary's by the time
 it came back: conntrackd sends what waits as soon as it can, before it is started again, and the
 primary's entry names that unit then. The primary puts it right: when that unit's session pickup is
-heard again, and some seconds after it has made a unit's sessions its own.
+heard again, and some seconds after the unit was heard anew, and after its sessions were made the
+primary's own.
 """
 
 from collections import deque
 from collections.abc import Iterator
 
-from agents.core_facts import Desk, Facts, Steps
+from agents.core_facts import Facts, Steps
 from agents.core_serving import Serving
 from agents.ctnetlink import CLOSE, TIME_WAIT, Entry, Get, Update
 from agents.outcomes import Outcome
 from agents.wire.labels import unit_of
 
 ROUND = 60.0  # seconds between the beginnings of two rounds, unless one takes longer
+LATE = 3.0  # within these a unit has told what it had still to tell of sessions that it has lost
 AT_ONCE = 64
 PAUSE = 0.05  # seconds between so many
 
@@ -28,13 +30,13 @@ PAUSE = 0.05  # seconds between so many
 class Renewing:
     """Whose turn it is."""
 
-    def __init__(self, facts: Facts, desk: Desk, serving: Serving, now: float) -> None:
+    def __init__(self, facts: Facts, serving: Serving, now: float) -> None:
         self._unit = facts.unit
         self._own_labels = facts.own_labels
-        self._desk = desk
         self._serving = serving
         self._due: deque[bytes] = deque()
         self._round_at = now
+        self._more_at: list[float] = []  # rounds besides, not in order
         self._next = now
         self.told = True  # all, since something may have been missed
 
@@ -46,20 +48,29 @@ class Renewing:
 
     def again(self, at: float) -> None:
         """All anew from then on, though nobody has missed anything."""
-        self._round_at = min(self._round_at, at)
+        self._more_at.append(at)
         self._next = min(self._next, at)
+
+    def late(self, now: float) -> None:
+        """A unit has just lost sessions, or come back: it may have things to tell of them yet."""
+        self.again(now + LATE)
 
     def tick(self, now: float) -> Iterator[Steps]:
         """Those whose turn it is."""
         if now < self._next:
             return
-        if not self._due and now >= self._round_at:
+        if not self._due and now >= self._round():
             self._round_at = now + ROUND
+            self._more_at = [at for at in self._more_at if at > now]
             self._due.extend(self._serving.sessions)
         for _ in range(min(AT_ONCE, len(self._due))):
             yield self._renew(self._due.popleft(), now)
         self.told |= not self._due
-        self._next = now + PAUSE if self._due else self._round_at
+        self._next = now + PAUSE if self._due else self._round()
+
+    def _round(self) -> float:
+        """When the next one begins."""
+        return min([self._round_at, *self._more_at])
 
     def next_turn(self) -> float:
         """When `tick` has something to do next."""
@@ -74,17 +85,9 @@ class Renewing:
         if not isinstance(entry, Entry) or entry.state in (TIME_WAIT, CLOSE):
             return Outcome.RENEW_GONE
         if unit_of(entry.labels) != self._unit:
-            if not self._is_right(orig, now):
+            if not self._serving.knows_better(orig, now):
                 return Outcome.RENEW_GONE
             result = yield Update(orig, *self._own_labels)
             return Outcome.LABEL_REFUSED if result else Outcome.LABELLED
         result = yield Update(orig)
         return Outcome.RENEW_GONE if result else Outcome.RENEWED
-
-    def _is_right(self, orig: bytes, now: float) -> bool:
-        """Whether this unit knows better than the entry who serves the session: as the primary, and
-        as long as no other is about to be. What it hands over isn't among its own any more.
-        """
-        desk = self._desk
-        alone = desk.app_decides(now) and desk.told is not None and not desk.told.heir
-        return alone and orig in self._serving.sessions

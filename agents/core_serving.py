@@ -76,6 +76,14 @@ class Serving:
         self._lost.append(made)
         return True
 
+    def knows_better(self, orig: bytes, now: float) -> bool:
+        """Whether this unit serves the session, whatever unit its entry names: as the primary, and
+        as long as no other is about to be. What it hands over isn't among its own any more.
+        """
+        desk = self._desk
+        alone = desk.app_decides(now) and desk.told is not None and not desk.told.heir
+        return alone and orig in self.sessions
+
     def ended_lately(self, orig: bytes, now: float) -> bool:
         """Whether this unit has just served another session of that tuple."""
         return now - self._gone.get(orig, float("-inf")) < LATELY
@@ -170,7 +178,8 @@ class Serving:
 
     def count(self, entries: Iterable[Entry], last: bool, now: float) -> list[bytes]:
         """A piece of the dump; the census's frames after the last one, [] before. What a primary
-        finds that names no unit is its own, and is to be labelled so: `label_strays`.
+        finds that names no unit is its own, and so is what names another against its knowledge: it
+        is to be labelled so, by `label_strays`.
         """
         census, own = self._census, self._facts.unit
         if census is None:
@@ -180,7 +189,8 @@ class Serving:
             unit = unit_of(entry.labels)
             if not self._facts.selected(entry):
                 continue
-            if everyone and not unit and entry.state > SYN_SENT:
+            stray = not unit or unit != own and self.knows_better(entry.orig, now)
+            if everyone and stray and entry.state > SYN_SENT:
                 self._strays.append(entry.orig)
                 unit = own
             if unit == own:
@@ -204,7 +214,9 @@ class Serving:
         return census_frames(self._facts.cluster.group, own, census.token, census.found)
 
     def label_strays(self) -> Iterator[Steps]:
-        """Those that began while SYNs weren't shown to the agent: the primary served them alone."""
+        """Those that began while SYNs weren't shown to the agent: the primary served them alone; and
+        those that another unit, which served them before, has named as its own since.
+        """
         strays, self._strays = self._strays, []
         for orig in strays:
             yield self._label(orig)

@@ -288,11 +288,17 @@ class World:
             return repr(error)
 
     def forget_sessions(self) -> None:
-        """Ends all sessions at both ends and in every kernel, and waits until the app knows."""
+        """Ends all sessions at both ends and in every kernel, and waits until the app knows. The
+        entry of a session that has only just begun a unit makes again: it isn't to go so soon.
+        """
         self.stop()
-        for unit in self.units:
-            self.lab.run(f"u{unit}", ["conntrack", "-F"], check=False)
-        self.until_gone(20)
+
+        def gone() -> bool:
+            for unit in self.units:
+                self.lab.run(f"u{unit}", ["conntrack", "-F"], check=False)
+            return not self.left_over()
+
+        self.until(gone, lambda: f"left over: {self.left_over()}", 20)
 
     def pass_time(self, seconds: float) -> None:
         """Lets time go by where the passing of time is itself what is tested."""

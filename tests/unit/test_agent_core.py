@@ -493,6 +493,22 @@ def test_a_primary_labels_what_began_while_it_served_alone() -> None:
     assert set(scene.core.serving.sessions) == {each.orig for each in strays}
 
 
+@pytest.mark.parametrize("heir", [0, 3])
+def test_a_primary_counts_as_its_own_what_another_unit_names_too_late(heir: int) -> None:
+    """And labels it, unless another is about to be primary, whose it would be."""
+    scene = Scene()
+    scene.given(control.state_frame(GROUP, 1, State(1, "primary", 1, True, heir=heir)))
+    asked(scene)
+    named = session(7, 3)._replace(state=ESTABLISHED)
+    scene.core.serving.add(named.orig, scene.now)
+    steps = list(scene.core.dumped([named, session(8, 3)], True, 432000, scene.now))
+    outcomes = [drive(each, (Update(named.orig, *with_unit(1)), 0)) for each in steps]
+    assert outcomes == ([] if heir else [Outcome.LABELLED])
+    (message,) = scene.written(control.CENSUS)
+    found = {orig: unit for orig, _, unit in control.census(message)}
+    assert found == {named.orig: 3 if heir else 1, session(8, 3).orig: 3}
+
+
 def test_once_syns_are_shown_to_it_a_primary_calls_for_a_census() -> None:
     scene = Scene()
     calls = []

@@ -5,10 +5,10 @@ import errno
 import pytest
 
 from agents import core_canary, core_renewing
-from agents.core import LATE
 from agents.core_canary import canary
 from agents.core_facts import SILENT
 from agents.core_forfeiting import UNRENEWED
+from agents.core_renewing import LATE
 from agents.ctnetlink import (
     ASSURED,
     CLOSE,
@@ -254,12 +254,32 @@ def test_all_are_looked_at_when_a_unit_has_told_what_it_had_to_tell_of_those_it_
     assert renewals(passed(scene, 0.1)) == [ORIG]
 
 
+def test_they_are_looked_at_then_also_if_the_unit_is_back_before() -> None:
+    """Its conntrackd sends what waited once it can, which may be after the round of its return."""
+    scene = primary()
+    passed(scene, 0.1)
+    scene.core.renewing.late(scene.now)
+    passed(scene, 0.1)
+    scene.core.renewing.begin(scene.now)
+    assert renewals(passed(scene, 0.01)) == [ORIG]
+    assert scene.core.deadline() <= scene.now + LATE
+    assert not renewals(passed(scene, LATE - 0.2))
+    assert renewals(passed(scene, 0.1)) == [ORIG]
+    assert not renewals(passed(scene, core_renewing.ROUND - 1.0))
+    assert renewals(passed(scene, 1.1)) == [ORIG]
+
+
 def test_who_is_heard_anew_is_told_all() -> None:
     scene = scene_of()
     scene.core.serving.add(ORIG, scene.now)
     assert not renewals(passed(scene, 0.1))
     assert not scene.given(peer.keepalive_frame(link_to_all(3), hears_app=True))
     assert renewals(passed(scene, 0.01)) == [ORIG]
+    since, again = scene.now, []
+    while not again and scene.now - since < 2 * LATE:
+        scene.given(peer.keepalive_frame(link_to_all(3), hears_app=True))
+        again = renewals(passed(scene, 0.1))
+    assert (again, scene.now - since) == ([ORIG], pytest.approx(LATE, abs=0.15))
 
 
 # -- sessions that are another's by now
