@@ -53,15 +53,21 @@ class Cluster:
         self.world.until(holds, self.world.situation, timeout)
 
     def until_all_serve(self, timeout: float = 20) -> None:
-        """Polls until new sessions are served by every unit: each has returned."""
+        """Polls until new sessions are served by every unit: each has returned. As many at a time
+        as there are units: single ones, in step with those of traffic, would go to one unit for
+        long, in turn.
+        """
         seen: set[int] = set()
         self.world.primary = self.primary
 
         def all_serve() -> bool:
-            opened = self.world.client("connect", address=SERVER, port=PORT)
-            entry = self.world.entry_of_port(opened["port"], self.world.primary)
-            seen.add(entry.unit if entry else 0)
-            self.world.client("close", id=opened["id"])
+            opened = [
+                self.world.client("connect", address=SERVER, port=PORT) for _ in self.world.units
+            ]
+            for each in opened:
+                entry = self.world.entry_of_port(each["port"], self.world.primary)
+                seen.add(entry.unit if entry else 0)
+                self.world.client("close", id=each["id"])
             return seen >= set(self.world.units)
 
         self.world.until(all_serve, lambda: f"{seen} {self.world.situation()}", timeout)
