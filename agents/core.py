@@ -54,7 +54,7 @@ class Core:
         self.vouching = Vouching(facts, self.opener)
         self.serving = Serving(facts, self.desk)
         self.primary = Primary(facts, self.desk, self.serving, self.sealer, self.opener)
-        self.censuses = Censuses(self.serving, self.primary, now)
+        self.censuses = Censuses(facts, self.desk, self.serving, self.primary, now)
         self.auxiliary = Auxiliary(facts, self.desk, self.serving, self.opener)
         self.announcing = Announcing(facts, self.desk)
         self.expecting = Expecting(facts, self.desk)
@@ -128,8 +128,7 @@ class Core:
         self, entries: Sequence[Entry], last: bool, established: int, now: float
     ) -> Iterator[Steps]:
         """A piece of the dump that was asked for; `established`: the kernel's timeout (seconds)."""
-        self.censuses.dumped(entries, last, now)
-        yield from self.serving.label_strays()
+        yield from self.censuses.dumped(entries, last, now)
         adopted, forfeited = self.adopting.done, self.forfeiting.done
         yield from self.adopting.entries(entries, last, established, now)
         yield from self.forfeiting.entries(entries, last)

@@ -1,18 +1,25 @@
-"""Censuses: when the app is to ask for one, and how fast what it has asked for goes out.
+"""Censuses: when the app is to ask for one, what is in it, and how fast it goes out.
 
 The app compares its sessions with a unit's when there is reason to doubt them (docs/adr/0009). The
 agent gives such a reason by a number in its announcements that grows: when events got lost, and
 when sessions began of which the app heard nothing. Both can be because the app is behind; and who
 is behind isn't to be told all that lives as well (docs/adr/0020).
+
+A unit counts the sessions that it serves; the primary, which has an entry for each, all of the
+cluster. Nothing here asks the kernel: pieces of a dump are brought.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from agents.core_facts import Desk, Facts, Steps
 from agents.core_primary import Primary
 from agents.core_serving import Serving
-from agents.ctnetlink import Entry
+from agents.ctnetlink import SYN_SENT, Entry, Update
+from agents.outcomes import Outcome
 from agents.wire import control
+from agents.wire.control import Counted
+from agents.wire.labels import unit_of
 
 # At a time, and one to an app that is behind: the bridge's queue to the agent's port isn't long.
 FRAMES = 16
@@ -24,12 +31,27 @@ CALL_PAUSE = 2.0  # seconds between two calls for a census, however much is lost
 _MISSED = (control.CENSUS, control.ENDED)  # what the app has to hear
 
 
+class _Census:
+    """One on its way: what it found, and which entries have gone meanwhile."""
+
+    def __init__(self, token: int, began: float) -> None:
+        self.token = token
+        self.began = began
+        self.found: list[Counted] = []
+        self.gone: set[bytes] = set()
+
+
 class Censuses:
     """A unit's."""
 
-    def __init__(self, serving: Serving, primary: Primary, now: float) -> None:
+    def __init__(
+        self, facts: Facts, desk: Desk, serving: Serving, primary: Primary, now: float
+    ) -> None:
+        self._facts = facts
+        self._desk = desk
         self._serving = serving
         self._primary = primary
+        self._census: _Census | None = None
         self.calls = 0  # as announced
         self._doubt = False
         self._call_at = now
@@ -43,15 +65,70 @@ class Censuses:
     def asked(self, token: int, now: float) -> None:
         """The app asks for one: a dump is to begin. One on its way is given up."""
         self._frames.clear()
-        self._serving.start_census(token, now)
+        self._census = _Census(token, now)
+        self._serving.noted = self._census.gone
 
-    def dumped(self, entries: Iterable[Entry], last: bool, now: float) -> None:
-        """A piece of the dump."""
-        self._frames.extend(self._serving.count(entries, last, now))
+    def dumped(self, entries: Iterable[Entry], last: bool, now: float) -> Iterator[Steps]:
+        """A piece of the dump. What a primary finds that names no unit is its own: it began while
+        SYNs weren't shown to the agent. So is what names another, which served it before, against
+        the primary's knowledge. Both get its label.
+        """
+        census = self._census
+        if census is None:
+            return
+        everyone, own = self._desk.role() == "primary", self._facts.unit
+        for entry in entries:
+            if not self._facts.selected(entry):
+                continue
+            unit = unit_of(entry.labels)
+            if everyone and unit != own and self._is_stray(entry, unit, now):
+                yield self._label(entry.orig)
+                unit = own
+            counted = unit in self._facts.peers and everyone
+            if unit == own:
+                counted = self._serves(entry.orig, census, now)
+            if counted:
+                census.found.append(Counted(entry.orig, entry.reply, unit))
+        if last:
+            self._close(census)
+
+    def _is_stray(self, entry: Entry, unit: int, now: float) -> bool:
+        """At the primary, of what doesn't name it."""
+        own = not unit or self._serving.knows_better(entry.orig, now)
+        return own and entry.state > SYN_SENT
+
+    def _serves(self, orig: bytes, census: _Census, now: float) -> bool:
+        """Unless it has ended: what was destroyed while the dump went on may yet come in a piece
+        of it.
+        """
+        sessions = self._serving.sessions
+        if orig in census.gone and orig not in sessions:
+            return False
+        sessions.setdefault(orig, now)
+        return True
+
+    def _label(self, orig: bytes) -> Steps:
+        result = yield Update(orig, *self._facts.own_labels)
+        return Outcome.LABEL_REFUSED if result else Outcome.LABELLED
+
+    def _close(self, census: _Census) -> None:
+        """What began before the dump and isn't in it has ended unheard. The app sees that, too."""
+        self._forget()
+        present = {session.orig for session in census.found}
+        self._serving.sessions = {
+            orig: since
+            for orig, since in self._serving.sessions.items()
+            if orig in present or since >= census.began
+        }
+        group, unit = self._facts.cluster.group, self._facts.unit
+        self._frames.extend(control.census_frames(group, unit, census.token, census.found))
+
+    def _forget(self) -> None:
+        self._census = self._serving.noted = None
 
     def undumped(self) -> None:
         """The dump failed."""
-        self._serving.end_census()
+        self._forget()
         self._doubt = True
 
     def unwritten(self, kind: int) -> None:
@@ -64,7 +141,7 @@ class Censuses:
         """The unit is about to announce itself: if it has doubts, the app is to ask."""
         self._doubt |= self._primary.rejoins(now)
         may = now >= self._call_at and not self._primary.behind(now)
-        on_its_way = self._serving.counting or self._frames
+        on_its_way = self._census or self._frames
         if self._doubt and may and not on_its_way:
             self.calls, self._doubt = self.calls + 1, False
             self._call_at = now + CALL_PAUSE

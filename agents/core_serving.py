@@ -1,17 +1,17 @@
-"""Which sessions this unit serves, when they end, and the census of them.
+"""Which sessions this unit serves, and when they end.
 
 A session has ended when conntrack destroys its entry: there is no other idea of its end. Pure: the
-shell brings destroyed entries and pieces of a dump, and takes away what is to be told to the app.
+shell brings destroyed entries, and takes away what is to be told to the app.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from agents.core_facts import Desk, Facts, Steps
-from agents.ctnetlink import SYN_RECV, SYN_SENT, Create, Entry, Get, Update
+from agents.ctnetlink import SYN_RECV, Create, Entry, Get
 from agents.outcomes import Outcome
-from agents.wire.control import Counted, Session, census_frames
+from agents.wire.control import Session
 from agents.wire.labels import unit_of
 
 # The app takes the end of a session younger than 2 s for that of a predecessor with the same ports
@@ -41,7 +41,7 @@ class Serving:
         self.sessions: dict[bytes, float] = {}
         self.ended: list[Session] = []
         self._settling: deque[tuple[float, Session]] = deque()
-        self._census: _Census | None = None
+        self.noted: set[bytes] | None = None  # orig tuples destroyed while a census is taken
         # In the order in which they were.
         self._made: dict[bytes, tuple[float, Made]] = {}
         self._gone: dict[bytes, float] = {}
@@ -92,8 +92,8 @@ class Serving:
         """Its entry is gone; nothing if this unit didn't serve it. Not `surely` if another may have
         been put in its place.
         """
-        if self._census:
-            self._census.gone.add(orig)
+        if self.noted is not None:
+            self.noted.add(orig)
         since = self.sessions.pop(orig, None)
         if since is None:
             return
@@ -163,78 +163,6 @@ class Serving:
         """When the next end is to be told."""
         return self._settling[0][0] if self._settling else None
 
-    def start_census(self, token: int, now: float) -> None:
-        """A dump begins; a census on its way is given up."""
-        self._census = _Census(token, now)
-
-    def end_census(self) -> None:
-        """The census on its way is given up."""
-        self._census = None
-
-    @property
-    def counting(self) -> bool:
-        """Whether a census is on its way."""
-        return self._census is not None
-
-    def count(self, entries: Iterable[Entry], last: bool, now: float) -> list[bytes]:
-        """A piece of the dump; the census's frames after the last one, [] before. What a primary
-        finds that names no unit is its own, and so is what names another against its knowledge: it
-        is to be labelled so, by `label_strays`.
-        """
-        census, own = self._census, self._facts.unit
-        if census is None:
-            return []
-        everyone = self._desk.role() == "primary"
-        for entry in entries:
-            unit = unit_of(entry.labels)
-            if not self._facts.selected(entry):
-                continue
-            stray = not unit or unit != own and self.knows_better(entry.orig, now)
-            if everyone and stray and entry.state > SYN_SENT:
-                self._strays.append(entry.orig)
-                unit = own
-            if unit == own:
-                # What was destroyed while the dump went on may yet come in a piece of it.
-                if entry.orig in census.gone and entry.orig not in self.sessions:
-                    continue
-                self.sessions.setdefault(entry.orig, now)
-            elif not everyone or unit not in self._facts.peers:
-                continue
-            census.found.append(Counted(entry.orig, entry.reply, unit))
-        if not last:
-            return []
-        self._census = None
-        present = {session.orig for session in census.found}
-        # What began before the dump and isn't in it has ended unheard. The app sees that, too.
-        self.sessions = {
-            orig: since
-            for orig, since in self.sessions.items()
-            if orig in present or since >= census.began
-        }
-        return census_frames(self._facts.cluster.group, own, census.token, census.found)
-
-    def label_strays(self) -> Iterator[Steps]:
-        """Those that began while SYNs weren't shown to the agent: the primary served them alone; and
-        those that another unit, which served them before, has named as its own since.
-        """
-        strays, self._strays = self._strays, []
-        for orig in strays:
-            yield self._label(orig)
-
-    def _label(self, orig: bytes) -> Steps:
-        result = yield Update(orig, *self._facts.own_labels)
-        return Outcome.LABEL_REFUSED if result else Outcome.LABELLED
-
     def _end(self, session: Session) -> None:
         if len(self.ended) < MOST_ENDED:
             self.ended.append(session)
-
-
-class _Census:
-    """One on its way: what it found, and which entries have gone meanwhile."""
-
-    def __init__(self, token: int, began: float) -> None:
-        self.token = token
-        self.began = began
-        self.found: list[Counted] = []
-        self.gone: set[bytes] = set()
