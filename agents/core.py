@@ -53,11 +53,18 @@ class Core:
         self.opener = Opener(keys)
         self.vouching = Vouching(facts, self.opener)
         self.serving = Serving(facts, self.desk)
-        self.primary = Primary(facts, self.desk, self.serving, self.sealer, self.opener)
+        self.expecting = Expecting(facts, self.desk)
+        self.primary = Primary(
+            facts,
+            self.desk,
+            self.serving,
+            self.expecting,
+            sealer=self.sealer,
+            opener=self.opener,
+        )
         self.censuses = Censuses(facts, self.desk, self.serving, self.primary, now)
         self.auxiliary = Auxiliary(facts, self.desk, self.serving, self.opener)
         self.announcing = Announcing(facts, self.desk)
-        self.expecting = Expecting(facts, self.desk)
         self.hearing = Hearing(facts, self.desk, self.vouching, now)
         self.beginnings = Beginnings(facts, self.desk, self.serving)
         self.adopting = Adopting(facts, self.desk, self.serving)
@@ -109,6 +116,7 @@ class Core:
         """Entries that conntrack destroyed; `lost`: more than it could tell."""
         for entry in entries:
             self.serving.destroyed(entry.orig, entry.reply, now)
+            self.expecting.ended(entry.orig)
         if lost:
             self.count(Outcome.EVENTS_LOST)
             self.censuses.doubt()
@@ -119,6 +127,7 @@ class Core:
         that is there by that).
         """
         for entry in entries:
+            self._stirred |= self.expecting.replaced(entry.orig, now)
             if self.serving.restore(entry):
                 self._stirred = True
             else:
@@ -161,6 +170,7 @@ class Core:
         """What is due by the clock."""
         self._stirred = False
         yield from self.serving.settle(now)
+        yield from self.expecting.tick(now)
         self.announcing.tick(now)
         self.fencing.tick(now)
         units = self.hearing.units
@@ -192,7 +202,8 @@ class Core:
         """When `tick` or `take` have something to do next."""
         times = [self._announce_at, self.primary.next_expiry(), self.serving.next_end()]
         times += [self.primary.clearing.next_expiry(), self.censuses.next_turn()]
-        times += [self.announcing.next_ask(), self.hearing.next_keepalive()]
+        times += [self.announcing.next_ask(), self.expecting.next_turn()]
+        times += [self.hearing.next_keepalive()]
         if self.facts.cluster.pickup != "off":
             times += [self.renewing.next_turn(), self.canary.next_turn()]
         self._due = min([time for time in times if time is not None])
@@ -278,8 +289,8 @@ class Core:
 
     def _ears(self) -> dict[int, Ear]:
         return {
-            control.EXPECT: lambda message, _now: (
-                self.expecting.expect(message.unit, ask) for ask in peer.asks(message)
+            control.EXPECT: lambda message, now: (
+                self.expecting.expect(message.unit, ask, now) for ask in peer.asks(message)
             ),
             control.EXPECTED: lambda message, now: (
                 self.announcing.answered(*answered, now) for answered in peer.answers(message)

@@ -10,6 +10,7 @@ import errno
 from collections.abc import Generator, Iterator
 
 from agents.core_clearing import Clearing
+from agents.core_expecting import Expecting
 from agents.core_facts import Desk, Facts, Steps
 from agents.core_offered import Offered, as_it_came, data_size
 from agents.core_serving import Serving
@@ -60,11 +61,19 @@ class Primary:
     """Offers that wait for decisions, and what is done with either."""
 
     def __init__(
-        self, facts: Facts, desk: Desk, serving: Serving, sealer: Sealer, opener: Opener
+        self,
+        facts: Facts,
+        desk: Desk,
+        serving: Serving,
+        expecting: Expecting,
+        *,
+        sealer: Sealer,
+        opener: Opener,
     ) -> None:
         self._facts = facts
         self._desk = desk
         self._serving = serving
+        self._expecting = expecting
         self._sealer = sealer
         self._opener = opener
         self._next_id = facts.first_id
@@ -105,6 +114,8 @@ class Primary:
         if not isinstance(entry, Entry) or entry.reply != reply:
             desk.frames.append(syn.frame)
             return Outcome.RELEASED_UNTRACKED
+        if entry.master:
+            yield from self._expecting.came(entry)
         interface = interface_of(entry.labels)
         known = unit_of(entry.labels)
         outcome = self._not_to_offer(syn, entry, interface, known)

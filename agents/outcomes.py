@@ -71,6 +71,8 @@ class Outcome(StrEnum):
     EXPECT_NO_MASTER = "expect_no_master"  # no such session of that unit's
     EXPECT_REFUSED = "expect_refused"  # the kernel makes no such expectation
     EXPECT_NOT_PRIMARY = "expect_not_primary"
+    EXPECTED_AGAIN = "expected_again"  # session pickup had put another entry in the session's place
+    EXPECT_WAITS = "expect_waits"  # the session has no entry, yet: to be asked, or tried, again
     WITHDRAWN = "withdrawn"  # expected no more
     WITHDRAW_UNKNOWN = "withdraw_unknown"  # not expected any more
 
@@ -206,6 +208,8 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.ANNOUNCED_TAKEN,
     Outcome.EXPECTED,
     Outcome.EXPECT_TAKEN,
+    Outcome.EXPECTED_AGAIN,
+    Outcome.EXPECT_WAITS,
     Outcome.WITHDRAWN,
     Outcome.WITHDRAW_UNKNOWN,
     Outcome.ADOPTED,

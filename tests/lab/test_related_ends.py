@@ -16,7 +16,7 @@ from tests.lab.related import (
     tracked,
     write_random,
 )
-from tests.lab.world import ROOT, PeerError, World
+from tests.lab.world import ROOT, SERVER, PeerError, World
 
 SLACK = 4.0  # seconds for everything that is ours
 LARGE = 24 << 20  # bytes: more than the sockets of both ends hold
@@ -124,6 +124,61 @@ def test_what_never_comes_is_expected_until_it_times_out_where_it_was_announced(
             client.peer("connect", address=client.address, port=ports[unit], timeout=0.5)
     for client in clients.values():
         assert client.fetch("PASV", "index.html")
+
+
+@pytest.mark.parametrize("mode", ["PASV", "PORT"])
+@pytest.mark.both_tables
+def test_an_announcement_outlives_what_session_pickup_tells(
+    related_world: World, mode: str
+) -> None:
+    """Each time that it tells of a control session, the primary's entry goes for another; so does
+    what the primary expected, unless its agent sees to it.
+    """
+    world = related_world
+    name = f"told-{mode}"
+    wanted = write_random(pages(world, "server") / name, 100_000, 11)
+    clients, numbers = announced(world, mode)
+    before = {unit: identity(world, client) for unit, client in clients.items()}
+    for unit in clients.keys() - {1}:
+        world.lab.run(f"u{unit}", ["conntrack", "-U", *tuple_of(clients[unit]), "--mark", "0"])
+    world.until(
+        lambda: all(
+            identity(world, clients[unit]) != before[unit] for unit in clients.keys() - {1}
+        ),
+        "not told",
+    )
+    world.until(
+        lambda: all(map(all, everywhere(world, clients).values())),
+        lambda: f"not expected any more: {everywhere(world, clients)}",
+    )
+    for unit, client in clients.items():
+        if mode == "PASV":
+            data = client.peer("connect", address=SERVER, port=numbers[unit], greeted=False)["id"]
+            client.ask(f"RETR {name}")
+        else:
+            client.ask(f"RETR {name}")
+            data = client.peer("accept", id=numbers[unit])["id"]
+        client.expect("150 ")
+        assert client.peer("take", id=data)["digest"] == wanted
+        client.peer("close", id=data)
+        client.expect("226 ")
+    world.until(
+        lambda: not any(map(any, everywhere(world, clients).values())),
+        lambda: f"still expected: {everywhere(world, clients)}",
+    )
+
+
+def tuple_of(client: FtpClient) -> list[str]:
+    """A control session, for conntrack(8)."""
+    of = client.original
+    ports = ["--sport", str(of.sport), "--dport", str(of.dport)]
+    return ["--proto", "tcp", "--src", of.source, "--dst", of.destination, *ports]
+
+
+def identity(world: World, client: FtpClient) -> str:
+    """Which entry the primary has of a control session; "" for none."""
+    listing = world.lab.run("u1", ["conntrack", "-L", *tuple_of(client), "-o", "id"])
+    return listing.stdout.rpartition("id=")[2].strip()
 
 
 def test_a_control_session_goes_on_without_the_app(related_world: World) -> None:

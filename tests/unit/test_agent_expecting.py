@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.ctexpect import Expect, GetExpectation, Unexpect
+from agents.core_expecting import AGAIN, MOST_REMEMBERED, PATIENCE, REMEMBERED
+from agents.ctexpect import PERMANENT, Expect, GetExpectation, Unexpect
 from agents.ctnetlink import Entry, Get
 from agents.outcomes import Outcome
 from agents.wire import control, peer
 from agents.wire.control_maps import State
-from agents.wire.packet import readdress, tuple12
-from agents.wire.peer import Answer, Answered, Ask, Withdrawn
+from agents.wire.packet import inverse, readdress, tuple12
+from agents.wire.peer import Answer, Answered, Ask, Expectation, Withdrawn
 from tests.unit.agent_scene import (
     CLUSTER,
     GROUP,
@@ -22,12 +23,15 @@ from tests.unit.agent_scene import (
     drive,
     entry,
     expectation,
+    from_interface,
+    labels,
     link,
 )
 
 ASKED = expectation()
 FOUND = (Get(MASTER), entry(MASTER, MASTER_REPLY, 2, helper="ftp"))
 PRESENT = GetExpectation(ASKED.tuple12)
+WITHDRAWN = Withdrawn(MASTER, ASKED.tuple12, ASKED.protocol)
 OTHER = tuple12("10.1.0.11", "203.0.113.10", 40001, 21)
 
 
@@ -51,7 +55,6 @@ def test_the_kernel_is_made_to_expect_what_was_announced() -> None:
 @pytest.mark.parametrize(
     ("found", "unit"),
     [
-        (errno.ENOENT, 2),
         (entry(MASTER_REPLY, MASTER, 2), 2),  # another's, that has the tuple the other way round
         (entry(MASTER, MASTER_REPLY, 3), 2),  # another unit's
         (entry(MASTER, MASTER_REPLY, 2), 3),
@@ -59,10 +62,17 @@ def test_the_kernel_is_made_to_expect_what_was_announced() -> None:
         (entry(MASTER, MASTER_REPLY), 2),  # nobody's yet
     ],
 )
-def test_a_master_must_be_a_session_of_the_unit_that_asks(found: Entry | int, unit: int) -> None:
+def test_a_master_must_be_a_session_of_the_unit_that_asks(found: Entry, unit: int) -> None:
     scene = Scene().told()
     assert ask(scene, (Get(MASTER), found), unit=unit) == Outcome.EXPECT_NO_MASTER
     assert scene.answered() == [Answered(7, Answer.NO_MASTER)]
+
+
+def test_while_a_session_has_no_entry_nothing_is_answered() -> None:
+    """Session pickup is putting another in its place: the other agent asks again."""
+    scene = Scene().told()
+    assert ask(scene, (Get(MASTER), errno.ENOENT)) == Outcome.EXPECT_WAITS
+    assert scene.frames() == []
 
 
 @pytest.mark.parametrize("problem", [errno.EEXIST, errno.EBUSY])
@@ -135,6 +145,168 @@ def test_what_is_withdrawn_is_expected_no_more(protocol: int, result: int) -> No
 @pytest.mark.parametrize("present", [errno.ENOENT, errno.EPROTO, expectation(master=OTHER)])
 def test_what_has_come_or_is_anothers_stays_as_it_is(present: object) -> None:
     assert withdraw((PRESENT, present)) == Outcome.WITHDRAW_UNKNOWN
+
+
+# -- session pickup puts another entry in the place of a session's, which expects nothing
+
+CONTROL = entry(MASTER, MASTER_REPLY, 2, helper="ftp")
+DATA = entry(ASKED.tuple12, inverse(ASKED.tuple12), master=MASTER)
+
+
+def expecting(*expectations: object) -> Scene:
+    """A primary whose kernel expects these (of one session)."""
+    scene = Scene().told().spoken_to()
+    for each in expectations or (ASKED,):
+        assert ask(scene, FOUND, (Expect(each), 0), of=each) == Outcome.EXPECTED  # type: ignore[arg-type]
+    scene.frames()
+    return scene
+
+
+def replaced(scene: Scene) -> None:
+    scene.core.removed([CONTROL], scene.now)
+
+
+def tried(scene: Scene, result: int = 0, after: float = 0.0) -> list[object]:
+    """What the kernel is made to expect by the clock."""
+    scene.now += after
+    found = []
+    for steps in scene.core.due(scene.now):
+        request = next(steps)
+        try:
+            while True:
+                found.append(request)
+                request = steps.send(result)
+        except StopIteration as end:
+            scene.core.count(end.value)
+    return found
+
+
+def test_it_is_made_to_expect_the_same_again() -> None:
+    other = expectation(50001)
+    scene = expecting(ASKED, other)
+    assert not tried(scene)
+    replaced(scene)
+    assert tried(scene) == [Expect(ASKED), Expect(other)]
+    assert scene.count(Outcome.EXPECTED_AGAIN) == 1
+    assert not tried(scene, after=PATIENCE)
+    replaced(scene)
+    assert tried(scene, errno.EEXIST) == [Expect(ASKED), Expect(other)]
+
+
+def test_that_is_tried_until_the_other_entry_is_there() -> None:
+    scene = expecting()
+    replaced(scene)
+    assert tried(scene, errno.ENOENT) == [Expect(ASKED)]
+    assert scene.core.deadline() == scene.now + AGAIN
+    assert not tried(scene, after=AGAIN / 2)
+    assert tried(scene, after=AGAIN) == [Expect(ASKED)]
+    assert (scene.count(Outcome.EXPECT_WAITS), scene.count(Outcome.EXPECTED_AGAIN)) == (1, 1)
+    assert not tried(scene, after=AGAIN)
+
+
+def test_but_not_for_long_as_its_end_is_told_alike() -> None:
+    scene = expecting()
+    replaced(scene)
+    assert tried(scene, errno.ENOENT)
+    assert not tried(scene, after=PATIENCE)
+    replaced(scene)
+    assert not tried(scene)
+
+
+def test_nor_by_who_is_no_primary_any_more() -> None:
+    scene = expecting()
+    replaced(scene)
+    scene.told("auxiliary")
+    assert not tried(scene)
+
+
+def test_what_came_or_was_withdrawn_is_not_expected_again() -> None:
+    scene = expecting()
+    (steps,) = scene.given(*peer.withdraw_frames(link(2, 1), [WITHDRAWN]))
+    drive(steps, (PRESENT, errno.ENOENT))
+    replaced(scene)
+    assert not tried(scene)
+    scene = expecting()
+    drive_came(scene, (GetExpectation(DATA.orig), errno.ENOENT))
+    replaced(scene)
+    assert not tried(scene)
+
+
+def test_nor_what_came_by_the_look_of_its_syn() -> None:
+    scene = expecting()
+    came = DATA._replace(labels=labels(from_interface(1)))
+    (steps,) = scene.given(scene.leaving(came.reply))
+    script = (Get(came.reply), came), (GetExpectation(came.orig), errno.ENOENT)
+    assert drive(steps, *script, FOUND) == Outcome.OFFERED
+    replaced(scene)
+    assert not tried(scene)
+
+
+def test_nor_what_is_withdrawn_just_then() -> None:
+    other = expectation(50001)
+    scene = expecting(ASKED, other)
+    replaced(scene)
+    (again,) = [steps for steps in scene.core.due(scene.now) if next(steps) == Expect(ASKED)]
+    (steps,) = scene.given(
+        *peer.withdraw_frames(link(2, 1), [Withdrawn(MASTER, other.tuple12, other.protocol)])
+    )
+    drive(steps, (GetExpectation(other.tuple12), errno.ENOENT))
+    with pytest.raises(StopIteration, match="expected_again"):
+        again.send(0)
+
+
+def test_nor_what_a_session_announced_that_is_over() -> None:
+    scene = expecting()
+    scene.core.destroyed([CONTROL], False, scene.now)
+    replaced(scene)
+    assert not tried(scene)
+
+
+def drive_came(scene: Scene, *script: tuple[object, object]) -> None:
+    steps = scene.core.expecting.came(DATA)
+    for request, answer in script:
+        assert next(steps) == request
+        try:
+            steps.send(answer)  # type: ignore[arg-type]
+        except StopIteration:
+            return
+
+
+@pytest.mark.parametrize(
+    ("again", "goes"),
+    [
+        (ASKED, True),
+        (ASKED._replace(flags=PERMANENT), False),
+        (ASKED._replace(master=OTHER), False),
+    ],
+)
+def test_what_came_while_it_was_expected_again_is_not_for_a_second_session(
+    again: Expectation, goes: bool
+) -> None:
+    scene = expecting(expectation(50001), ASKED)
+    replaced(scene)
+    tried(scene)
+    steps = scene.core.expecting.came(DATA)
+    assert next(steps) == GetExpectation(DATA.orig)
+    if goes:
+        assert steps.send(again) == Unexpect(DATA.orig)
+        again = None  # type: ignore[assignment]
+    with pytest.raises(StopIteration):
+        steps.send(again)
+
+
+def test_so_many_sessions_announcements_are_remembered_and_for_so_long() -> None:
+    scene = Scene().told().spoken_to()
+    remembered = scene.core.expecting._sessions
+    for number in range(MOST_REMEMBERED + 1):
+        of = expectation(master=number.to_bytes(12))
+        master = (Get(of.master), entry(of.master, MASTER_REPLY, 2))
+        assert ask(scene, master, (Expect(of), 0), of=of) == Outcome.EXPECTED
+    assert len(remembered) == MOST_REMEMBERED
+    assert (0).to_bytes(12) not in remembered
+    scene.now += REMEMBERED + 1
+    assert ask(scene, FOUND, (Expect(ASKED), 0)) == Outcome.EXPECTED
+    assert set(remembered) == {MASTER}
 
 
 # -- whose word is taken
