@@ -140,7 +140,7 @@ def test_an_announcement_outlives_what_session_pickup_tells(
     clients, numbers = announced(world, mode)
     before = {unit: identity(world, client) for unit, client in clients.items()}
     for unit in clients.keys() - {1}:
-        world.lab.run(f"u{unit}", ["conntrack", "-U", *tuple_of(clients[unit]), "--mark", "0"])
+        renew(world, unit, clients[unit])
     world.until(
         lambda: all(
             identity(world, clients[unit]) != before[unit] for unit in clients.keys() - {1}
@@ -168,16 +168,19 @@ def test_an_announcement_outlives_what_session_pickup_tells(
     )
 
 
-def tuple_of(client: FtpClient) -> list[str]:
-    """A control session, for conntrack(8)."""
+def renew(world: World, unit: int, client: FtpClient) -> None:
+    """The unit tells of a control session again."""
     of = client.original
-    ports = ["--sport", str(of.sport), "--dport", str(of.dport)]
-    return ["--proto", "tcp", "--src", of.source, "--dst", of.destination, *ports]
+    ends = [of.source, str(of.sport), of.destination, str(of.dport)]
+    argv = [sys.executable, "-m", "tests.lab.renewal", *ends]
+    world.lab.run(f"u{unit}", argv, env={"PYTHONPATH": str(ROOT)})
 
 
 def identity(world: World, client: FtpClient) -> str:
     """Which entry the primary has of a control session; "" for none."""
-    listing = world.lab.run("u1", ["conntrack", "-L", *tuple_of(client), "-o", "id"])
+    of = client.original
+    where = ["--proto", "tcp", "--src", of.source, "--sport", str(of.sport), "--dport", "21"]
+    listing = world.lab.run("u1", ["conntrack", "-L", *where, "-o", "id"])
     return listing.stdout.rpartition("id=")[2].strip()
 
 
