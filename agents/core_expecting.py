@@ -7,10 +7,11 @@ FTP Data) will use master connection's cnodeid" (slide "ipt_LB.ko").
 
 Two units may announce the same: the primary is the place where one of them is told to give way.
 
-Session pickup puts another entry in the place of a session's each time that it tells of it
+Session pickup puts another entry in the place of a session's when it first tells of it
 (external_inject_ct_new()), and a kernel forgets what a session expects with its entry
-(nf_ct_remove_expectations()). Both are there again some milliseconds later: the entry by
-conntrackd, what it expected by this module, which remembers it until it comes or is withdrawn.
+(nf_ct_remove_expectations()). That may be late, on a busy machine. Both are there again some
+milliseconds later: the entry by conntrackd, what it expected by this module, which remembers it
+until it comes or is withdrawn.
 """
 
 import errno
@@ -156,10 +157,12 @@ class Expecting:
         _, expected = self._sessions.pop(master, (now, {}))
         expected[expectation.tuple12, expectation.protocol] = expectation
         self._sessions[master] = _Session(now, expected)
-        for orig, (since, _) in list(self._sessions.items()):
-            if len(self._sessions) <= MOST_REMEMBERED and now - since <= REMEMBERED:
-                break
-            self.ended(orig)
+        sessions = self._sessions
+        while (
+            len(sessions) > MOST_REMEMBERED
+            or now - next(iter(sessions.values())).since > REMEMBERED
+        ):
+            self.ended(next(iter(sessions)))
 
     def _drop(self, master: bytes, tuple12: bytes, protocol: int) -> None:
         expected = self._expected_by(master)

@@ -17,6 +17,7 @@ from tests.lab.related import (
     write_random,
 )
 from tests.lab.world import ROOT, SERVER, PeerError, World
+from topologies.faulting import Faults
 
 SLACK = 4.0  # seconds for everything that is ours
 LARGE = 24 << 20  # bytes: more than the sockets of both ends hold
@@ -131,16 +132,16 @@ def test_what_never_comes_is_expected_until_it_times_out_where_it_was_announced(
 def test_an_announcement_outlives_what_session_pickup_tells(
     related_world: World, mode: str
 ) -> None:
-    """Each time that it tells of a control session, the primary's entry goes for another; so does
-    what the primary expected, unless its agent sees to it.
+    """By what it first tells of a control session, the primary's entry goes for another; so does
+    what the primary expected, if that comes late, unless its agent sees to it.
     """
-    world = related_world
+    world, faults = related_world, Faults(related_world.lab)
     name = f"told-{mode}"
     wanted = write_random(pages(world, "server") / name, 100_000, 11)
+    faults.stop("u1", "conntrackd")
     clients, numbers = announced(world, mode)
     before = {unit: identity(world, client) for unit, client in clients.items()}
-    for unit in clients.keys() - {1}:
-        renew(world, unit, clients[unit])
+    faults.continue_("u1", "conntrackd")
     world.until(
         lambda: all(
             identity(world, clients[unit]) != before[unit] for unit in clients.keys() - {1}
@@ -166,14 +167,6 @@ def test_an_announcement_outlives_what_session_pickup_tells(
         lambda: not any(map(any, everywhere(world, clients).values())),
         lambda: f"still expected: {everywhere(world, clients)}",
     )
-
-
-def renew(world: World, unit: int, client: FtpClient) -> None:
-    """The unit tells of a control session again."""
-    of = client.original
-    ends = [of.source, str(of.sport), of.destination, str(of.dport)]
-    argv = [sys.executable, "-m", "tests.lab.renewal", *ends]
-    world.lab.run(f"u{unit}", argv, env={"PYTHONPATH": str(ROOT)})
 
 
 def identity(world: World, client: FtpClient) -> str:
