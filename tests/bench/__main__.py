@@ -56,6 +56,7 @@ BENCHMARKS = {
     "flood": flood.BENCHMARK,
     "floods": floods.BENCHMARK,
     "failover": failover_report.BENCHMARK,
+    "moves": failover_report.MOVES,
 }
 _MORE = """\
 also:

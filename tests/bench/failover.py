@@ -13,7 +13,7 @@ than the answer counts as refused.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -77,16 +77,30 @@ class Series:
 def measure(quick: bool = False) -> dict[str, Any]:
     """All of it; the figures, and the file that has what they were made of."""
     kills = QUICK_KILLS if quick else KILLS
+    minutes = QUICK_MINUTES if quick else MINUTES
+
+    def strike(series: dict[str, Series], raw: dict[str, Any]) -> None:
+        _cluster(series, kills, [_failures, _moves])
+        for name, interval in (("usual", USUAL), ("fastest", FASTEST)):
+            _routers(series, kills, name, interval)
+        progress(f"nothing is struck, all cores are busy: {minutes} minutes")
+        raw["alarms"] = calm.measure(minutes)
+
+    return _measured(strike)
+
+
+def measure_moves(quick: bool = False) -> dict[str, Any]:
+    """Only what is planned: drains and promotions."""
+    kills = QUICK_KILLS if quick else KILLS
+    return _measured(lambda series, _: _cluster(series, kills, [_moves]))
+
+
+def _measured(strike: Callable[[dict[str, Series], dict[str, Any]], None]) -> dict[str, Any]:
     machine = describe()  # before, for how busy it is with other things
     series: dict[str, Series] = {}
     raw: dict[str, Any] = {"machine": machine, "rounds": {}, "alarms": {}}
     try:
-        _cluster(series, kills)
-        for name, interval in (("usual", USUAL), ("fastest", FASTEST)):
-            _routers(series, kills, name, interval)
-        minutes = QUICK_MINUTES if quick else MINUTES
-        progress(f"nothing is struck, all cores are busy: {minutes} minutes")
-        raw["alarms"] = calm.measure(minutes)
+        strike(series, raw)
     finally:  # what was measured before something went wrong is kept, too
         raw["rounds"] = {name: each.rounds for name, each in series.items()}
         file = new_file(Path("artifacts"), "failover")
@@ -100,21 +114,30 @@ def measure(quick: bool = False) -> dict[str, Any]:
     }
 
 
-def _cluster(series: dict[str, Series], kills: int) -> None:
+def _cluster(
+    series: dict[str, Series], kills: int, kinds: Sequence[Callable[[Cluster], list[Strike]]]
+) -> None:
     with ExitStack() as stack:
         lab = stack.enter_context(Lab(3))
         cluster, paced = Cluster(lab), stack.enter_context(Paced(lab))
         until_deaths_count(lab.log_dir / "app.log")
-        for how, do in (("killed", cluster.kill), ("dark", cluster.power_off)):
-            for role in ("auxiliary", "primary"):
-                do_it = partial(do, primary=role == "primary")
-                strike = Strike(f"synod_{role}_{how}", do_it, cluster.restart)
-                _strike(series, paced, strike, kills)
-        for strike in (
-            Strike("synod_drained", cluster.drain, cluster.undrain),
-            Strike("synod_promoted", cluster.promote, cluster.settle),
-        ):
+        for strike in (strike for kind in kinds for strike in kind(cluster)):
             _strike(series, paced, strike, kills)
+
+
+def _failures(cluster: Cluster) -> list[Strike]:
+    return [
+        Strike(f"synod_{role}_{how}", partial(do, primary=role == "primary"), cluster.restart)
+        for how, do in (("killed", cluster.kill), ("dark", cluster.power_off))
+        for role in ("auxiliary", "primary")
+    ]
+
+
+def _moves(cluster: Cluster) -> list[Strike]:
+    return [
+        Strike("synod_drained", cluster.drain, cluster.undrain),
+        Strike("synod_promoted", cluster.promote, cluster.settle),
+    ]
 
 
 def _routers(series: dict[str, Series], kills: int, name: str, interval: float) -> None:

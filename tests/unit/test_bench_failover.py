@@ -57,3 +57,12 @@ def test_an_alarm_breaks_a_promise() -> None:
     before = len(broken(found))
     found["alarms"]["synod"]["unit_dead"] = 1
     assert len(broken(found)) == before + 1
+
+
+def test_what_is_planned_alone_has_its_rows_and_promises() -> None:
+    found, planned = figures(), ("synod_drained", "synod_promoted")
+    found["series"] = {name: found["series"][name] for name in planned}
+    found["alarms"] = {}
+    assert [row[0] for row in rows(found)[1:]] == [NAMES[name] for name in planned]
+    assert len(promises(found)) == len(planned) + 2
+    assert len(notes(found)) == 1
