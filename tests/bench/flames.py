@@ -49,14 +49,15 @@ PARTS = {
         "of these, choose a unit and remember the session": ["Controller._decide (*"],
         "make messages of it": ["Encoder.encode (*"],
         "be woken, set and hear timers": ["BaseHub.run (*"],
-        "write to the switches": ["Datapath._send_loop (*", "Connection._write (*"],
+        "write to the switches": ["Datapath._send_loop (*", "Connection.send (*"],
     },
     "agent": {
         "ask conntrack, and wait for its answers": ["Conntrack.transact (*"],
         "hand over what is decided": ["Primary.decided (*"],
         "offer what is to be decided": ["Primary.leaving (*"],
         "hear conntrack's events": ["Events.read (*"],
-        "read and write frames": ["Frames.read (*", "Frames.write (*", "Agent._write (*"],
+        "read and write frames": ["Frames.read (*", "Frames.write (*"],
+        "take in what other agents and the app say, seals and all": ["Core._control (*"],
     },
     "vswitchd": {
         "revalidate cached flows": ["revalidator"],
