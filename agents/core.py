@@ -63,8 +63,8 @@ class Core:
             opener=self.opener,
         )
         self.censuses = Censuses(facts, self.desk, self.serving, self.primary, now)
-        self.auxiliary = Auxiliary(facts, self.desk, self.serving, self.opener)
         self.announcing = Announcing(facts, self.desk)
+        self.auxiliary = Auxiliary(facts, self.desk, self.serving, self.announcing, self.opener)
         self.hearing = Hearing(facts, self.desk, self.vouching, now)
         self.beginnings = Beginnings(facts, self.desk, self.serving)
         self.adopting = Adopting(facts, self.desk, self.serving)
@@ -268,9 +268,11 @@ class Core:
                     yield self.primary.forget(session)
             case control.STATE:
                 told = control.state(message)
-                if self.desk.told and self.desk.told.primary != told.primary:
-                    self.desk.before, self.desk.changed = self.desk.told.primary, now
+                before = self.desk.told.primary if self.desk.told else told.primary
                 self.desk.told, self.desk.heard = told, now
+                if before != told.primary:
+                    self.desk.before, self.desk.changed = before, now
+                    yield from self.announcing.moved(now) if told.primary else ()
                 self.opener.name(told.boots)
                 self.count(Outcome.STATE)
                 yield from self.beginnings.told(now)

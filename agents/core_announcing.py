@@ -7,13 +7,16 @@ made the kernel expect something waits until the primary's kernel expects it, to
 behind it. That makes it certain, where telling ahead would be a race (docs/adr/0015).
 
 Nothing is lost by it: what is dropped here TCP sends again, and the kernel reads it again.
+
+When another unit becomes primary, its kernel is to expect what the one before did: all is asked of
+it that this unit's kernel still expects.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agents.core_facts import Desk, Facts, Steps
-from agents.ctexpect import Expect, Expected, Unexpect
+from agents.ctexpect import Expect, Expected, GetExpectation, Unexpect
 from agents.ctnetlink import (
     CONFIRMED,
     SYN_SENT,
@@ -32,6 +35,7 @@ from agents.wire.peer import Answer, Ask, Expectation, Withdrawn
 
 MAX_HELD = 4096  # packets, of all sessions
 MAX_ASKED = 4096
+MAX_OPEN = 4096  # that this unit's kernel expects; the oldest are forgotten first
 AGAIN = 0.1  # seconds until an ask is repeated
 PATIENCE = 1.0  # seconds until the announcement goes without an answer
 # Seconds in which a session's packets are dropped, if what it announced was refused before that
@@ -68,6 +72,7 @@ class Announcing:
         self._desk = desk
         self._next_id = facts.first_id
         self._asked: dict[int, _Asked] = {}
+        self._open: dict[tuple[bytes, int], Expectation] = {}  # by tuple12 and protocol
         self._held: dict[bytes, _Hold] = {}  # by the session's orig tuple
         self._looked_up = 0  # packets whose session is being looked up: none may overtake them
         self._doubt_until = float("-inf")
@@ -85,10 +90,35 @@ class Announcing:
             self._doubt_until = now + DOUBT
         # The last word on each counts: what is announced again goes, and is made anew.
         for each in {each.expectation[:2]: each for each in events}.values():
+            self.came(each.expectation)
             if each.made:
+                self._open[_key(each.expectation)] = each.expectation
                 self._ask(each.expectation, now)
             else:
                 self._withdraw(each.expectation)
+        while len(self._open) > MAX_OPEN:
+            del self._open[next(iter(self._open))]
+
+    def came(self, expectation: Expectation) -> None:
+        """It isn't expected any more, and nobody needs to hear of that."""
+        self._open.pop(_key(expectation), None)
+
+    def moved(self, now: float) -> Iterator[Steps]:
+        """Another unit is primary."""
+        if self._desk.role() == "primary":
+            self._open.clear()
+        for expectation in list(self._open.values()):
+            yield self._ask_anew(expectation, now)
+
+    def _ask_anew(self, expectation: Expectation, now: float) -> Steps:
+        """What is still asked of the one before goes to the next, when it is asked again."""
+        present = yield GetExpectation(expectation.tuple12, expectation.protocol)
+        if present != expectation:
+            self.came(expectation)
+            return Outcome.ANNOUNCED_OVER
+        if all(asked.expectation != expectation for asked in self._asked.values()):
+            self._ask(expectation, now)
+        return Outcome.ANNOUNCED_ANEW
 
     def leaving(self, frame: bytes, interface: int, now: float) -> Steps:
         """A packet of a session with a helper left the kernel by that interface."""
@@ -201,6 +231,10 @@ class Announcing:
             yield Create(keeper)
             yield Expect(expectation._replace(master=orig))
         return Outcome.ANNOUNCED_TAKEN
+
+
+def _key(expectation: Expectation) -> tuple[bytes, int]:
+    return expectation.tuple12, expectation.protocol
 
 
 def _as_before(master: Entry, frames: Iterable[bytes]) -> Generator[Request, Result, None]:

@@ -9,6 +9,7 @@ that was answered, so that rules for new connections (`ct state new`) don't deci
 import errno
 from collections.abc import Generator
 
+from agents.core_announcing import Announcing
 from agents.core_facts import Desk, Facts, Steps
 from agents.core_forfeiting import demotion
 from agents.core_serving import Made, Serving
@@ -45,10 +46,13 @@ _OVER = (TIME_WAIT, CLOSE)
 class Auxiliary:
     """What is done with SYNs that the primary hands over."""
 
-    def __init__(self, facts: Facts, desk: Desk, serving: Serving, opener: Opener) -> None:
+    def __init__(
+        self, facts: Facts, desk: Desk, serving: Serving, announcing: Announcing, opener: Opener
+    ) -> None:
         self._facts = facts
         self._desk = desk
         self._serving = serving
+        self._announcing = announcing
         self._opener = opener
         self._epoch = epoch_bytes(facts.boot)
 
@@ -141,6 +145,7 @@ class Auxiliary:
         """
         expectation = yield GetExpectation(entry.orig)
         if isinstance(expectation, Expectation) and not expectation.flags & PERMANENT:
+            self._announcing.came(expectation)
             yield Unexpect(entry.orig)
 
     def _replace(self, entry: Entry, now: float) -> Generator[Request, Result, Result]:

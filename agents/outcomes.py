@@ -66,6 +66,8 @@ class Outcome(StrEnum):
     ANNOUNCED_REFUSED = "announced_refused"  # the primary can't expect it: the packet goes
     ANNOUNCED_UNHEARD = "announced_unheard"  # the primary doesn't answer: the packet goes
     ANNOUNCED_LATE = "announced_late"  # an answer that nobody waits for any more
+    ANNOUNCED_ANEW = "announced_anew"  # to a unit that has become primary
+    ANNOUNCED_OVER = "announced_over"  # not to that: it has come, or timed out
     EXPECTED = "expected"
     EXPECT_TAKEN = "expect_taken"  # another session announced it
     EXPECT_NO_MASTER = "expect_no_master"  # no such session of that unit's
@@ -206,6 +208,8 @@ TROUBLE = frozenset(Outcome) - {
     Outcome.HELPER_HELD,
     Outcome.ANNOUNCED,
     Outcome.ANNOUNCED_TAKEN,
+    Outcome.ANNOUNCED_ANEW,
+    Outcome.ANNOUNCED_OVER,
     Outcome.EXPECTED,
     Outcome.EXPECT_TAKEN,
     Outcome.EXPECTED_AGAIN,

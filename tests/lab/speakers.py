@@ -15,12 +15,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import combinations, pairwise
 from typing import Any
 
 from tests.lab.world import ROOT, World
 
 Heard = tuple[float, int]  # when, which unit
+
+QUIET = 0.3  # seconds; under traffic a primary speaks many times in each
 
 _SO_ATTACH_FILTER = 26
 _RETURN_ALL, _RETURN_NONE = (0x06, 0, 0, 64), (0x06, 0, 0, 0)
@@ -43,13 +45,21 @@ class Speech:
 
     @property
     def together(self) -> float:
-        """Seconds in which two have spoken at once: from where the second begins to where all but
-        one have ended. That one goes on where another has ended is no such time.
+        """Seconds in which two spoke at once. Who was silent for longer than QUIET didn't speak
+        meanwhile: a switch that hung sends what it still had when it goes on.
         """
-        runs = [list(run) for _, run in groupby(self.heard, key=lambda each: each[1])]
-        if len(runs) == len(self.units):
-            return 0.0
-        return runs[-2][-1][0] - runs[1][0][0]
+        spans = [span for unit in self.units for span in self._spans(unit)]
+        return sum(
+            max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
+            for one, other in combinations(spans, 2)
+        )
+
+    def _spans(self, unit: int) -> Iterator[tuple[float, float]]:
+        """When it began to speak, and when it ended."""
+        times = [when for when, who in self.heard if who == unit]
+        begins = [now for before, now in pairwise([float("-inf"), *times]) if now - before > QUIET]
+        ends = [now for now, after in pairwise([*times, float("inf")]) if after - now > QUIET]
+        yield from zip(begins, ends, strict=True)
 
 
 class Speakers:

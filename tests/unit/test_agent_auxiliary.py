@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agents.agent import advance
 from agents.core_auxiliary import SYN_SENT_TIMEOUT
 from agents.core_facts import PASSING
-from agents.ctexpect import PERMANENT, GetExpectation, Unexpect
+from agents.ctexpect import PERMANENT, Expected, GetExpectation, Unexpect
 from agents.ctnetlink import (
     CLOSE,
     CONFIRMED,
@@ -188,9 +188,12 @@ def test_what_this_kernel_expected_has_come_and_comes_but_once(flags: int) -> No
     if not flags & PERMANENT:
         script.append((Unexpect(ORIG), 0))
     scene = auxiliary()
+    scene.core.expected([Expected(True, present[1])], False, scene.now)
+    scene.frames()
     assert handed(scene, *script, data=EXPECTED_FTP) == Outcome.INJECTED
     assert scene.frames() == [arriving(b"")]
     assert ORIG in scene.core.serving.sessions
+    assert bool(scene.core.announcing._open) == bool(flags & PERMANENT)
 
 
 def test_a_session_that_nothing_announced_ends_no_expectation() -> None:

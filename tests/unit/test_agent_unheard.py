@@ -1,21 +1,25 @@
 """An auxiliary's agent that is not answered, or not asked: time, roles, bounds, withdrawals."""
 
+import errno
+
 import pytest
 
 from agents import core_announcing
 from agents.core_announcing import AGAIN, DOUBT, PATIENCE
-from agents.core_facts import INTERVAL
-from agents.ctexpect import Expected
+from agents.core_facts import INTERVAL, Steps
+from agents.ctexpect import Expected, GetExpectation
 from agents.ctnetlink import Get
 from agents.outcomes import Outcome
-from agents.wire import control
+from agents.wire import control, peer
 from agents.wire.control_maps import State
 from agents.wire.peer import Answer, Ask, Withdrawn
 from tests.unit.agent_scene import (
+    CLUSTER,
     GROUP,
     MASTER,
     REPLY,
     Scene,
+    drive,
     entry,
     expectation,
 )
@@ -201,3 +205,72 @@ def test_doubt_is_not_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
     told(scene, expectation(), lost=True)
     scene.now += DOUBT - 0.001
     assert passed(scene, packet()) == Outcome.HELPER_DOUBTED
+
+
+# -- another unit becomes primary
+
+IS_THERE = (GetExpectation(expectation().tuple12), expectation())
+
+
+def becomes_primary(scene: Scene, unit: int) -> list[Steps]:
+    role = "primary" if unit == scene.unit else "auxiliary"
+    return scene.given(control.state_frame(GROUP, scene.unit, State(1, role, unit, True)))
+
+
+def asked_of(scene: Scene, unit: int) -> list[Ask]:
+    """What that unit is asked to expect, and nobody else."""
+    frames = [frame for frame in scene.frames() if control.parse(frame).kind == control.EXPECT]
+    assert {frame[:6] for frame in frames} <= {CLUSTER.unit(unit).ha_mac}
+    return [ask for frame in frames for ask in peer.asks(control.parse(frame))]
+
+
+def test_it_is_asked_to_expect_what_the_one_before_did() -> None:
+    scene = holding()
+    assert answer(scene, FIRST, Answer.EXPECTED) == Outcome.ANNOUNCED
+    scene.frames()
+    (steps,) = becomes_primary(scene, 3)
+    assert drive(steps, IS_THERE) == Outcome.ANNOUNCED_ANEW
+    assert asked_of(scene, 3) == [Ask(SECOND, expectation())]
+    assert becomes_primary(scene, 3) == []  # said again
+
+
+def test_what_is_still_asked_of_the_one_before_is_asked_of_it_soon() -> None:
+    scene = holding()
+    (steps,) = becomes_primary(scene, 3)
+    assert drive(steps, IS_THERE) == Outcome.ANNOUNCED_ANEW
+    assert asked_of(scene, 3) == []
+    later(scene, AGAIN)
+    assert asked_of(scene, 3) == [Ask(FIRST, expectation())]
+
+
+@pytest.mark.parametrize("present", [errno.ENOENT, expectation(master=OTHER)])
+def test_what_is_not_expected_here_any_more_is_not_asked(present: object) -> None:
+    scene = holding()
+    assert answer(scene, FIRST, Answer.EXPECTED) == Outcome.ANNOUNCED
+    scene.frames()
+    (steps,) = becomes_primary(scene, 3)
+    assert drive(steps, (IS_THERE[0], present)) == Outcome.ANNOUNCED_OVER  # type: ignore[arg-type]
+    assert asked_of(scene, 3) == []
+    assert becomes_primary(scene, 1) == []
+
+
+def test_nor_what_the_kernel_has_told_of() -> None:
+    scene = holding()
+    told(scene, expectation(), made=False)
+    assert becomes_primary(scene, 3) == []
+
+
+def test_nobody_is_asked_while_there_is_no_primary_nor_by_the_primary_itself() -> None:
+    scene = holding()
+    assert becomes_primary(scene, 0) == []
+    assert becomes_primary(scene, 2) == []
+    assert becomes_primary(scene, 3) == []  # what it expected as primary is another's question
+
+
+def test_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_announcing, "MAX_OPEN", 2)
+    scene = auxiliary()
+    told(scene, *(expectation(port) for port in (50001, 50002, 50003)))
+    asked = [next(steps) for steps in becomes_primary(scene, 3)]
+    wanted = [GetExpectation(expectation(port).tuple12) for port in (50002, 50003)]
+    assert asked == wanted
