@@ -73,7 +73,7 @@ def test_a_second_one_would_be_heard(cluster: Cluster) -> None:
         first, second = (unit for unit in world.units if unit != cluster.primary)
         peers = {unit: world.another_peer(f"u{unit}") for unit in world.units}
         # The primary last: switches believe who spoke last.
-        for unit in (first, second, first, cluster.primary):
+        for unit in (first, second, first, second, cluster.primary):
             peers[unit]("raw", interface="nic-int", frames=[frame])
         world.until(lambda: listening.speech().units == {1, 2, 3}, "not heard")
         speech = listening.speech()

@@ -14,7 +14,7 @@ def test_what_was_announced_the_next_primary_expects(cluster: Cluster, how: str)
     """
     world, old = cluster.world, cluster.primary
     world.rules(RULES)
-    name = f"announced-{how.split()[0]}"
+    name = f"announced-{how[:2]}"
     wanted = write_random(pages(world, "server") / name, 100_000, 12)
     clients = {unit: client for unit, client in raw_clients(world).items() if unit != old}
     world.until(lambda: world.lab.held(world.status()), world.situation, timeout=20)
