@@ -131,7 +131,7 @@ class Core:
             if self.serving.restore(entry):
                 self._stirred = True
             else:
-                self.serving.destroyed(entry.orig, entry.reply, now, surely=False)
+                self.serving.removed(entry.orig, entry.reply, now)
 
     def dumped(
         self, entries: Sequence[Entry], last: bool, established: int, now: float

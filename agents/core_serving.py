@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from agents.core_facts import Desk, Facts, Steps
-from agents.ctnetlink import SYN_RECV, Create, Entry, Get
+from agents.ctnetlink import SYN_RECV, Create, Entry, Get, Update
 from agents.outcomes import Outcome
 from agents.wire.control import Session
 from agents.wire.labels import unit_of
@@ -41,6 +41,7 @@ class Serving:
         self.sessions: dict[bytes, float] = {}
         self.ended: list[Session] = []
         self._settling: deque[tuple[float, Session]] = deque()
+        self._doubted: deque[tuple[float, Session]] = deque()
         self.noted: set[bytes] | None = None  # orig tuples destroyed while a census is taken
         # In the order in which they were.
         self._made: dict[bytes, tuple[float, Made]] = {}
@@ -88,22 +89,34 @@ class Serving:
         """Whether this unit has just served another session of that tuple."""
         return now - self._gone.get(orig, float("-inf")) < LATELY
 
-    def destroyed(self, orig: bytes, reply: bytes, now: float, *, surely: bool = True) -> None:
-        """Its entry is gone; nothing if this unit didn't serve it. Not `surely` if another may have
-        been put in its place.
-        """
+    def destroyed(self, orig: bytes, reply: bytes, now: float) -> None:
+        """Its entry is gone; nothing if this unit didn't serve it."""
         if self.noted is not None:
             self.noted.add(orig)
         since = self.sessions.pop(orig, None)
         if since is None:
             return
-        self._gone.pop(orig, None)
-        self._gone[orig] = now
-        if now - since < SETTLED or not surely:
+        self._is_gone(orig, now)
+        if now - since < SETTLED:
             self.farewell(orig, reply, now)
         else:
             self._end(Session(orig, reply))
             self._desk.counters[Outcome.ENDED] += 1
+
+    def removed(self, orig: bytes, reply: bytes, now: float) -> None:
+        """Session pickup has removed its entry: the session may be over, and another entry may have
+        been put in its place. It stays this unit's until that is looked at.
+        """
+        if self.noted is not None:
+            self.noted.add(orig)
+        if orig in self.sessions:
+            self._is_gone(orig, now)
+            self._doubted.append((now + SETTLED, Session(orig, reply)))
+
+    def _is_gone(self, orig: bytes, now: float) -> None:
+        """The last to go is the last to be forgotten."""
+        self._gone.pop(orig, None)
+        self._gone[orig] = now
 
     def farewell(self, orig: bytes, reply: bytes, now: float) -> None:
         """Tell the app of the end once that counts, unless the session is served again by then."""
@@ -120,6 +133,8 @@ class Serving:
                 self._desk.counters[Outcome.ENDED_REUSED] += 1
             else:
                 yield self._farewell(session, now)
+        while self._doubted and self._doubted[0][0] <= now:
+            yield self._look(self._doubted.popleft()[1], now)
         while self._made:
             orig, (since, _) = next(iter(self._made.items()))
             if now - since < SETTLED:
@@ -144,24 +159,50 @@ class Serving:
 
     def _farewell(self, session: Session, now: float) -> Steps:
         """Its end, if it has one: what was destroyed may have been an entry of the same tuple that
-        had run out, at the moment when the session's own was looked for (nf_ct_gc_expired()). Nor
-        has it one if it was made the primary's: session pickup tells that by removing the entry and
-        making it anew.
+        had run out, at the moment when the session's own was looked for (nf_ct_gc_expired()).
         """
         entry = yield Get(session.orig)
         if isinstance(entry, Entry) and (entry.orig, entry.reply) == session:
-            unit, primary = unit_of(entry.labels), self._desk.told.primary if self._desk.told else 0
+            unit = unit_of(entry.labels)
             if unit == self._facts.unit:
                 self.sessions[session.orig] = now
                 return Outcome.ENDED_REUSED
-            if unit == primary:
+            if unit == self._primary():
                 return Outcome.ENDED_MOVED
         self._end(session)
         return Outcome.ENDED
 
+    def _look(self, session: Session, now: float) -> Steps:
+        """What session pickup has made of it. It has no end if it was made the primary's: other
+        units hear of that by the entry's being made anew. Nor has it one at the primary, whatever
+        unit the new entry names: one that has lost it to the primary, and told of it too late.
+        """
+        orig = session.orig
+        entry = yield Get(orig)
+        if orig not in self.sessions:
+            return Outcome.ENDED_MOVED  # handed over, or given up, meanwhile
+        unit = -1
+        if isinstance(entry, Entry) and (entry.orig, entry.reply) == session:
+            unit = unit_of(entry.labels)
+        if unit == self._facts.unit:
+            return Outcome.ENDED_REUSED
+        if unit >= 0 and self._desk.role() == "primary":
+            if not self.knows_better(orig, now):
+                return Outcome.ENDED_REUSED  # a census, or a renewal, looks again
+            result = yield Update(orig, *self._facts.own_labels)
+            return Outcome.LABEL_REFUSED if result else Outcome.LABELLED
+        del self.sessions[orig]
+        if unit == self._primary():
+            return Outcome.ENDED_MOVED
+        self._end(session)
+        return Outcome.ENDED
+
+    def _primary(self) -> int:
+        return self._desk.told.primary if self._desk.told else 0
+
     def next_end(self) -> float | None:
-        """When the next end is to be told."""
-        return self._settling[0][0] if self._settling else None
+        """When the next end is to be told, or looked for."""
+        return min((each[0][0] for each in (self._settling, self._doubted) if each), default=None)
 
     def _end(self, session: Session) -> None:
         if len(self.ended) < MOST_ENDED:

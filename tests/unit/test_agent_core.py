@@ -381,12 +381,80 @@ def test_other_entries_that_are_removed_are_believed(gone: Entry) -> None:
         scene.now += SETTLED
         run(scene.core.tick(scene.now))
     scene.core.removed([gone], scene.now)
-    assert ORIG not in scene.core.serving.sessions
     assert not scene.core.serving.ended
+    assert scene.core.deadline() <= scene.now + SETTLED
     scene.now += SETTLED
     (steps,) = scene.core.tick(scene.now)
     assert drive(steps, (Get(ORIG), errno.ENOENT)) == Outcome.ENDED
+    assert ORIG not in scene.core.serving.sessions
     assert [session.orig for session in scene.core.serving.ended] == [ORIG]
+
+
+def looked_at(scene: Scene, *script: tuple[object, object]) -> Outcome:
+    """Session pickup has removed the entry of a session of this unit's; what is made of it."""
+    scene.core.serving.add(ORIG, scene.now)
+    scene.now += SETTLED
+    run(scene.core.tick(scene.now))
+    scene.core.removed([entry()], scene.now)
+    scene.now += SETTLED
+    scene.spoken_to()
+    (steps,) = scene.core.tick(scene.now)
+    return drive(steps, *script)  # type: ignore[arg-type]
+
+
+def primary_that_is_asked(heir: int = 0) -> Scene:
+    scene = Scene()
+    scene.given(control.state_frame(GROUP, 1, State(1, "primary", 1, True, heir=heir)))
+    return scene
+
+
+@pytest.mark.parametrize(("result", "outcome"), [(0, "labelled"), (errno.ENOENT, "label_refused")])
+@pytest.mark.parametrize("named", [(3,), ()])
+def test_a_primarys_session_hasnt_ended_by_what_another_unit_has_told_too_late(
+    named: tuple[int, ...], result: int, outcome: Outcome
+) -> None:
+    """The new entry names the unit that has lost it to the primary; or none, as that forgot it."""
+    scene = primary_that_is_asked()
+    found = entry(ORIG, REPLY, *named)
+    assert looked_at(scene, (Get(ORIG), found), (Update(ORIG, *with_unit(1)), result)) == outcome
+    assert ORIG in scene.core.serving.sessions
+    assert not scene.core.serving.ended
+
+
+def test_nor_while_another_is_about_to_be_primary_and_then_it_may_be_right() -> None:
+    scene = primary_that_is_asked(heir=3)
+    assert looked_at(scene, (Get(ORIG), entry(ORIG, REPLY, 3))) == Outcome.ENDED_REUSED
+    assert ORIG in scene.core.serving.sessions
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome", "stays"),
+    [
+        (entry(ORIG, REPLY, 2), Outcome.ENDED_REUSED, True),
+        (entry(ORIG, REPLY, 1), Outcome.ENDED_MOVED, False),  # the primary's
+        (entry(ORIG, REPLY, 3), Outcome.ENDED, False),
+        (entry(ORIG, inverse(ORIG), 2), Outcome.ENDED, False),  # of another session
+        (errno.ENOENT, Outcome.ENDED, False),
+    ],
+)
+def test_an_auxiliarys_session_is_whose_the_new_entry_says(
+    found: Entry | int, outcome: Outcome, stays: bool
+) -> None:
+    scene = Scene(unit=2).told("auxiliary")
+    assert looked_at(scene, (Get(ORIG), found)) == outcome
+    assert (ORIG in scene.core.serving.sessions) is stays
+    assert bool(scene.core.serving.ended) is (outcome == Outcome.ENDED)
+
+
+def test_what_was_handed_over_meanwhile_has_no_end_to_be_told() -> None:
+    scene = primary_that_is_asked()
+    scene.core.serving.add(ORIG, scene.now)
+    scene.core.removed([entry()], scene.now)
+    del scene.core.serving.sessions[ORIG]
+    scene.now += SETTLED
+    scene.spoken_to()
+    (steps,) = scene.core.tick(scene.now)
+    assert drive(steps, (Get(ORIG), entry(ORIG, REPLY, 3))) == Outcome.ENDED_MOVED
 
 
 def test_the_entry_of_a_young_session_that_is_over_is_not_made_again() -> None:
