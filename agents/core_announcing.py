@@ -83,9 +83,8 @@ class Announcing:
         """What this unit's kernel began to expect, and what it no more does; to be told before the
         packets that were read before these events. `lost`: there was more.
         """
-        if self._desk.role() == "primary":
-            return  # its kernel is where connections are expected
-        if lost:
+        asks = self._desk.role() != "primary"  # else its kernel is where connections are expected
+        if lost and asks:
             self._desk.counters[Outcome.EVENTS_LOST] += 1
             self._doubt_until = now + DOUBT
         # The last word on each counts: what is announced again goes, and is made anew.
@@ -93,8 +92,9 @@ class Announcing:
             self.came(each.expectation)
             if each.made:
                 self._open[_key(each.expectation)] = each.expectation
+            if asks and each.made:
                 self._ask(each.expectation, now)
-            else:
+            elif asks:
                 self._withdraw(each.expectation)
         while len(self._open) > MAX_OPEN:
             del self._open[next(iter(self._open))]
@@ -105,10 +105,9 @@ class Announcing:
 
     def moved(self, now: float) -> Iterator[Steps]:
         """Another unit is primary."""
-        if self._desk.role() == "primary":
-            self._open.clear()
-        for expectation in list(self._open.values()):
-            yield self._ask_anew(expectation, now)
+        if self._desk.role() != "primary":
+            for expectation in list(self._open.values()):
+                yield self._ask_anew(expectation, now)
 
     def _ask_anew(self, expectation: Expectation, now: float) -> Steps:
         """What is still asked of the one before goes to the next, when it is asked again."""

@@ -87,7 +87,8 @@ class Expecting:
             return None
         if master.orig != expectation.master:
             return Answer.NO_MASTER
-        if unit_of(master.labels) != unit:
+        # This unit's, if it has become primary since: then all are.
+        if unit_of(master.labels) not in (unit, self._facts.unit):
             return Answer.NO_MASTER
         result = yield Expect(expectation)
         if not result:

@@ -58,7 +58,6 @@ def test_the_kernel_is_made_to_expect_what_was_announced() -> None:
         (entry(MASTER_REPLY, MASTER, 2), 2),  # another's, that has the tuple the other way round
         (entry(MASTER, MASTER_REPLY, 3), 2),  # another unit's
         (entry(MASTER, MASTER_REPLY, 2), 3),
-        (entry(MASTER, MASTER_REPLY, 1), 2),  # this unit's
         (entry(MASTER, MASTER_REPLY), 2),  # nobody's yet
     ],
 )
@@ -66,6 +65,13 @@ def test_a_master_must_be_a_session_of_the_unit_that_asks(found: Entry, unit: in
     scene = Scene().told()
     assert ask(scene, (Get(MASTER), found), unit=unit) == Outcome.EXPECT_NO_MASTER
     assert scene.answered() == [Answered(7, Answer.NO_MASTER)]
+
+
+def test_a_master_that_was_the_units_may_be_this_ones_by_now() -> None:
+    """It has just become primary, and all sessions are."""
+    scene = Scene().told()
+    found = Get(MASTER), entry(MASTER, MASTER_REPLY, 1)
+    assert ask(scene, found, (Expect(ASKED), 0)) == Outcome.EXPECTED
 
 
 def test_while_a_session_has_no_entry_nothing_is_answered() -> None:

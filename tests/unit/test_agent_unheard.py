@@ -264,7 +264,16 @@ def test_nobody_is_asked_while_there_is_no_primary_nor_by_the_primary_itself() -
     scene = holding()
     assert becomes_primary(scene, 0) == []
     assert becomes_primary(scene, 2) == []
-    assert becomes_primary(scene, 3) == []  # what it expected as primary is another's question
+
+
+def test_what_its_own_sessions_announced_while_it_was_primary_the_next_one_is_asked() -> None:
+    scene = auxiliary()
+    assert becomes_primary(scene, 2) == []
+    told(scene, expectation())
+    assert asked_of(scene, 1) == []
+    (steps,) = becomes_primary(scene, 3)
+    assert drive(steps, IS_THERE) == Outcome.ANNOUNCED_ANEW
+    assert asked_of(scene, 3) == [Ask(FIRST, expectation())]
 
 
 def test_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
