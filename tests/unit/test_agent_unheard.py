@@ -254,6 +254,22 @@ def test_what_is_not_expected_here_any_more_is_not_asked(present: object) -> Non
     assert becomes_primary(scene, 1) == []
 
 
+def test_what_the_next_was_asked_is_its_affair() -> None:
+    """This kernel forgets it, when session pickup puts the primary's entry in its session's."""
+    scene = holding()
+    assert answer(scene, FIRST, Answer.EXPECTED) == Outcome.ANNOUNCED
+    (steps,) = becomes_primary(scene, 3)
+    drive(steps, IS_THERE)
+    scene.frames()
+    told(scene, expectation(), made=False)
+    assert scene.frames() == []
+    later(scene, AGAIN)  # and is asked again
+    assert asked_of(scene, 3) == [Ask(SECOND, expectation())]
+    told(scene, expectation())  # a session of this unit's announces the same
+    told(scene, expectation(), made=False)
+    assert [control.parse(frame).kind for frame in scene.frames()][-1] == control.WITHDRAW
+
+
 def test_nor_what_the_kernel_has_told_of() -> None:
     scene = holding()
     told(scene, expectation(), made=False)
