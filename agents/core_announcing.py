@@ -72,10 +72,9 @@ class Announcing:
         self._desk = desk
         self._next_id = facts.first_id
         self._asked: dict[int, _Asked] = {}
-        self._open: dict[tuple[bytes, int], Expectation] = {}  # by tuple12 and protocol
-        # What a unit was asked that has become primary: its affair since, as all sessions are. This
-        # kernel forgets it when session pickup says so of the session.
-        self._given: set[tuple[bytes, int]] = set()
+        # What sessions of this unit's have announced, by master, tuple12 and protocol. What a unit
+        # was asked that has become primary is its affair: all sessions are.
+        self._open: dict[tuple[bytes, bytes, int], Expectation] = {}
         self._held: dict[bytes, _Hold] = {}  # by the session's orig tuple
         self._looked_up = 0  # packets whose session is being looked up: none may overtake them
         self._doubt_until = float("-inf")
@@ -92,27 +91,24 @@ class Announcing:
             self._doubt_until = now + DOUBT
         # The last word on each counts: what is announced again goes, and is made anew.
         for each in {each.expectation[:2]: each for each in events}.values():
-            key = each.expectation.tuple12, each.expectation.protocol
-            given = key in self._given
+            key = _key(each.expectation)
+            known = key in self._open
             self.came(each.expectation)
             if each.made:
                 self._open[key] = each.expectation
             if asks and each.made:
                 self._ask(each.expectation, now)
-            elif asks and not given:
+            elif asks and known:
                 self._withdraw(each.expectation)
         while len(self._open) > MAX_OPEN:
             del self._open[next(iter(self._open))]
 
     def came(self, expectation: Expectation) -> None:
         """It isn't expected any more, and nobody needs to hear of that."""
-        key = expectation.tuple12, expectation.protocol
-        self._open.pop(key, None)
-        self._given.discard(key)
+        self._open.pop(_key(expectation), None)
 
     def moved(self, now: float) -> Iterator[Steps]:
         """Another unit is primary."""
-        self._given.clear()
         if self._desk.role() != "primary":
             for expectation in list(self._open.values()):
                 yield self._ask_anew(expectation, now)
@@ -123,7 +119,6 @@ class Announcing:
         self.came(expectation)
         if present != expectation:
             return Outcome.ANNOUNCED_OVER
-        self._given.add((expectation.tuple12, expectation.protocol))
         if all(asked.expectation != expectation for asked in self._asked.values()):
             self._ask(expectation, now)
         return Outcome.ANNOUNCED_ANEW
@@ -239,6 +234,10 @@ class Announcing:
             yield Create(keeper)
             yield Expect(expectation._replace(master=orig))
         return Outcome.ANNOUNCED_TAKEN
+
+
+def _key(expectation: Expectation) -> tuple[bytes, bytes, int]:
+    return *expectation[:2], expectation.protocol
 
 
 def _as_before(master: Entry, frames: Iterable[bytes]) -> Generator[Request, Result, None]:

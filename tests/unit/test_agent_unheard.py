@@ -120,7 +120,9 @@ def test_a_primary_asks_nobody() -> None:
 
 def test_what_the_kernel_no_more_expects_is_withdrawn() -> None:
     scene = holding()
-    answer(scene, FIRST, Answer.EXPECTED)
+    told(scene, expectation(50001, protocol=17))
+    for ask_id in (FIRST, SECOND):
+        answer(scene, ask_id, Answer.EXPECTED)
     written(scene)
     told(scene, expectation(), expectation(50001, protocol=17), made=False)
     gone = [Withdrawn(*each[:2], each.protocol) for each in (expectation(), expectation(50001))]
@@ -140,10 +142,13 @@ def test_nothing_waits_for_what_is_expected_no_more() -> None:
 
 def test_another_sessions_announcement_of_the_same_waits_on() -> None:
     """Two sessions can't have announced the same at one time. One after the other they can."""
-    scene = holding()
+    scene = auxiliary()
+    told(scene, expectation(master=OTHER))
+    told(scene, expectation())
+    scene.frames()
     told(scene, expectation(master=OTHER), made=False)
     assert written(scene) == ([], [], [Withdrawn(OTHER, expectation().tuple12, 6)])
-    assert answer(scene, FIRST, Answer.EXPECTED) == Outcome.ANNOUNCED
+    assert answer(scene, SECOND, Answer.EXPECTED) == Outcome.ANNOUNCED
 
 
 @pytest.mark.parametrize("made", [True, False])
@@ -155,7 +160,14 @@ def test_of_what_came_and_went_the_last_counts(made: bool) -> None:
     packets, asks, withdrawn = written(scene)
     assert packets == []
     assert asks == ([Ask(FIRST, expectation(nat=bytes(6)))] if made else [])
-    assert withdrawn == ([] if made else [Withdrawn(MASTER, expectation().tuple12, 6)])
+    assert withdrawn == []
+
+
+def test_what_another_units_session_announced_is_not_withdrawn() -> None:
+    """This unit was primary, and its kernel forgets what it was made to expect for that unit."""
+    scene = auxiliary()
+    told(scene, expectation(), made=False)
+    assert written(scene) == ([], [], [])
 
 
 # -- bounds, and events that were lost
