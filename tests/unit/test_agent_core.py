@@ -446,6 +446,23 @@ def test_an_auxiliarys_session_is_whose_the_new_entry_says(
     assert bool(scene.core.serving.ended) is (outcome == Outcome.ENDED)
 
 
+def test_a_census_on_its_way_leaves_out_what_session_pickup_has_removed_for_good() -> None:
+    scene = Scene().told()
+    asked(scene)
+    scene.core.removed([session(7)], scene.now)  # of another unit's
+    assert not counted(scene, [session(7, 1)])
+
+
+def test_an_end_is_not_told_of_what_was_made_the_primarys_just_then() -> None:
+    scene = Scene(2).told("auxiliary")
+    scene.core.serving.add(ORIG, scene.now)
+    scene.core.destroyed([entry(ORIG, REPLY, 2)], False, scene.now)
+    scene.now += SETTLED
+    (farewell,) = scene.core.tick(scene.now)
+    assert drive(farewell, (Get(ORIG), entry(ORIG, REPLY, 1))) == Outcome.ENDED_MOVED
+    assert ends(scene) == []
+
+
 def test_what_was_handed_over_meanwhile_has_no_end_to_be_told() -> None:
     scene = primary_that_is_asked()
     scene.core.serving.add(ORIG, scene.now)
