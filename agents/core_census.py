@@ -15,8 +15,7 @@ from collections.abc import Iterable, Iterator
 from agents.core_facts import Desk, Facts, Steps
 from agents.core_primary import Primary
 from agents.core_serving import Serving
-from agents.ctnetlink import SYN_SENT, Entry, Update
-from agents.outcomes import Outcome
+from agents.ctnetlink import SYN_SENT, Entry
 from agents.wire import control
 from agents.wire.control import Counted
 from agents.wire.labels import unit_of
@@ -82,7 +81,7 @@ class Censuses:
                 continue
             unit = unit_of(entry.labels)
             if everyone and unit != own and self._is_stray(entry, unit, now):
-                yield self._label(entry.orig)
+                yield self._serving.label(entry.orig)
                 unit = own
             counted = unit in self._facts.peers and everyone
             if unit == own:
@@ -106,10 +105,6 @@ class Censuses:
             return False
         sessions.setdefault(orig, now)
         return True
-
-    def _label(self, orig: bytes) -> Steps:
-        result = yield Update(orig, *self._facts.own_labels)
-        return Outcome.LABEL_REFUSED if result else Outcome.LABELLED
 
     def _close(self, census: _Census) -> None:
         """What began before the dump and isn't in it has ended unheard. The app sees that, too."""

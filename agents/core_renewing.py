@@ -32,7 +32,6 @@ class Renewing:
 
     def __init__(self, facts: Facts, serving: Serving, now: float) -> None:
         self._unit = facts.unit
-        self._own_labels = facts.own_labels
         self._serving = serving
         self._due: deque[bytes] = deque()
         self._round_at = now
@@ -87,7 +86,6 @@ class Renewing:
         if unit_of(entry.labels) != self._unit:
             if not self._serving.knows_better(orig, now):
                 return Outcome.RENEW_GONE
-            result = yield Update(orig, *self._own_labels)
-            return Outcome.LABEL_REFUSED if result else Outcome.LABELLED
+            return (yield from self._serving.label(orig))
         result = yield Update(orig)
         return Outcome.RENEW_GONE if result else Outcome.RENEWED

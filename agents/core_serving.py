@@ -46,7 +46,6 @@ class Serving:
         # In the order in which they were.
         self._made: dict[bytes, tuple[float, Made]] = {}
         self._gone: dict[bytes, float] = {}
-        self._strays: list[bytes] = []
         self._lost: list[Made] = []
 
     def add(self, orig: bytes, now: float, made: Made | None = None) -> None:
@@ -84,6 +83,11 @@ class Serving:
         desk = self._desk
         alone = desk.app_decides(now) and desk.told is not None and not desk.told.heir
         return alone and orig in self.sessions
+
+    def label(self, orig: bytes) -> Steps:
+        """Its entry names this unit from now on."""
+        result = yield Update(orig, *self._facts.own_labels)
+        return Outcome.LABEL_REFUSED if result else Outcome.LABELLED
 
     def ended_lately(self, orig: bytes, now: float) -> bool:
         """Whether this unit has just served another session of that tuple."""
@@ -189,8 +193,7 @@ class Serving:
         if unit >= 0 and self._desk.role() == "primary":
             if not self.knows_better(orig, now):
                 return Outcome.ENDED_REUSED  # a census, or a renewal, looks again
-            result = yield Update(orig, *self._facts.own_labels)
-            return Outcome.LABEL_REFUSED if result else Outcome.LABELLED
+            return (yield from self.label(orig))
         del self.sessions[orig]
         if unit == self._primary():
             return Outcome.ENDED_MOVED

@@ -1,5 +1,7 @@
 """`tests.bench.failover` for a person: a row for each kind of failure, and what must be so."""
 
+from dataclasses import replace
+
 from tests.bench import failover
 from tests.bench.benchmark import Benchmark, Figures, Rows
 
@@ -104,14 +106,11 @@ BENCHMARK = Benchmark(
     minutes=45,
 )
 
-MOVES = Benchmark(
-    "200 transfers and 100 new sessions a second, and a unit is drained or promoted: ms",
-    failover.measure_moves,
-    rows,
-    promises,
-    notes=notes,
+MOVES = replace(
+    BENCHMARK,
+    title="200 transfers and 100 new sessions a second, and a unit is drained or promoted: ms",
+    measure=failover.measure_moves,
     quick=lambda: failover.measure_moves(quick=True),
-    by_name=True,
     about="What is planned, of failover: an auxiliary drained, one promoted, twenty times each.",
     minutes=5,
 )

@@ -233,7 +233,10 @@ def test_what_came_or_was_withdrawn_is_not_expected_again() -> None:
     replaced(scene)
     assert not tried(scene)
     scene = expecting()
-    drive_came(scene, (GetExpectation(DATA.orig), errno.ENOENT))
+    came = scene.core.expecting.came(DATA)
+    assert next(came) == GetExpectation(DATA.orig)
+    with pytest.raises(StopIteration):
+        came.send(errno.ENOENT)
     replaced(scene)
     assert not tried(scene)
 
@@ -266,16 +269,6 @@ def test_nor_what_a_session_announced_that_is_over() -> None:
     scene.core.destroyed([CONTROL], False, scene.now)
     replaced(scene)
     assert not tried(scene)
-
-
-def drive_came(scene: Scene, *script: tuple[object, object]) -> None:
-    steps = scene.core.expecting.came(DATA)
-    for request, answer in script:
-        assert next(steps) == request
-        try:
-            steps.send(answer)  # type: ignore[arg-type]
-        except StopIteration:
-            return
 
 
 @pytest.mark.parametrize(
