@@ -139,17 +139,18 @@ def _throughput(figures: Figures, axes: Sequence[Any]) -> None:
 def _scaling(figures: Figures, axes: Sequence[Any]) -> None:
     """The thin line: as many times one unit's as there are units."""
     kinds = {"sessions_per_second": "sessions a second", "megabits_per_second": "Mbit/s"}
-    rules = {"rules": ("costly rules", OURS, "-"), "none": ("hardly any rules", PEER, "--")}
+    styles = ((OURS, "-"), (OURS, ":"), (PEER, "--"))
     for on, (kind, text) in zip(axes, kinds.items(), strict=True):
-        units = [int(number) for number in figures[kind]["rules"]]
-        for name, (what, colour, style) in rules.items():
-            found = {int(number): each["each"] for number, each in figures[kind][name].items()}
+        units: list[int] = []
+        for (many, each_number), (colour, style) in zip(figures[kind].items(), styles, strict=True):
+            found = {int(number): each["each"] for number, each in each_number.items()}
+            units = [*found]
             one = median(found[1])
             for number, values in found.items():
                 dots = [value / one for value in values]
                 on.plot([number] * len(dots), dots, color=colour, **_DOTS)
             middles = [median(values) / one for values in found.values()]
-            on.plot([*found], middles, color=colour, linestyle=style, label=what)
+            on.plot([*found], middles, color=colour, linestyle=style, label=f"{int(many):,} rules")
         on.plot(units, units, color=PEER, linewidth=0.6)
         on.set_xticks(units)
         on.set_ylabel("times one unit's")

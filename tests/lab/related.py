@@ -54,6 +54,7 @@ PORTS = iter(range(10_000, 32_768))
 KEPT = {"last_ack": 120, "time_wait": 120, "close": 120}
 
 MODES = ("PASV", "EPSV", "PORT", "EPRT")
+PASSIVE = MODES[:2]  # in which the server announces
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,19 +248,29 @@ class FtpClient:
         reply = self.peer("reply", id=self.id)
         assert reply.startswith(start), reply
 
-    def begin(self, mode: str, command: str, port: int = 0) -> int:
-        """A transfer up to where data may flow; the data socket's number. `port` is announced."""
-        if mode in {"PASV", "EPSV"}:
-            port = self.passive(mode)
-            data = self.peer("connect", address=self.address, port=port, greeted=False)["id"]
+    def announce(self, mode: str, port: int = 0) -> int:
+        """A data session announced, either way: the server's port, or the number of the listener
+        (at `port`, if it matters which).
+        """
+        return self.passive(mode) if mode in PASSIVE else self.active(mode, port)
+
+    def go_on(self, mode: str, announced: int, command: str) -> int:
+        """A transfer, from where `announce` left it, up to where data may flow; the data socket's
+        number.
+        """
+        if mode in PASSIVE:
+            opened = self.peer("connect", address=self.address, port=announced, greeted=False)
             self.ask(command)
         else:
-            listener = self.active(mode, port)
             self.ask(command)
-            data = self.peer("accept", id=listener)["id"]
-            self.peer("close", id=listener)
+            opened = self.peer("accept", id=announced)
+            self.peer("close", id=announced)
         self.expect("150 ")
-        return int(data)
+        return int(opened["id"])
+
+    def begin(self, mode: str, command: str, port: int = 0) -> int:
+        """A transfer up to where data may flow; the data socket's number. `port` is announced."""
+        return self.go_on(mode, self.announce(mode, port), command)
 
     def fetch(self, mode: str, name: str) -> str:
         """A whole download; its digest."""

@@ -4,7 +4,6 @@ import pytest
 
 from tests.lab.failing import Cluster
 from tests.lab.related import RULES, expected, pages, raw_clients, write_random
-from tests.lab.world import SERVER
 
 
 @pytest.mark.parametrize("how", ["is promoted", "takes over"])
@@ -33,7 +32,5 @@ def test_what_was_announced_the_next_primary_expects(cluster: Cluster, how: str)
     for client in clients.values():
         world.until(lambda of=client: expected(world, new, of.original), "not expected")
     for unit, client in clients.items():
-        data = client.peer("connect", address=SERVER, port=ports[unit], greeted=False)["id"]
-        client.ask(f"RETR {name}")
-        client.expect("150 ")
+        data = client.go_on("PASV", ports[unit], f"RETR {name}")
         assert client.peer("take", id=data)["digest"] == wanted

@@ -16,7 +16,7 @@ from tests.lab.related import (
     tracked,
     write_random,
 )
-from tests.lab.world import ROOT, SERVER, PeerError, World
+from tests.lab.world import ROOT, PeerError, World
 from topologies.faulting import Faults
 from topologies.observe import Endpoints
 
@@ -68,10 +68,7 @@ def everywhere(world: World, clients: dict[int, FtpClient]) -> dict[int, list[li
 def announced(world: World, mode: str) -> tuple[dict[int, FtpClient], dict[int, int]]:
     """Clients whose data session will never come, and the number that the announcement gave."""
     clients = raw_clients(world)
-    numbers = {
-        unit: each.passive(mode) if mode == "PASV" else each.active(mode)
-        for unit, each in clients.items()
-    }
+    numbers = {unit: each.announce(mode) for unit, each in clients.items()}
     # At once: the client has the reply, so the primary knows.
     for unit, found in everywhere(world, clients).items():
         assert [len(lines) for lines in found] == [1] * len(found), (unit, found)
@@ -151,13 +148,7 @@ def test_an_announcement_outlives_what_session_pickup_tells(
         lambda: f"not expected any more: {everywhere(world, clients)}",
     )
     for unit, client in clients.items():
-        if mode == "PASV":
-            data = client.peer("connect", address=SERVER, port=numbers[unit], greeted=False)["id"]
-            client.ask(f"RETR {name}")
-        else:
-            client.ask(f"RETR {name}")
-            data = client.peer("accept", id=numbers[unit])["id"]
-        client.expect("150 ")
+        data = client.go_on(mode, numbers[unit], f"RETR {name}")
         assert client.peer("take", id=data)["digest"] == wanted
         client.peer("close", id=data)
         client.expect("226 ")

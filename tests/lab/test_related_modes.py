@@ -10,6 +10,7 @@ import pytest
 
 from tests.lab.related import (
     MODES,
+    PASSIVE,
     Family,
     assert_together,
     curl_options,
@@ -59,7 +60,7 @@ def test_data_sessions_are_served_where_their_control_session_is(
     for family in found:
         client = family.control.original.source
         by_client = [data.original.source == client for data in family.data]
-        assert by_client == [mode in {"PASV", "EPSV"}] * 2, family
+        assert by_client == [mode in PASSIVE] * 2, family
     assert_together(related_world, found)
     assert {family.unit for family in found} == set(related_world.units)
 

@@ -65,11 +65,13 @@ def test_a_floods_rows() -> None:
 
 def scaled(four: float) -> dict[str, Any]:
     of = {number: {**SPREAD, "median": 100 * int(number)} for number in "123"}
-    figures: dict[str, Any] = {"failed": 0}
+    figures: dict[str, Any] = {"failed": 0, "cores_used": {}}
+    for many, used in (("10000", 0.25), ("5000", 0.26), ("0", 0.27)):
+        figures["cores_used"] |= {f"{many}, 1": [used], f"{many}, 4": [0.3] * 4}
     for kind in ("sessions_per_second", "megabits_per_second"):
         figures[kind] = {
             name: {**{key: {**each} for key, each in of.items()}, "4": {**SPREAD, "median": four}}
-            for name in ("rules", "none")
+            for name in ("10000", "5000", "0")
         }
         for each in figures[kind].values():
             scaling.compare(each)
@@ -79,10 +81,15 @@ def scaled(four: float) -> dict[str, Any]:
 def test_each_added_unit_adds_most_of_one() -> None:
     assert broken(scaling.BENCHMARK.promises(scaled(340))) == []
     assert len(broken(scaling.BENCHMARK.promises(scaled(330)))) == 2
-    assert scaled(340)["megabits_per_second"]["rules"]["4"]["per_added_unit"] == 0.8
+    assert scaled(340)["megabits_per_second"]["10000"]["4"]["per_added_unit"] == 0.8
     heading, *rows = scaling.BENCHMARK.rows(scaled(340))
-    assert len(rows) == 16
+    assert len(rows) == 24
     assert {len(row) for row in rows} == {len(heading)}
+    assert [note.split()[-4] for note in scaling.BENCHMARK.notes(scaled(340))] == [
+        "2.5",
+        "2.6",
+        "2.7",
+    ]
 
 
 def test_an_auxiliary_carries_nearly_half() -> None:

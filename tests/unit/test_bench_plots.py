@@ -103,11 +103,12 @@ def test_scaling_is_how_many_times_one_units() -> None:
     flat = {"1": {"each": [4]}, "2": {"each": [2]}}
     kinds = ("sessions_per_second", "megabits_per_second")
     panels = [Axes(), Axes()]
-    PLOTS["scaling"].draw({kind: {"rules": grown, "none": flat} for kind in kinds}, panels)
+    found = {"10000": grown, "5000": flat, "0": flat}
+    PLOTS["scaling"].draw(dict.fromkeys(kinds, found), panels)
     for panel in panels:
         lines = [args[1] for args in panel.of("plot")]
         assert lines[:3] == [[10 / 11, 12 / 11, 1], [2, 3], [1, 2.5]]
-        assert lines[3:] == [[1], [0.5], [1, 0.5], [1, 2]]
+        assert lines[3:] == [[1], [0.5], [1, 0.5]] * 2 + [[1, 2]]
 
 
 def test_a_flood_is_beside_none() -> None:
