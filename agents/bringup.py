@@ -246,6 +246,22 @@ def _port_steps(cluster: Cluster, unit: Unit) -> tuple[Step, ...]:
         ),
         Command("the HA link up", ("ip", "link", "set", HA_KERNEL_NAME, "up")),
         *(step for each in cluster.interfaces for step in _interface_steps(each)),
+        *(
+            Command(
+                f"the route to {each.to} by way of {each.via}",
+                (
+                    "ip",
+                    "route",
+                    "replace",
+                    str(each.to),
+                    "via",
+                    str(each.via),
+                    "dev",
+                    each.interface,
+                ),
+            )
+            for each in cluster.routes
+        ),
     )
 
 

@@ -9,9 +9,9 @@ those who use the values have no defaults of their own.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Literal
 
@@ -59,6 +59,15 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """What is behind a neighbour of the cluster: `interface` is the name of the one that has it."""
+
+    to: IPv4Network
+    via: IPv4Address
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
 class HaLink:
     """The dedicated link; `nic` as in `Interface`."""
 
@@ -100,7 +109,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A cluster as configured. Interfaces are in the order of their indices, units in that of ids.
+    """A cluster as configured. Interfaces are in the order of their indices, units in that of ids,
+    routes in that of their destinations.
 
     `digest` is the same for two files that say the same, whatever they look like, and whatever the
     limits in them.
@@ -115,6 +125,7 @@ class Cluster:
     limits: Limits
     bridge: str
     interfaces: tuple[Interface, ...]
+    routes: tuple[Route, ...]
     ha: HaLink
     units: tuple[Unit, ...]
     controllers: tuple[str, ...]
@@ -232,6 +243,7 @@ def _cluster(forms: Forms, ha: HaForm) -> Cluster:
         limits=Limits(**head.limits.model_dump()),
         bridge=head.bridge,
         interfaces=interfaces,
+        routes=tuple(_routes(forms, interfaces)),
         ha=HaLink(ha.nic, ha.subnet),
         units=tuple(sorted(units, key=lambda unit: unit.id)),
         controllers=tuple(head.controllers),
@@ -239,6 +251,13 @@ def _cluster(forms: Forms, ha: HaForm) -> Cluster:
     told = {key: value for key, value in asdict(cluster).items() if key != "limits"}
     canonical = json.dumps(told, default=_plain, sort_keys=True)
     return replace(cluster, digest=hashlib.sha256(canonical.encode()).hexdigest()[:16])
+
+
+def _routes(forms: Forms, interfaces: Sequence[Interface]) -> Iterator[Route]:
+    for form in sorted(forms.head.routes, key=lambda form: form.to):
+        for interface in interfaces:
+            if any(form.via in address.network for address in interface.addresses):
+                yield Route(form.to, form.via, interface.name)
 
 
 def _unit(forms: Forms, place: int, subnet: IPv4Network) -> Unit:

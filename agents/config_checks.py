@@ -226,4 +226,27 @@ def _ha_subnet(
         yield "ha.subnet", f"{subnet} has no address for unit {highest}; take a larger one"
 
 
-_RULES = (_counts, _ids, _controllers, _names, _nics, _macs, _addresses)
+def _routes(forms: Forms) -> Iterator[tuple[str, str]]:
+    networks = {
+        address.network: join("interfaces", name)
+        for name, form in forms.interfaces.items()
+        for address in form.addresses
+    }
+    own = {address.ip for form in forms.interfaces.values() for address in form.addresses}
+    seen: dict[IPv4Network, int] = {}
+    for place, route in enumerate(forms.head.routes):
+        path = join("routes", place)
+        if route.to in networks:
+            yield join(path, "to"), f"{route.to} is the network of {networks[route.to]}"
+        elif forms.ha and route.to.subnet_of(forms.ha.subnet):
+            yield join(path, "to"), f"{route.to} is the HA link's, or part of it"
+        elif route.to in seen:
+            yield join(path, "to"), f"{route.to} is there already, as routes[{seen[route.to]}]"
+        seen.setdefault(route.to, place)
+        if route.via in own:
+            yield join(path, "via"), f"{route.via} is the cluster's own address"
+        elif networks and not any(route.via in network for network in networks):
+            yield join(path, "via"), f"{route.via} is in no network of an interface"
+
+
+_RULES = (_counts, _ids, _controllers, _names, _nics, _macs, _addresses, _routes)

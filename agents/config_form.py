@@ -119,6 +119,25 @@ def _address(value: object) -> IPv4Interface:
     return address
 
 
+def _destination(value: object) -> IPv4Network:
+    text = _text(value)
+    if text == "default":
+        return IPv4Network("0.0.0.0/0")
+    if "/" not in text:
+        raise ValueError("has no prefix length; write default, or as in 10.2.0.0/16")
+    try:
+        return IPv4Network(text)
+    except ValueError as error:
+        raise ValueError("not default, nor a network's address, as in 10.2.0.0/16") from error
+
+
+def _next_hop(value: object) -> IPv4Address:
+    try:
+        return IPv4Address(_text(value))
+    except ValueError as error:
+        raise ValueError("not an IPv4 address, as in 203.0.113.254") from error
+
+
 def _subnet(value: object) -> IPv4Network:
     text = _text(value)
     try:
@@ -165,6 +184,13 @@ class LimitsForm(_Form):
     decisions: Annotated[int, _number(0, MOST_LIMIT)] = 50_000
 
 
+class RouteForm(_Form):
+    """An entry of `routes`."""
+
+    to: Annotated[IPv4Network, BeforeValidator(_destination)]
+    via: Annotated[IPv4Address, BeforeValidator(_next_hop)]
+
+
 class HeadForm(_Form):
     """What stands at the top of the file but isn't a section of its own."""
 
@@ -176,6 +202,7 @@ class HeadForm(_Form):
     pickup: Annotated[Literal["established", "off"], one_of("established", "off")] = "established"
     limits: LimitsForm = LimitsForm()
     bridge: LinuxName = "br-synod"
+    routes: list[RouteForm] = Field(default_factory=list)
     openflow: Annotated[Literal["tls", "plain"], one_of("tls", "plain")] = "tls"
     controllers: Annotated[list[Annotated[str, BeforeValidator(_controller)]], Field(min_length=1)]
 
@@ -300,7 +327,13 @@ _EXAMPLES = {
     "interfaces": "interfaces: {int: {mac: ...}}",
     "ha": "ha: {nic: eth2}",
     "limits": "limits: {arp: 500}",
+    "routes": "routes: [{to: default, via: 203.0.113.254}]",
+    "to": "{to: default, via: 203.0.113.254}",
+    "via": "{to: default, via: 203.0.113.254}",
 }
+
+
+_INNER: dict[str, type[BaseModel]] = {"limits": LimitsForm, "routes": RouteForm}
 
 
 def _message(form: type[BaseModel], fault: ErrorDetails) -> str:
@@ -308,7 +341,7 @@ def _message(form: type[BaseModel], fault: ErrorDetails) -> str:
     kind, loc = fault["type"], fault["loc"]
     key = str(loc[-1]) if loc else ""
     if kind == "extra_forbidden":
-        inner = LimitsForm if loc[0] == "limits" else UnitPortForm
+        inner = _INNER.get(str(loc[0]), UnitPortForm)
         return unknown_key(key, (form if len(loc) == 1 else inner).model_fields)
     example = f"; write it as in {_EXAMPLES[key]}" if key in _EXAMPLES else ""
     if kind == "missing":

@@ -224,6 +224,7 @@ UNIT: tuple[Check[Look], ...] = (
         _absent,
     ),
     Check("address_missing", "who took it away? " + _AGAIN, _lost("ip", "address")),
+    Check("route_missing", "who took it away? " + _AGAIN, _lost("ip", "route")),
     Check("port_down", "who set it down? " + _AGAIN, _lost("ip", "link")),
     Check(
         "nic_down",

@@ -67,6 +67,7 @@ def look(cluster: Cluster, unit: int, config: str) -> Look:
             _setting,
             short_queues=queues.short(),
             switch_waits=priority.switch_waits(int(priority.NICENESS)),
+            routes=machine.routes(),
         ),
         brought_up=(journal.cluster, journal.unit, journal.digest) if journal else None,
         versions=versions(),

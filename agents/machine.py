@@ -7,6 +7,7 @@ import json
 import shutil
 import socket
 import subprocess
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,21 @@ def run(argv: tuple[str, ...], stdin: str = "", seconds: float = 60) -> str:
 def links() -> dict[str, dict[str, Any]]:
     """The links by name, with their addresses, as `ip -json address` gives them."""
     return {link["ifname"]: link for link in json.loads(run(("ip", "-json", "address", "show")))}
+
+
+def routes() -> frozenset[tuple[str, str, str]]:
+    """The main table's routes by way of a neighbour: (network, neighbour, name of the link)."""
+    listed = json.loads(run(("ip", "-4", "-json", "route", "show", "table", "main")))
+    return frozenset(
+        (_network(each["dst"]), each["gateway"], each["dev"])
+        for each in listed
+        if "gateway" in each
+    )
+
+
+def _network(destination: str) -> str:
+    """As `ip` prints it, which leaves out what goes without saying (print_route() in iproute2)."""
+    return str(IPv4Network("0.0.0.0/0" if destination == "default" else destination))
 
 
 def tables() -> frozenset[tuple[str, str]]:

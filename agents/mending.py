@@ -18,7 +18,8 @@ from agents.running import SUPERVISOR
 class Seen:
     """What was found on the machine.
 
-    `links`: by name, as `ip -json address` has them; `tables`: the nftables tables, as (family,
+    `links`: by name, as `ip -json address` has them; `routes`: those by way of a neighbour, as
+    (network, neighbour, name of the link); `tables`: the nftables tables, as (family,
     name); `running`: the daemons and the supervisor that run, by name; `setting`: a kernel setting,
     None if there is none; `anew`: the links that are others than when the steps were done last;
     `short_queues`: the switch reads a NIC from a queue that is too short; `switch_waits`: it waits
@@ -32,12 +33,13 @@ class Seen:
     anew: frozenset[str] = frozenset()
     short_queues: bool = False
     switch_waits: bool = False
+    routes: frozenset[tuple[str, str, str]] = frozenset()
 
 
 def is_missing(step: Step, seen: Seen) -> bool:
     """Whether a step is to be done again: of programs, the switch's queues and session, addresses,
-    links that are to be up, kernel settings and tables. A link that isn't there is waited for; what
-    Open vSwitch's database says is there as long as that is.
+    links that are to be up, routes, kernel settings and tables. A link that isn't there is waited
+    for; what Open vSwitch's database says is there as long as that is.
     """
     match step:
         case Command(argv=(_, "-m", "agents.queues")):
@@ -59,14 +61,24 @@ def _has_no_effect(command: Command, seen: Seen) -> bool:
             return program not in seen.running
         case Command(argv=(_, "-m", "agents.supervise", "start", *_)):
             return SUPERVISOR not in seen.running
-        case Command(argv=("ip", "address", "replace", address, "dev", name)):
-            return name in seen.links and address not in _addresses(seen.links[name])
-        case Command(argv=("ip", "link", "set", name, "up")):
-            return name in seen.links and "UP" not in seen.links[name]["flags"]
+        case Command(argv=("ip", *words)):
+            return _is_lacking(words, seen)
         case Command(argv=("nft", "-f", "-"), undo=(_, _, _, family, table), stdin=text):
             # A hook is one of the link that there was, and nft lists it by name all the same.
             lost = any(f'"{name}"' in text for name in seen.anew)
             return (family, table) not in seen.tables or (family == "netdev" and lost)
+        case _:
+            return False
+
+
+def _is_lacking(words: list[str], seen: Seen) -> bool:
+    match words:
+        case ("address", "replace", address, "dev", name):
+            return name in seen.links and address not in _addresses(seen.links[name])
+        case ("link", "set", name, "up"):
+            return name in seen.links and "UP" not in seen.links[name]["flags"]
+        case ("route", "replace", to, "via", via, "dev", name):
+            return name in seen.links and (to, via, name) not in seen.routes
         case _:
             return False
 

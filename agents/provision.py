@@ -9,10 +9,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from agents import config_tls, machine, priority, queues, switch_keys
 from agents.bringup import Host, plan
@@ -31,11 +30,11 @@ from agents.bringup_steps import (
 from agents.config import Cluster
 from agents.machine import ProvisionError
 from agents.mending import Seen, is_missing
+from agents.obstacles import problems_with
 from agents.running import RUN, SUPERVISOR, read_pid
 from agents.switch import DATABASE, OVSDB_SOCKET
-from agents.wire.ports import HA_KERNEL_NAME, SYNOD_NAME, mac_bytes
 
-__all__ = ["ProvisionError", "down", "look", "mend", "problems_with", "read_journal", "up"]
+__all__ = ["ProvisionError", "down", "look", "mend", "read_journal", "up"]
 
 JOURNAL = Path("/run/synod/unit.json")
 
@@ -182,10 +181,13 @@ def mend(
 
 
 def _all_at_once(commands: list[Command]) -> None:
-    """Addresses, then links up, by one `ip`; none is left. A primary with only some of its routes
-    would tell clients that there is no way.
+    """Addresses, then links up, then routes, by one `ip`; none is left. A primary with only some of
+    its routes would tell clients that there is no way.
     """
-    argvs = sorted((command.argv[1:] for command in commands), key=lambda argv: argv[0] == "link")
+    order = ("address", "link", "route")
+    argvs = sorted(
+        (command.argv[1:] for command in commands), key=lambda argv: order.index(argv[0])
+    )
     if argvs:
         machine.run(("ip", "-batch", "-"), "".join(" ".join(argv) + "\n" for argv in argvs))
     commands.clear()
@@ -203,6 +205,7 @@ def _see(anew: frozenset[str] | None) -> Seen:
         anew or frozenset(),
         queues.short(),
         priority.switch_waits(int(priority.NICENESS)),
+        machine.routes(),
     )
 
 
@@ -301,36 +304,11 @@ def _check(cluster: Cluster, unit_id: int) -> None:
         packages = " ".join(sorted({_TOOLS[tool] for tool in missing}))
         raise ProvisionError(f"{', '.join(missing)} not found: apt-get install {packages}")
     ours = bool(machine.external_id(cluster.bridge))
-    problems = problems_with(cluster, unit_id, machine.links(), ours)
+    problems = problems_with(cluster, unit_id, machine.links(), machine.routes(), ours)
     if cluster.tls:
         problems += switch_keys.problems(config_tls.of(config_tls.UNIT_PATH))
     if problems:
         raise ProvisionError("\n".join(problems))
-
-
-def problems_with(
-    cluster: Cluster, unit_id: int, links: Mapping[str, Any], ours: bool
-) -> list[str]:
-    """What stands in the way of a unit among the interfaces, as `ip -json address` gives them;
-    `ours`: the bridge is there, and Synod's.
-    """
-    found = []
-    unit = cluster.unit(unit_id)
-    for nic in (*unit.nics, unit.ha_nic):
-        if nic not in links:
-            found.append(f"there is no interface {nic}")
-            continue
-        addresses = [a["local"] for a in links[nic]["addr_info"] if a["family"] == "inet"]
-        if addresses:
-            listed = ", ".join(addresses)
-            found.append(f"{nic} has the address {listed}: the cluster's NICs must have none")
-        if mac_bytes(links[nic]["address"]) in (*unit.macs, unit.ha_mac):
-            found.append(f"{nic} has the MAC address of a kernel port: the two must differ")
-    if not ours:
-        names = [each.name for each in cluster.interfaces]
-        taken = [*names, HA_KERNEL_NAME, SYNOD_NAME, cluster.bridge]
-        found += [f"there is a {name} already, not Synod's" for name in taken if name in links]
-    return found
 
 
 def _remove_remains(cluster: Cluster, host: Host) -> None:

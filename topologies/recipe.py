@@ -32,6 +32,7 @@ METHODS = (
 )
 SESSION_TABLES = ("flows", "conntrack")
 BALANCE = ("all", "labelled")
+BEHIND = "198.51.100.0/24"  # a network that the server would be the router of, for the units' routes
 
 DEFAULT_RULES = """\
 # The user's own rules, the same on every unit. Those of the lab: hosts inside go out by the
@@ -119,6 +120,7 @@ def cluster_file(options: Options) -> str:
             f"  {net.interface}: {{nic: nic-{net.interface}, addresses: [{net.cluster_address}]}}"
             for net in options.networks
         ),
+        f"routes: [{{to: {BEHIND}, via: {NETWORKS[1].address}}}]",
         "ha: {nic: nic-ha, subnet: 169.254.83.0/24}",
         "units:",
         *(

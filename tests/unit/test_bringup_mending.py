@@ -17,19 +17,22 @@ STEPS = plan(parse(TEXT), 1, "cluster.yaml", Host())
 def whole() -> Seen:
     links: dict[str, dict[str, list[Any]]] = {}
     settings: dict[str, str] = {}
+    routes: set[tuple[str, str, str]] = set()
     for step in STEPS:
         match step:
             case Command(argv=("ip", "address", "replace", address, "dev", name)):
                 local, length = address.split("/")
                 link = links.setdefault(name, {"flags": [], "addr_info": []})
                 link["addr_info"].append({"local": local, "prefixlen": int(length)})
+            case Command(argv=("ip", "route", "replace", to, "via", via, "dev", name)):
+                routes.add((to, via, name))
             case Command(argv=("ip", "link", "set", name, "up")):
                 links.setdefault(name, {"flags": [], "addr_info": []})["flags"].append("UP")
             case Sysctls(values=values):
                 settings |= {key: str(value) for key, value in values}
     tables = frozenset((("inet", "synod"), ("netdev", "synod"), ("netdev", "synod0")))
     running = frozenset(("ovsdb-server", "ovs-vswitchd", "supervisor.pid"))
-    return Seen(links, tables, running, settings.get)
+    return Seen(links, tables, running, settings.get, routes=frozenset(routes))
 
 
 def missing(seen: Seen) -> list[Step]:
@@ -67,6 +70,16 @@ def test_a_link_without_its_address_or_down() -> None:
     seen.links["int"]["addr_info"].clear()
     seen.links["ext"]["flags"].clear()
     assert set(words(seen)) == {"the cluster's address on int", "ext up"}
+
+
+def test_a_route_that_is_gone_or_another() -> None:
+    seen = whole()
+    assert len(seen.routes) == 2
+    routes = frozenset(
+        (to, "10.1.0.99" if name == "int" else via, name) for to, via, name in seen.routes
+    )
+    assert words(replace(seen, routes=routes)) == ["the route to 10.2.0.0/16 by way of 10.1.1.254"]
+    assert len(missing(replace(seen, routes=frozenset()))) == 2
 
 
 def test_a_link_that_is_not_there_is_waited_for() -> None:

@@ -16,6 +16,7 @@ group: 7
 interfaces:
   int: {nic: nic-int, addresses: [10.1.0.1/24, 10.1.1.1/24]}
   ext: {nic: nic-ext, addresses: [203.0.113.1/24]}
+routes: [{to: 10.2.0.0/16, via: 10.1.1.254}, {to: default, via: 203.0.113.254}]
 ha: {nic: nic-ha, subnet: 169.254.83.0/24}
 units:
   - {id: 1}
@@ -306,3 +307,16 @@ class TestRules:
             assert (
                 f'oifname "{name}" meta priority {priority} ether saddr set 02:53:59:00:01:0{index}'
             ) in port
+
+
+def test_routes_come_when_the_links_are_up_the_widest_first(cluster: Cluster) -> None:
+    found = steps(cluster)
+    routes = commands(found, "route")
+    assert [each.argv[3:] for each in routes] == [
+        ("0.0.0.0/0", "via", "203.0.113.254", "dev", "ext"),
+        ("10.2.0.0/16", "via", "10.1.1.254", "dev", "int"),
+    ]
+    assert (
+        place(found, "set", "int", "up") < place(found, "set", "ext", "up") < place(found, "route")
+    )
+    assert not any(each.undo for each in routes)  # they go with their ports

@@ -14,6 +14,7 @@ from agents import machine as machine_
 from agents.bringup import Host
 from agents.bringup_steps import Block, Command
 from agents.config import Cluster, parse
+from agents.obstacles import problems_with
 from agents.provision import ProvisionError
 from tests.unit.test_bringup_plan import TEXT
 
@@ -64,6 +65,13 @@ class Machine:
                 found[argv[3]]["flags"].append(argv[4].upper())
         return found
 
+    def routes(self) -> frozenset[tuple[str, str, str]]:
+        return frozenset(
+            (argv[3], argv[5], argv[7])
+            for argv in self.ran
+            if argv[:3] == ("ip", "route", "replace")
+        )
+
     def sysctl(self, key: str) -> str:
         return self.settings.setdefault(key, "1" if key.endswith("tcp_loose") else "0")
 
@@ -77,6 +85,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(machine_, "run", made.run)
     monkeypatch.setattr(machine_, "setting", made.sysctl)
     monkeypatch.setattr(machine_, "links", made.links)
+    monkeypatch.setattr(machine_, "routes", made.routes)
     monkeypatch.setattr(machine_, "tables", lambda: frozenset(TABLES))
     monkeypatch.setattr(machine_, "runs", lambda daemon: daemon in made.running)
     monkeypatch.setattr(
@@ -326,7 +335,7 @@ class TestProblems:
         return {name: self.link(f"06:00:00:00:00:0{n}") for n, name in enumerate(names, 1)}
 
     def test_a_host_that_is_ready_has_none(self, cluster: Cluster) -> None:
-        assert provision.problems_with(cluster, 1, self.links(), ours=False) == []
+        assert problems_with(cluster, 1, self.links(), (), ours=False) == []
 
     def test_all_are_named(self, cluster: Cluster) -> None:
         links = self.links()
@@ -334,7 +343,7 @@ class TestProblems:
         links["nic-int"] = self.link("06:00:00:00:00:01", "10.1.0.5", "10.1.0.6")
         links["nic-ext"] = self.link("02:53:59:07:01:02")
         links["br-synod"] = self.link("06:00:00:00:00:09")
-        assert provision.problems_with(cluster, 1, links, ours=False) == [
+        assert problems_with(cluster, 1, links, (), ours=False) == [
             "nic-int has the address 10.1.0.5, 10.1.0.6: the cluster's NICs must have none",
             "nic-ext has the MAC address of a kernel port: the two must differ",
             "there is no interface nic-ha",
@@ -343,4 +352,14 @@ class TestProblems:
 
     def test_what_is_left_of_ours_after_a_reboot_is_no_problem(self, cluster: Cluster) -> None:
         links = self.links() | {"br-synod": self.link("06:00:00:00:00:09")}
-        assert provision.problems_with(cluster, 1, links, ours=True) == []
+        assert problems_with(cluster, 1, links, (), ours=True) == []
+
+    def test_a_route_that_the_clusters_would_take_the_place_of(self) -> None:
+        cluster = parse(TEXT)
+        routes = [
+            ("0.0.0.0/0", "192.0.2.254", "mgmt"),
+            ("0.0.0.0/0", "203.0.113.254", "ext"),
+            ("10.0.0.0/8", "192.0.2.254", "mgmt"),
+        ]
+        (problem,) = problems_with(cluster, 1, self.links(), routes, ours=False)
+        assert problem.startswith("there is a route to 0.0.0.0/0 by way of 192.0.2.254 over mgmt,")

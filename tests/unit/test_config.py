@@ -174,6 +174,7 @@ def test_quotes_and_looks_make_no_difference() -> None:
         ("units.1.ha", {"mac": "02:00:00:00:00:01"}),
         ("interfaces.int.addresses", ["10.1.0.2/24"]),
         ("ha.subnet", "169.254.84.0/24"),
+        ("routes", [{"to": "default", "via": "203.0.113.254"}]),
     ],
 )
 def test_the_digest_is_another_for_another_cluster(path: str, value: object) -> None:
@@ -181,6 +182,22 @@ def test_the_digest_is_another_for_another_cluster(path: str, value: object) -> 
     assert len(digest) == 16
     int(digest, 16)
     assert parse(changed(path, value)).digest != digest
+
+
+def test_a_route_goes_by_the_interface_whose_neighbour_it_names() -> None:
+    behind = [
+        ("default", "203.0.113.254"),
+        ("10.2.0.0/16", "10.1.0.254"),
+        ("1.2.3.4/32", "10.1.0.9"),
+    ]
+    cluster = parse(example(routes=[{"to": to, "via": via} for to, via in behind]))
+    assert [(str(each.to), str(each.via), each.interface) for each in cluster.routes] == [
+        ("0.0.0.0/0", "203.0.113.254", "ext"),
+        ("1.2.3.4/32", "10.1.0.9", "int"),
+        ("10.2.0.0/16", "10.1.0.254", "int"),
+    ]
+    other = parse(example(routes=[{"via": via, "to": to} for to, via in reversed(behind)]))
+    assert other == cluster
 
 
 def test_limits_are_the_apps_alone() -> None:

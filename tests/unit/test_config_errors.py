@@ -5,6 +5,10 @@ import pytest
 from tests.unit.test_config import changed, errors, example
 
 
+def route(**other: str) -> dict[str, str]:
+    return {"to": "default", "via": "203.0.113.254"} | other
+
+
 @pytest.mark.parametrize(
     ("path", "value", "where", "message"),
     [
@@ -43,6 +47,21 @@ from tests.unit.test_config import changed, errors, example
         ("limits", 5, "limits", "not a mapping of keys to values; write it as in limits: {arp: 5"),
         ("limits.arp", "many", "limits.arp", "not a whole number from 0 to 100000000"),
         ("limits.arps", 5, "limits.arps", "unknown key; did you mean 'arp'?"),
+        # Routes
+        ("routes", "default", "routes", "not a list; write it as in routes: [{to: default, via: "),
+        ("routes", ["default"], "routes[0]", "not a mapping of keys to values"),
+        ("routes", [{"via": "10.1.0.9"}], "routes[0].to", "missing; write it as in {to: default"),
+        ("routes", [{"to": "default"}], "routes[0].via", "missing; write it as in {to: default"),
+        ("routes", [route(dev="ext")], "routes[0].dev", "unknown key; known here: to, via"),
+        ("routes", [route(to="10.2.0.0")], "routes[0].to", "has no prefix length; write default"),
+        ("routes", [route(to="10.2.0.1/16")], "routes[0].to", "not default, nor a network's addr"),
+        ("routes", [route(to="fd00::/8")], "routes[0].to", "not default, nor a network's address"),
+        ("routes", [route(to="10.1.0.0/24")], "routes[0].to", "10.1.0.0/24 is the network of"),
+        ("routes", [route(to="169.254.83.0/25")], "routes[0].to", "169.254.83.0/25 is the HA"),
+        ("routes", [route(), route()], "routes[1].to", "0.0.0.0/0 is there already, as routes[0]"),
+        ("routes", [route(via="x")], "routes[0].via", "not an IPv4 address, as in 203.0.113.254"),
+        ("routes", [route(via="10.1.0.1")], "routes[0].via", "10.1.0.1 is the cluster's own"),
+        ("routes", [route(via="10.3.0.1")], "routes[0].via", "10.3.0.1 is in no network of an"),
         # Interfaces
         ("interfaces", None, "interfaces", "missing, or not a mapping of names; write it as"),
         ("interfaces", [], "interfaces", "missing, or not a mapping of names; write it as"),

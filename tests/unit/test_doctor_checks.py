@@ -22,6 +22,7 @@ name: office
 group: 1
 interfaces:
   int: {nic: enp2s0, addresses: [10.1.0.1/24], mtu: 1400}
+routes: [{to: default, via: 10.1.0.254}]
 ha: {nic: enp4s0}
 units: [{id: 1}, {id: 2}]
 controllers: ["ssl:192.0.2.10:6653"]
@@ -31,6 +32,8 @@ PLAN = plan(CLUSTER, 1, "/etc/synod/cluster.yaml", Host(ovs_running=True, links_
 SETTINGS = {
     key: str(value) for step in PLAN if isinstance(step, Sysctls) for key, value in step.values
 }
+
+ROUTES = frozenset((str(each.to), str(each.via), each.interface) for each in CLUSTER.routes)
 
 
 def link(mtu: int = 1500, address: str = "06:00:00:00:00:01", *addresses: str) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def healthy() -> Look:
         cluster=CLUSTER,
         unit=1,
         plan=PLAN,
-        seen=Seen(links, tables, frozenset((SUPERVISOR,)), SETTINGS.get),
+        seen=Seen(links, tables, frozenset((SUPERVISOR,)), SETTINGS.get, routes=ROUTES),
         brought_up=("office", 1, CLUSTER.digest),
         versions={name: ".".join(map(str, least)) for name, least in OLDEST.items()},
         offloads=dict.fromkeys(NICS, ()),
@@ -110,6 +113,7 @@ DAMAGES: list[tuple[str, Callable[[Look], Look], str]] = [
     ("rules_flushed_at_reload", lambda it: replace(it, flushing=True), "nftables.conf"),
     ("port_missing", lambda it: seen(it, links=without(it.seen.links, "enp2s0")), "no enp2s0"),
     ("address_missing", lambda it: links(it, "int", addr_info=[]), "the cluster's address on int"),
+    ("route_missing", lambda it: seen(it, routes=frozenset()), "the route to 0.0.0.0/0"),
     ("port_down", lambda it: links(it, "int", flags=["LOWER_UP"]), "int up"),
     ("nic_down", lambda it: links(it, "enp2s0", flags=["LOWER_UP"]), "enp2s0 is down"),
     ("nic_down", lambda it: links(it, "enp4s0", flags=["UP"]), "enp4s0 has no carrier"),
