@@ -3,7 +3,8 @@ what they should.
 
 Of flows only cookies are compared. First what is missing is added, then what is superfluous
 deleted, then a barrier: there is no moment in which a packet finds less than it would have found
-before or after. What a bridge has of sessions is never touched by it.
+before or after. What a bridge has of sessions is never touched by it; what a primary's has lost of
+them it gets again (`ryu_apps.core.restoring`).
 """
 
 import math
@@ -19,6 +20,7 @@ from ryu_apps.core.flows import Flow
 from ryu_apps.core.journal import Journal
 from ryu_apps.core.limits import MOST, Meter
 from ryu_apps.core.pipeline import Passing, desired
+from ryu_apps.core.restoring import Restoring
 from ryu_apps.core.rows import When
 from ryu_apps.core.sessions import Sessions
 from ryu_apps.core.takeover import Takeover
@@ -27,7 +29,6 @@ RETRY = 1.0  # seconds until flows that were refused are tried again
 UNANSWERED = 5.0  # seconds until a bridge that doesn't answer is asked again
 POLL = 2.0  # seconds between two readings of a drop counter,
 MOST_COUNTS = 32  # or more, if that were more readings of a bridge's in a second
-BATCH = 1000  # sessions restored by one effect
 
 
 @dataclass(slots=True)
@@ -141,7 +142,7 @@ class Bridges:
         self.passage: Passage | None = None
         self._cluster = cluster
         self._members = members
-        self._sessions = sessions
+        self._restoring = Restoring(members, sessions, tokens)
         self._takeover = takeover
         self._journal = journal
         self._bridges = {unit.id: Bridge(unit.id, tokens) for unit in cluster.units}
@@ -171,11 +172,12 @@ class Bridges:
             return []
         bridge.meters = event.meters
         effects = self._bring(member, event.cookies, now)
-        return effects if event.cookies else effects + self._restore(member)
+        return effects + self._restoring.told(member, empty=not event.cookies)
 
     def confirmed(self, event: events.Confirmed, member: Member) -> None:
         """A bridge has done what it was told."""
         bridge = self._bridges[event.unit]
+        self._restoring.confirmed(event.token)
         if event.token == bridge.awaited and not bridge.refused:
             member.confirmed = True
 
@@ -206,8 +208,8 @@ class Bridges:
     # -- the clock
 
     def tick(self, now: float) -> list[Effect]:
-        """Ask anew what remained unanswered, and what was dropped."""
-        effects: list[Effect] = []
+        """Ask anew what remained unanswered, and what was dropped; some more is restored."""
+        effects = self._restoring.tick()
         for member in self._members:
             bridge = self._bridges[member.unit.id]
             patience = RETRY if bridge.refused else UNANSWERED
@@ -245,18 +247,3 @@ class Bridges:
         install = bridge.bring(self._desired(member), present, self._meters, now, keep=keep)
         fields = {"add": len(install.add), "delete": len(install.delete)}
         return [install, *self._journal.note(now, "flows", unit=member.unit.id, **fields)]
-
-    def _restore(self, member: Member) -> list[Effect]:
-        """The flows of all sessions, for a primary's bridge that was found empty."""
-        if member is not self._members.primary:
-            return []
-        known = [
-            (session.unit, orig, session.reply)
-            for other in self._members
-            if other is not member
-            for orig, session in self._sessions.of(other.unit.id)
-        ]
-        starts = range(0, len(known), BATCH)
-        return [
-            events.Settle(member.unit.id, [], known[start : start + BATCH], []) for start in starts
-        ]

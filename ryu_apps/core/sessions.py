@@ -139,6 +139,10 @@ class Sessions:
         """The tuple of each session."""
         return list(self._sessions)
 
+    def elsewhere(self, unit: int) -> list[bytes]:
+        """The tuple of each session that another unit than that one serves."""
+        return [orig for orig, kept in self._sessions.items() if kept[_UNIT] != unit]
+
     def move(self, source: int, target: int) -> list[tuple[bytes, bytes]]:
         """All sessions of a unit are another's from now on; orig and reply of each."""
         moved = [item for item in self._sessions.items() if item[1][_UNIT] == source]

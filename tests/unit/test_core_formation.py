@@ -222,15 +222,6 @@ def test_a_primary_that_lost_all_its_flows_gets_those_of_all_sessions_again() ->
     assert not world.flows
 
 
-def test_sessions_are_restored_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ryu_apps.core.bridges.BATCH", 2)
-    world = World().form()
-    world.offer(1, *range(9))
-    world.bridges[1].cookies.clear()
-    effects = world.connect(1)
-    assert [len(e.add) for e in effects if isinstance(e, events.Settle)] == [2, 2, 2]
-
-
 def test_a_unit_whose_flows_are_refused_is_not_up_and_is_tried_again() -> None:
     world = World()
     world.bridges[2].refuses = True
