@@ -21,7 +21,7 @@ LOG = logging.getLogger("synod")
 _LINE = "synod_line"  # of a record: its message is a whole line
 
 _REQUESTS = "ryu.lib.hub"
-_IDLE = re.compile(r'\(\d+\) accepted |.*"(GET|HEAD) \S* HTTP/[\d.]+" (2\d\d|304) ')
+_IDLE = re.compile(r'\(\d+\) (accepted|timed out) |.*"(GET|HEAD) \S* HTTP/[\d.]+" (2\d\d|304) ')
 # eventlet's DEFAULT_LOG_FORMAT (eventlet/wsgi.py); the address before a comma is a proxy's word.
 _REQUEST = re.compile(r'(\S+) - \S+ \[[^]]*\] "(\S+) (\S+) HTTP/\S+" (\d+) \d+ ([\d.]+)$')
 

@@ -13,7 +13,6 @@ one of each message), and of what is written each byte is known to be taken or n
 """
 
 import contextlib
-import errno
 import re
 import ssl
 from collections.abc import Callable
@@ -26,11 +25,11 @@ from ryu.lib import hub
 
 from agents import config_tls
 from agents.config_tls import Keys
+from ryu_apps.accepting import accept
 
 GREETING = 5.0  # seconds that a connection has for it
 MOST_GREETING = 64  # connections that are at it at the same time
 _BLOCK = 16 << 10  # bytes read at once: as `receiving.BLOCK`
-_PAUSE = 0.1  # seconds, where there is no room for another connection
 
 Refused = Callable[[str, str], None]  # address, why
 
@@ -221,16 +220,9 @@ class _Listener(hub.StreamServer):  # type: ignore[misc]
         self._greeting = 0
 
     def serve_forever(self) -> None:
-        """Takes whoever comes. Ryu's own ends for ever when there are too many at once."""
+        """Takes whoever comes."""
         while True:
-            try:
-                socket, address = self.server.accept()
-            except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ECONNABORTED):
-                    raise
-                hub.sleep(_PAUSE)
-                continue
-            hub.spawn(self._serve, socket, address)
+            hub.spawn(self._serve, *accept(self.server))
 
     def _serve(self, socket: Any, address: Any) -> None:
         if self._context is None:

@@ -1,7 +1,12 @@
 """The app's HTTP: on the machine itself, or over TLS; and `synod`, which verifies it."""
 
+import os
+import resource
+import select
+import signal
 import socket
 import ssl
+import struct
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -87,6 +92,31 @@ def test_old_versions_are_not_spoken(app: App, files: tuple[str, str]) -> None:
         pytest.raises(ssl.SSLError, match="protocol version"),
     ):
         context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+def test_who_has_gone_before_he_is_taken_ends_nothing(app: App, files: tuple[str, str]) -> None:
+    """He has said something and hung up while the app did something else: here it is stopped."""
+    assert app.process
+    app.process.send_signal(signal.SIGSTOP)
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", app.http)) as gone:
+            gone.sendall(b"anything")
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+    app.process.send_signal(signal.SIGCONT)
+    assert synod(app, "status", ca=files[1])[0] == 0
+
+
+def test_without_descriptors_it_waits_until_there_are(app: App, files: tuple[str, str]) -> None:
+    assert app.process
+    pid, what = app.process.pid, resource.RLIMIT_NOFILE
+    has = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    free = next(number for number in range(len(has) + 1) if number not in has)
+    before = resource.prlimit(pid, what)
+    resource.prlimit(pid, what, (free, before[1]))
+    with socket.create_connection(("127.0.0.1", app.http)) as waiting:
+        assert select.select([waiting], [], [], 1.0)[0] == [], "it isn't hung up on"
+        resource.prlimit(pid, what, before)
+        assert synod(app, "status", ca=files[1])[0] == 0
 
 
 def test_elsewhere_without_tls_the_app_ends_and_says_what_to_do(app: App) -> None:

@@ -56,6 +56,7 @@ def test_our_own_lines_and_an_exception_below_one(written: io.StringIO) -> None:
     ("message", "told"),
     [
         ("(812) accepted ('127.0.0.1', 40022)", None),
+        ("(812) timed out ('127.0.0.1', 40022)", None),
         (request("GET /v1/status HTTP/1.1", 200), None),
         (request("GET / HTTP/1.1", 304), None),
         (request("HEAD / HTTP/1.0", 200), None),

@@ -26,6 +26,7 @@ RYU_SHELL = {
     "ryu_apps.api_sessions",
     "ryu_apps.page",
     "ryu_apps.https",
+    "ryu_apps.accepting",
     "ryu_apps.tls",
 }
 RYU_AND_ITS_OWN = ("ryu", "eventlet", "webob")
