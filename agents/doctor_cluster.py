@@ -103,8 +103,11 @@ def _refusal(unit: Status) -> Iterable[str]:
 
 
 def _no_primary(found: Status) -> Iterable[str]:
-    if not found["primary"]:
+    if not (primary := found["primary"]):
         yield "no unit is primary"
+    elif not found.get("primary_present", True):
+        state = next(unit["state"] for unit in found["units"] if unit["id"] == primary)
+        yield f"unit {primary} is primary, and {state}"
 
 
 def _not_balancing(found: Status) -> Iterable[str]:

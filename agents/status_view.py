@@ -26,10 +26,7 @@ _WHY = {
 
 def status_table(found: dict[str, Any]) -> Table:
     """The cluster's status."""
-    primary = found["primary"]
-    title = f"{found['cluster']}: " + (
-        f"unit {primary} is primary" if primary else "no primary yet"
-    )
+    title = f"{found['cluster']}: {_primary(found)}"
     title += f", {found['method']}" if "method" in found else ""
     table = Table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
@@ -39,6 +36,15 @@ def status_table(found: dict[str, Any]) -> Table:
     for unit in found["units"]:
         table.add_row(*_row(unit, found.get("time")))
     return table
+
+
+def _primary(found: dict[str, Any]) -> str:
+    if not (primary := found["primary"]):
+        return "no primary yet"
+    if found.get("primary_present", True):
+        return f"unit {primary} is primary"
+    (state,) = (unit["state"] for unit in found["units"] if unit["id"] == primary)
+    return f"unit {primary} is primary, and {state}"
 
 
 def _row(unit: dict[str, Any], now: float | None) -> Iterable[str]:
@@ -81,7 +87,8 @@ def lacking(found: dict[str, Any]) -> list[str]:
     fails: a line for each that lacks it.
     """
     lines = [_ALONE.format(why=_WHY.get(why, why)) for why in found.get("overloaded", ())]
-    if found.get("primary") and not found.get("balancing", True) and len(found["units"]) > 1:
+    present = found.get("primary") and found.get("primary_present", True)
+    if present and not found.get("balancing", True) and len(found["units"]) > 1:
         lines.append(f"unit {found['primary']} serves all new sessions: no other takes any")
     for unit in found["units"]:
         lacks = [f"a link on {name}" for name in unit.get("links_down", ())]

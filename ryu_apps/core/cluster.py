@@ -151,6 +151,11 @@ class Members:
         """Unit id of the primary, 0 while there is none."""
         return self.primary.unit.id if self.primary else 0
 
+    @property
+    def primary_present(self) -> bool:
+        """Whether there is a primary that is there: one that dies without an heir stays primary."""
+        return self.primary is not None and self.primary.state in THERE
+
     def up(self) -> tuple[Member, ...]:
         """The units that are up."""
         return tuple(member for member in self if member.state is State.UP)

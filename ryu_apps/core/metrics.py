@@ -107,11 +107,6 @@ def _appointments(controller: Controller, _now: float) -> Iterator[Sample]:
     return (((how,), counters[f"primary_{how}"]) for how in APPOINTMENTS)
 
 
-def _primary_there(controller: Controller) -> float:
-    primary = controller.members.primary
-    return float(primary is not None and primary.state in THERE)
-
-
 def _overloaded(controller: Controller, _now: float) -> Iterator[Sample]:
     overload = controller.overload
     return (((cause,), float(cause in overload.why)) for cause in overload.causes)
@@ -174,7 +169,7 @@ METRICS = (
            _one(lambda c: c.members.term)),
     Metric("synod_primary_present", G, (),
            "1 if a unit is primary and is up or degraded.",
-           _one(_primary_there)),
+           _one(lambda c: c.members.primary_present)),
     Metric("synod_primary_appointments_total", C, ("how",),
            "Primaries appointed: `elected` when the cluster formed, `adopted` by an app that was"
            " started anew, `promoted` after another.",

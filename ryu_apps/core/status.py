@@ -16,7 +16,7 @@ from ryu_apps.core.redundancy import unheard, unheld
 
 
 def status(controller: Controller, moment: Moment) -> dict[str, Any]:
-    """The cluster as it is at that moment; `primary` is null while there is none."""
+    """The cluster as it is at that moment; `primary` is null while there was none."""
     cluster, members = controller.cluster, controller.members
     return {
         "time": round(moment.epoch, 3),
@@ -27,6 +27,7 @@ def status(controller: Controller, moment: Moment) -> dict[str, Any]:
         },
         "cluster": cluster.name,
         "primary": members.primary_id or None,
+        "primary_present": members.primary_present,
         "term": members.term,
         "method": controller.formation.method,
         "session_table": cluster.session_table,

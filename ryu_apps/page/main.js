@@ -7,7 +7,7 @@ import { History } from "./history.js";
 import { picture } from "./picture.js";
 import { Units } from "./units.js";
 import { Watch } from "./watch.js";
-import { duration, servesAlone, verdict } from "./words.js";
+import { duration, present, servesAlone, verdict } from "./words.js";
 
 const by = (id) => document.getElementById(id);
 
@@ -52,7 +52,7 @@ function interfaces(status) {
   const known = status.interfaces ?? [];
   const table = by("interfaces");
   table.hidden = known.length === 0;
-  const at = status.primary ? `unit ${status.primary}` : "–";
+  const at = present(status) ? `unit ${status.primary}` : "–";
   const rows = known.map((each) =>
     element(
       "tr",

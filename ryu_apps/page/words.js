@@ -77,8 +77,7 @@ export function tone(unit) {
 export function verdict(status) {
   const { units, primary } = status;
   if (!primary) return { text: "No unit is primary.", tone: "bad" };
-  const alone = servesAlone(status) ? " and serves all new sessions" : "";
-  const parts = [...stateParts(units), `unit ${primary} is primary${alone}`];
+  const parts = [...stateParts(units), primaryWords(status)];
   const lacking = units.filter((unit) => unit.state === "up" && troubles(unit).length);
   if (lacking.length)
     parts.push(`${subject(lacking)} ${lacking.length === 1 ? "lacks" : "lack"} something`);
@@ -88,7 +87,20 @@ export function verdict(status) {
   if (beyond.length) parts.push(overloadWords(beyond));
   const text = parts.join("; ");
   const tones = [...units.map(tone), ...beyond.map(() => "warning")];
+  if (!present(status)) tones.push("bad");
   return { text: `${text[0].toUpperCase()}${text.slice(1)}.`, tone: worst(tones) };
+}
+
+/** Is the primary there? One that dies without an heir stays primary. */
+export const present = (status) => Boolean(status.primary) && status.primary_present !== false;
+
+function primaryWords(status) {
+  const { units, primary } = status;
+  if (!present(status)) {
+    const { state } = units.find((unit) => unit.id === primary);
+    return `unit ${primary} is primary, and ${state}`;
+  }
+  return `unit ${primary} is primary${servesAlone(status) ? " and serves all new sessions" : ""}`;
 }
 
 const CAUSES = {

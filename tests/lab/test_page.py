@@ -310,6 +310,30 @@ TUPLES = {
     "src=10.1.0.10 dst=203.0.113.10": None,
     "": None,
 }
+
+
+def told(*states: str, present: bool = True, balancing: bool = False) -> dict[str, Any]:
+    """A status of units that are so; the first is primary."""
+    units = [{"id": number, "state": state} for number, state in enumerate(states, 1)]
+    primary = {"primary": 1, "primary_present": present}
+    return {**primary, "balancing": balancing, "units": units}
+
+
+SERVES = "unit 1 is primary and serves all new sessions."
+VERDICTS = [
+    (told("up", "up", balancing=True), "All 2 units are up; unit 1 is primary.", "ok"),
+    (told("up", "down"), f"Unit 2 is down; {SERVES}", "bad"),
+    (
+        told("dead", "down", present=False),
+        "Unit 1 is dead; unit 2 is down; unit 1 is primary, and dead.",
+        "bad",
+    ),
+    (
+        told("silent", "up", present=False),
+        "Unit 1 is silent; unit 1 is primary, and silent.",
+        "bad",
+    ),
+]
 WORDS = {
     "duration(99.4)": "99 s",
     "duration(100)": "2 min",
@@ -323,6 +347,10 @@ WORDS = {
     "number(11.25)": "11.3",
     "unitsNamed([3])": "unit 3",
     "unitsNamed([1, 2, 3])": "units 1, 2 and 3",
+    **{
+        f"verdict({json.dumps(told)})": {"text": text, "tone": tone}
+        for told, text, tone in VERDICTS
+    },
 }
 SERIES = {
     "averaged([3, 0, 0, 6], 2)": [3, 1.5, 0, 3],

@@ -125,8 +125,11 @@ def test_a_death_and_the_primary_after_it() -> None:
     assert one(world, "synod_primary_present") == 1
     hearing(world, 1)
     assert set(read(world, "synod_ha_link_up")) == {("2", "3"), ("3", "2")}
+    assert world.status()["primary_present"] is True
     die(world, 2, 3)
     assert one(world, "synod_primary_present") == 0
+    told = world.status()
+    assert (told["primary"], told["primary_present"]) == (2, False), "nobody could take over"
 
 
 def test_links_and_pickup_by_pair() -> None:

@@ -60,6 +60,15 @@ def test_what_the_app_sees_is_found(name: str, found: dict[str, Any], words: str
     assert findings(CLUSTER, found)
 
 
+@pytest.mark.parametrize("state", ["dead", "down", "silent"])
+def test_a_primary_that_is_not_there_is_missed(state: str) -> None:
+    found = {**status(state=state), "primary": 2, "primary_present": False}
+    assert [(each.name, each.what) for each in findings(CLUSTER, found)] == [
+        ("unit_not_up", f"unit 2 is {state}"),
+        ("primary_missing", f"unit 2 is primary, and {state}"),
+    ]
+
+
 HERE = Report(1, "abc", {"ovs": "3.1.0"}, {"ip user": "1"}, {"net/x": "1"}, ("aa", "bb"))
 ALIKE_DAMAGES: list[tuple[str, Callable[[Report], Report], str]] = [
     ("file_differs", lambda it: replace(it, digest="abd"), "not as on unit 2"),

@@ -61,6 +61,21 @@ def test_which_app_tells_it_and_what_it_decides() -> None:
     assert app_line({}) == "an app of an older version"
 
 
+@pytest.mark.parametrize("state", ["dead", "down", "silent"])
+def test_a_primary_that_is_not_there_serves_nothing(state: str) -> None:
+    told: dict[str, Any] = {"cluster": "lab", "primary": 2, "balancing": False}
+    told |= {"units": [UNIT | {"id": 1, "state": "down"}, UNIT | {"state": state}]}
+    serves = "unit 2 serves all new sessions: no other takes any"
+    assert (title(told), lacking(told)) == ("lab: unit 2 is primary", [serves]), "an older app"
+    told["primary_present"] = False
+    assert (title(told), lacking(told)) == (f"lab: unit 2 is primary, and {state}", [])
+    assert title(told | {"primary": None}) == "lab: no primary yet"
+
+
+def title(told: dict[str, Any]) -> str:
+    return str(status_table(told).title)
+
+
 def test_a_unit_in_a_row() -> None:
     assert row_of() == [
         *("2", "auxiliary", "up", "5m 10s", "0.2 s", "3", "5", "70", "2.5", "30%"),
