@@ -24,6 +24,7 @@ from ryu_apps.core.regimes import Regime, Regimes
 from ryu_apps.core.sessions import Sessions
 from ryu_apps.core.takeover import Takeover
 
+LESS = (State.DOWN, State.DEAD, State.SILENT, State.DEGRADED)  # who watches should know of it
 PATIENCE = 10.0  # seconds that a unit which joins may take to hold the others' sessions
 LATE = 0.5  # seconds between two ticks that say: it was the app itself that was held up
 
@@ -152,7 +153,8 @@ class Formation:
         fields["was"] = before.value
         if member.state is State.DEGRADED:
             fields["down"] = ",".join(self.links_down(member))
-        line = self._journal.note(now, f"unit_{member.state.value}", **fields)
+        say = self._journal.warn if member.state in LESS else self._journal.note
+        line = say(now, f"unit_{member.state.value}", **fields)
         return [*line, *self.share_out(now)]
 
     def links_down(self, member: Member) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from ryu_apps.core.cluster import Member, State
 from ryu_apps.core.events import Effect
 from ryu_apps.core.formation import Formation
 from ryu_apps.core.journal import Journal
-from ryu_apps.core.succession import Succession
+from ryu_apps.core.succession import DEADLINE, Succession
 
 DRAIN, UNDRAIN, PROMOTE, WEIGHT = "drain", "undrain", "promote", "weight"
 LONGEST = 7 * 24 * 3600.0  # seconds of a drain's deadline
@@ -82,7 +82,7 @@ class Orders:
             del self._deadlines[unit]
             member = self._formation.members.get(unit)
             if member and member is not self._formation.members.primary:
-                effects += self._succession.rehome(member, "drain_deadline", now)
+                effects += self._succession.rehome(member, DEADLINE, now)
         return effects
 
     def left(self, unit: int, now: float) -> float | None:

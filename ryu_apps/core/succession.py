@@ -25,6 +25,7 @@ RELAY = 3.0  # seconds from its beginning on in which the old primary passes on 
 RETRY = 5.0  # seconds until what was broken off is begun again unasked
 # Seconds that a primary without a link waits: if a whole switch has died, others have none either.
 SETTLE = 0.2
+DEADLINE = "drain_deadline"  # of all whys of a rehoming the one that an operator has ordered
 HOLD = 10.0  # seconds that a unit must have been up until it takes the role by its priority
 
 
@@ -86,11 +87,12 @@ class Succession:
             return []
         sessions = self._formation.takeover.begin(primary, unit)
         fields = {"unit": unit, "why": why, "sessions": sessions}
+        say = self._journal.note if why == DEADLINE else self._journal.warn
         return [
             *self._bridges.refresh(primary, now),
             *self._formation.share_out(now),
             self._formation.told(primary),
-            *self._journal.note(now, "unit_rehomed", **fields),
+            *say(now, "unit_rehomed", **fields),
         ]
 
     def promote(self, heir: Member, why: str, now: float) -> list[Effect]:

@@ -134,9 +134,11 @@ function worst(tones) {
   return ["bad", "warning"].find((each) => tones.includes(each)) ?? "ok";
 }
 
-/** 14:03:21, by this machine's clock and zone. */
-export function clock(epoch) {
-  return new Date(epoch * 1000).toLocaleTimeString("en-GB");
+/** 14:03:21, by this machine's clock and zone; 26/11/2026, 14:03:21 if that isn't today. */
+export function clock(epoch, now = Date.now() / 1000) {
+  const [at, today] = [epoch, now].map((each) => new Date(each * 1000));
+  const same = at.toDateString() === today.toDateString();
+  return same ? at.toLocaleTimeString("en-GB") : at.toLocaleString("en-GB");
 }
 
 /** Which of the eight colours a unit has, here and in the charts. */

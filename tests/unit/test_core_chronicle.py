@@ -9,6 +9,7 @@ from ryu_apps.core.orders import DRAIN, UNDRAIN, Order
 from ryu_apps.core.status import happenings
 from tests.unit.core_world import World
 from tests.unit.test_core_failover import die, settled
+from tests.unit.test_core_succession import tell
 
 
 def told(world: World, after: int = 0) -> list[dict[str, Any]]:
@@ -78,6 +79,39 @@ def test_a_death_and_what_follows_with_its_times() -> None:
     (dead,) = [each for each in found if each["event"] == "unit_dead"]
     assert dead["fields"] == {"unit": 1, "role": "primary", "was": "down"}
     assert dead["time"] == world.status()["units"][0]["since"] <= world.status()["time"]
+
+
+def warned(world: World, after: int) -> set[str]:
+    """Of what is told of units, and no link."""
+    found = {each["event"] for each in told(world, after) if each["warning"]}
+    return {event for event in found if event.startswith("unit_")}
+
+
+def test_what_a_unit_has_lost_is_a_warning_and_what_it_has_again_is_none() -> None:
+    world = settled(World())
+    world.offer(1, *range(9))
+    before = told(world)[-1]["number"]
+    tell(world, 2, down=(1,))
+    world.pass_time(2.0, 1, 2)
+    die(world, 2)
+    assert warned(world, before) == {
+        *("unit_degraded", "unit_silent", "unit_down", "unit_dead", "unit_rehomed"),
+    }
+    before = told(world)[-1]["number"]
+    world.bridges[2].answers = True
+    world.connect(2)
+    world.pass_time(1.0, 1, 2, 3)
+    assert {"unit_joining", "unit_up"} <= set(names(world, before))
+    assert warned(world, before) == set()
+
+
+def test_what_an_operator_has_ordered_is_no_warning() -> None:
+    world = settled(World())
+    world.offer(1, *range(9))
+    before = told(world)[-1]["number"]
+    world.controller.give(Order(DRAIN, 2, 0.0), world.now)
+    assert "unit_rehomed" in names(world, before)
+    assert warned(world, before) == set()
 
 
 def test_orders_are_events() -> None:
