@@ -2,7 +2,8 @@
 which units that are up hear each other, and session pickup.
 
 Nobody is dead for want of either, and nothing is reset; but who watches should know. What it says
-is told once when it becomes so and once when it is over, and is in the status meanwhile.
+is told once when it becomes so and once when it is over, and is in the status meanwhile. It isn't
+over if a unit has gone meanwhile: then it is told anew once that is there again.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,10 @@ def unheard(member: Member, members: Members) -> tuple[int, ...]:
 def unheld(member: Member, members: Members) -> tuple[int, ...]:
     """The units that are there and whose sessions that one lacks; none if pickup is off."""
     return (members.lacks(member) or ()) if member.state in THERE else ()
+
+
+def _named(units: tuple[int, ...]) -> str:
+    return ",".join(map(str, units))
 
 
 class Redundancy:
@@ -53,10 +58,21 @@ class Redundancy:
             if found == told or now - since < SETTLE:
                 continue
             self._told[key] = found
-            fields = {"unit": member.unit.id, "of": ",".join(map(str, found or told))}
-            say = self._journal.warn if found else self._journal.note
-            effects += say(now, f"{what}_{'lost' if found else 'back'}", **fields)
+            unit = member.unit.id
+            if set(found) - set(told):
+                effects += self._journal.warn(now, f"{what}_lost", unit=unit, of=_named(found))
+            if back := self._back(member, told, found):
+                effects += self._journal.note(now, f"{what}_back", unit=unit, of=_named(back))
         return effects
+
+    def _back(
+        self, member: Member, told: tuple[int, ...], found: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        """Those that it lacks no more. What is gone isn't lacking, nor is it back."""
+        there = {each.unit.id for each in self._members if each.state in THERE}
+        if member.unit.id not in there:
+            return ()
+        return tuple(unit for unit in told if unit not in found and unit in there)
 
     def _since(
         self, key: tuple[str, int], found: tuple[int, ...], told: tuple[int, ...], now: float

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
+
 from ryu_apps.core import events
 from ryu_apps.core.events import Effect
 from ryu_apps.core.redundancy import SETTLE
@@ -64,6 +66,29 @@ def test_of_a_unit_that_is_dead_or_silent_nothing_is_missed() -> None:
         effects += hearing(world, 3) + world.tick()
     assert lines(effects) == []
     assert unit_status(world, 3)["unheard"] == []
+
+
+def test_what_comes_back_in_part_is_told_in_part() -> None:
+    world = settled(World())
+    live_on(world, SETTLE + 0.4, hears={1: ()})
+    assert lines(live_on(world, SETTLE + 0.4, hears={1: (3,)})) == [("ha_link_back", 1, "3")]
+    assert lines(live_on(world, SETTLE + 0.4)) == [("ha_link_back", 1, "2")]
+
+
+@pytest.mark.parametrize("dies", [2, 3])
+def test_what_a_unit_that_dies_has_lacked_or_others_have_of_it_is_not_back(dies: int) -> None:
+    """It is told again, if it is so, when the unit is there."""
+    world = settled(World())
+    lost = {"hears": {1: (2, 3), 2: (1,), 3: (1, 2)}}
+    assert lines(live_on(world, SETTLE + 0.4, **lost)) == [("ha_link_lost", 2, "3")]
+    effects = die(world, dies)
+    for _ in range(10):
+        effects += hearing(world, dies) + world.tick()
+    assert lines(effects) == []
+    world.bridges[dies].answers = True
+    world.connect(dies)
+    assert lines(live_on(world, SETTLE + 3.0, **lost)) == [("ha_link_lost", 2, "3")]
+    assert lines(live_on(world, SETTLE + 0.4)) == [("ha_link_back", 2, "3")]
 
 
 def test_whose_sessions_are_held_is_told_when_pickup_is_on() -> None:
