@@ -91,6 +91,8 @@ def lacking(found: dict[str, Any]) -> list[str]:
     if present and not found.get("balancing", True) and len(found["units"]) > 1:
         lines.append(f"unit {found['primary']} serves all new sessions: no other takes any")
     for unit in found["units"]:
+        if refusal := unit.get("refusal"):
+            lines.append(f"unit {unit['id']} isn't taken: {refusal}")
         lacks = [f"a link on {name}" for name in unit.get("links_down", ())]
         if unheard := unit.get("unheard"):
             lacks.append(f"the HA link to {_numbers(unheard)}")

@@ -107,6 +107,11 @@ def test_an_event_in_a_line() -> None:
     ]
 
 
+def test_that_a_unit_is_not_taken_is_said_and_why() -> None:
+    told = {"units": [UNIT, UNIT | {"id": 3, "refusal": "digest_mismatch"}]}
+    assert lacking(told) == ["unit 3 isn't taken: digest_mismatch"]
+
+
 def test_what_is_more_than_is_decided_is_said() -> None:
     told = {"units": [UNIT], "overloaded": ["budget", "undecided", "full"]}
     assert [line.partition("alone: ")[2] for line in lacking(told)] == [
