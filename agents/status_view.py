@@ -83,8 +83,8 @@ def app_line(found: dict[str, Any]) -> str:
 
 
 def lacking(found: dict[str, Any]) -> list[str]:
-    """What is more than the app decides, and what units that work would need when the next thing
-    fails: a line for each that lacks it.
+    """What is more than the app decides, who isn't taken or is about to lose what it has, and what
+    units that work would need when the next thing fails: a line for each that lacks it.
     """
     lines = [_ALONE.format(why=_WHY.get(why, why)) for why in found.get("overloaded", ())]
     present = found.get("primary") and found.get("primary_present", True)
@@ -93,6 +93,11 @@ def lacking(found: dict[str, Any]) -> list[str]:
     for unit in found["units"]:
         if refusal := unit.get("refusal"):
             lines.append(f"unit {unit['id']} isn't taken: {refusal}")
+        if unit.get("deadline") is not None:
+            left = span(unit["deadline"])
+            lines.append(
+                f"unit {unit['id']} is drained: what is left of its sessions moves in {left}"
+            )
         lacks = [f"a link on {name}" for name in unit.get("links_down", ())]
         if unheard := unit.get("unheard"):
             lacks.append(f"the HA link to {_numbers(unheard)}")

@@ -86,8 +86,13 @@ class Orders:
         return effects
 
     def left(self, unit: int, now: float) -> float | None:
-        """Seconds until a drained unit's sessions move; None if there is no deadline."""
-        return max(0.0, self._deadlines[unit] - now) if unit in self._deadlines else None
+        """Seconds until a drained unit's sessions move; None if there is no deadline, or it has
+        become primary: from there they move nowhere.
+        """
+        at = self._deadlines.get(unit)
+        if at is None or unit == self._formation.members.primary_id:
+            return None
+        return max(0.0, at - now)
 
     def _drain(self, member: Member, deadline: float | None, now: float) -> list[Effect]:
         unit = member.unit.id

@@ -83,6 +83,7 @@ def _interface(interface: Interface) -> dict[str, Any]:
 
 def _unit(controller: Controller, member: Member, moment: Moment) -> dict[str, Any]:
     unit, told, grown = member.unit, member.announce, controller.history
+    left = controller.orders.left(unit.id, moment.now)
     known, heard = math.isfinite(member.since), math.isfinite(member.heard)
     return {
         "id": unit.id,
@@ -92,6 +93,7 @@ def _unit(controller: Controller, member: Member, moment: Moment) -> dict[str, A
         "heard": round(max(0.0, moment.now - member.heard), 3) if heard else None,
         "weight": member.weight,
         "drained": member.drained,
+        "deadline": None if left is None else round(left, 1),
         "settled": unit.id not in controller.formation.takeover.unsettled,
         "sessions": {
             "live": controller.sessions.live[unit.id],

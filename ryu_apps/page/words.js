@@ -63,7 +63,10 @@ export function troubles(unit) {
 
 /** The same, and what an operator has ordered. */
 export function remarks(unit) {
-  return unit.drained ? [...troubles(unit), "drained: gets no new sessions"] : troubles(unit);
+  const lines = troubles(unit);
+  if (unit.drained) lines.push("drained: gets no new sessions");
+  if (Number.isFinite(unit.deadline)) lines.push(`what is left moves in ${duration(unit.deadline)}`);
+  return lines;
 }
 
 /** ok, warning or bad: how a unit is. */

@@ -346,6 +346,10 @@ WORDS = {
     "number(1204)": "1,204",
     "number(11.25)": "11.3",
     "unitsNamed([3])": "unit 3",
+    "remarks({drained: true, deadline: null})": ["drained: gets no new sessions"],
+    "remarks({drained: true, deadline: 84.2})": [
+        *("drained: gets no new sessions", "what is left moves in 84 s"),
+    ],
     "clock(Date.UTC(2026, 10, 26, 9, 5) / 1e3, Date.UTC(2026, 10, 26, 9) / 1e3).length": 8,
     "clock(Date.UTC(2026, 10, 26, 9, 5) / 1e3, Date.UTC(2026, 10, 28, 9) / 1e3).slice(0, 10)": (
         "26/11/2026"

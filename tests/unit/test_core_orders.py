@@ -22,6 +22,11 @@ def chosen(world: World, start: int) -> set[int]:
     return set(world.decided(world.offer(1, *range(start, start + 9))).values())
 
 
+def deadlines(world: World) -> list[float | None]:
+    """As the status has them, of units 1, 2, …"""
+    return [unit["deadline"] for unit in world.status()["units"]]
+
+
 def test_a_drained_unit_gets_no_new_sessions_and_keeps_its_own() -> None:
     world = settled(World())
     world.offer(1, *range(3))
@@ -30,7 +35,7 @@ def test_a_drained_unit_gets_no_new_sessions_and_keeps_its_own() -> None:
     assert world.decided(world.offer(1, 1)) == {1: 2}  # it has that one already
     assert world.live()[2] == 1
     assert [unit["drained"] for unit in world.status()["units"]] == [False, True, False]
-    assert world.controller.orders.left(2, world.now) is None
+    assert deadlines(world) == [None, None, None]
     give(world, UNDRAIN, 2)
     assert chosen(world, 20) == {1, 2, 3}
 
@@ -39,9 +44,9 @@ def test_at_the_deadline_the_rest_moves() -> None:
     world = settled(World())
     world.offer(1, *range(3))
     give(world, DRAIN, 2, 10.0)
-    assert world.controller.orders.left(2, world.now) == 10.0
+    assert deadlines(world) == [None, 10.0, None]
     world.now += 4.0
-    assert world.controller.orders.left(2, world.now) == 6.0
+    assert deadlines(world) == [None, 6.0, None]
     for _ in range(35):
         hearing(world)
         world.tick()
@@ -50,6 +55,7 @@ def test_at_the_deadline_the_rest_moves() -> None:
     world.announce(1, hears=(2, 3), adopted=(2,))
     by_and_by(world)
     assert chosen(world, 10) == {1, 3}
+    assert deadlines(world) == [None, None, None]
     give(world, UNDRAIN, 2)
     assert chosen(world, 20) == {1, 2, 3}
 
@@ -79,6 +85,7 @@ def test_a_deadline_that_finds_the_unit_primary_moves_nothing() -> None:
     world.offer(1, *range(3))
     give(world, DRAIN, 2, 5.0)
     die(world, 1)
+    assert deadlines(world) == [None, None]
     live = world.live()
     for _ in range(30):
         hearing(world, 1)

@@ -112,6 +112,14 @@ def test_that_a_unit_is_not_taken_is_said_and_why() -> None:
     assert lacking(told) == ["unit 3 isn't taken: digest_mismatch"]
 
 
+def test_when_what_a_drained_unit_has_left_moves() -> None:
+    unit = UNIT | {"drained": True}
+    assert lacking({"units": [unit, unit | {"deadline": None}]}) == []
+    assert lacking({"units": [unit | {"deadline": 84.2}]}) == [
+        "unit 2 is drained: what is left of its sessions moves in 1m 24s"
+    ]
+
+
 def test_what_is_more_than_is_decided_is_said() -> None:
     told = {"units": [UNIT], "overloaded": ["budget", "undecided", "full"]}
     assert [line.partition("alone: ")[2] for line in lacking(told)] == [
