@@ -32,7 +32,7 @@ METHODS = (
 )
 SESSION_TABLES = ("flows", "conntrack")
 BALANCE = ("all", "labelled")
-BEHIND = "198.51.100.0/24"  # a network that the server would be the router of, for the units' routes
+BEHIND = "198.51.100.0/24"  # whose router the server is, by the cluster's routes
 
 DEFAULT_RULES = """\
 # The user's own rules, the same on every unit. Those of the lab: hosts inside go out by the
