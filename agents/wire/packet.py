@@ -144,37 +144,12 @@ def as_client_sent(frame: bytes, orig: bytes) -> bytes:
     return bytes(out)
 
 
-def append_data(frame: bytes, data: bytes) -> bytes:
-    """The packet with `data` after its TCP payload: IP total length and both checksums follow.
+def handed_over(frame: bytes, data: bytes, dst: bytes, src: bytes) -> bytes:
+    """The packet with `data` after its TCP payload, between other Ethernet addresses: IP total
+    length and both checksums follow.
 
     `frame` is one that `parse_syn` accepts; Ethernet padding is cut off. WireError bad_length if
     the packet would exceed 65535 bytes. Whether it fits the MTU is the caller's question.
-    """
-    length = _U16.unpack_from(frame, 16)[0]
-    if length + len(data) > 0xFFFF:
-        raise WireError("bad_length", f"{length} + {len(data)} bytes")
-    return _resized(frame, length, length + len(data), data)
-
-
-def cut_data(frame: bytes, length: int) -> bytes:
-    """The packet without the last `length` bytes of its TCP payload: `cut_data(append_data(f, d),
-    len(d)) == f`.
-
-    `frame` is one that `parse_syn` accepts; Ethernet padding is cut off. WireError bad_length if
-    the payload is shorter. (A TCP checksum of 0xffff, which RFC 1624 senders never write, comes
-    back as 0x0000, its equal.)
-    """
-    total: int = _U16.unpack_from(frame, 16)[0]
-    tcp = ETHERNET + (frame[14] & 15) * 4
-    kept = ETHERNET + total - length
-    if length < 0 or kept < tcp + (frame[tcp + 12] >> 4) * 4:
-        raise WireError("bad_length", f"{length} bytes to cut")
-    return _resized(frame, total, total - length, frame[kept : ETHERNET + total])
-
-
-def handed_over(frame: bytes, data: bytes, dst: bytes, src: bytes) -> bytes:
-    """`readdress(append_data(frame, data), dst, src)` in one pass: every SYN that is handed over
-    goes through here.
     """
     length = frame[16] << 8 | frame[17]
     grown = len(data)
@@ -182,11 +157,36 @@ def handed_over(frame: bytes, data: bytes, dst: bytes, src: bytes) -> bytes:
         raise WireError("bad_length", f"{length} + {grown} bytes")
     end = ETHERNET + length
     tcp = ETHERNET + (frame[14] & 15) * 4
-    weight = int.from_bytes(data) << 8 * (end + grown - tcp & 1)  # as in `_resized`
+    # A segment is summed in 16-bit words from its first byte on, so the last byte of one of an odd
+    # length is the high half of a word, and all that ends there weighs 256 times its number.
+    weight = int.from_bytes(data) << 8 * (end + grown - tcp & 1)
     out = bytearray().join((dst, src, frame[12:end], data))
     _U16.pack_into(out, 16, length + grown)
     _U16.pack_into(out, 24, _adjusted(frame, 24, grown))
+    # The pseudo header has the length of the segment, too.
     _U16.pack_into(out, tcp + 16, _adjusted(frame, tcp + 16, grown + weight))
+    return bytes(out)
+
+
+def cut_data(frame: bytes, length: int) -> bytes:
+    """The packet without the last `length` bytes of its TCP payload: what `handed_over` has put
+    there.
+
+    `frame` is one that `parse_syn` accepts; Ethernet padding is cut off. WireError bad_length if
+    the payload is shorter. (A TCP checksum of 0xffff, which RFC 1624 senders never write, comes
+    back as 0x0000, its equal.)
+    """
+    total = frame[16] << 8 | frame[17]
+    end = ETHERNET + total
+    tcp = ETHERNET + (frame[14] & 15) * 4
+    kept = end - length
+    if length < 0 or kept < tcp + (frame[tcp + 12] >> 4) * 4:
+        raise WireError("bad_length", f"{length} bytes to cut")
+    weight = int.from_bytes(frame[kept:end]) << 8 * (end - tcp & 1)  # as in `handed_over`
+    out = bytearray(frame[:kept])
+    _U16.pack_into(out, 16, total - length)
+    _U16.pack_into(out, 24, _adjusted(frame, 24, -length))
+    _U16.pack_into(out, tcp + 16, _adjusted(frame, tcp + 16, -length - weight))
     return bytes(out)
 
 
@@ -209,23 +209,6 @@ def tuple_text(t12: bytes) -> str:
     """`10.1.0.10:40000 > 203.0.113.10:80`, for people."""
     src, dst, sport, dport = _TUPLE.unpack(t12)
     return f"{IPv4Address(src)}:{sport} > {IPv4Address(dst)}:{dport}"
-
-
-def _resized(frame: bytes, before: int, after: int, data: bytes) -> bytes:
-    """The packet with `after` bytes of IP in place of `before`; `data` is what comes or goes."""
-    tcp = ETHERNET + (frame[14] & 15) * 4
-    grown = after - before
-    # A segment is summed in 16-bit words from its first byte on, so the last byte of one of an odd
-    # length is the high half of a word, and all that ends there weighs 256 times its number.
-    odd = (ETHERNET + max(before, after) - tcp) & 1
-    weight = int.from_bytes(data) << 8 * odd
-    out = bytearray(frame[: ETHERNET + min(before, after)])
-    _U16.pack_into(out, 16, after)
-    _U16.pack_into(out, 24, _adjusted(frame, 24, grown))
-    # The pseudo header has the length of the segment, too.
-    change = grown + (weight if grown > 0 else -weight)
-    _U16.pack_into(out, tcp + 16, _adjusted(frame, tcp + 16, change))
-    return bytes(out + data) if grown > 0 else bytes(out)
 
 
 def _adjusted(frame: bytes, offset: int, change: int) -> int:

@@ -60,11 +60,6 @@ def interface_of_nic(port: int) -> int | None:
     return port if 1 <= port <= MAX_INTERFACES else None
 
 
-def interface_of_kernel(port: int) -> int | None:
-    """Interface index whose kernel port this OpenFlow port is; None if it is none."""
-    return interface_of_nic(port - 100)
-
-
 def datapath_id(group: int, unit: int) -> int:
     """Datapath id of the bridge of a unit (1…64) of the cluster of that group (1…255)."""
     _checked("group", group, MAX_GROUP)

@@ -28,7 +28,7 @@ from agents.nfnetlink import (
 )
 from agents.wire import control, peer, syndata
 from agents.wire.labels import interface_of, relabelled, with_unit
-from agents.wire.packet import append_data, as_client_sent, cut_data, inverse, parse_syn, readdress
+from agents.wire.packet import as_client_sent, cut_data, handed_over, inverse, parse_syn
 from agents.wire.ports import SYNOD_NAME, ha_group
 from agents.wire.seal import SIZE, SYN, Keys, Opener, Sealer, epoch_bytes
 
@@ -100,9 +100,9 @@ class OneAtATime:
             self._frames.send(peer.sealed(each, self._sealer))
         data = syndata.SynData(unit, self._unit, interface, mark, new, reply)
         sent, told = as_client_sent(frame, orig), syndata.encode(data)
-        out = append_data(sent, told + self._sealer.seal(SYN, sent[14:] + told + epoch_bytes(unit)))
+        told += self._sealer.seal(SYN, sent[14:] + told + epoch_bytes(unit))
         to, by = (self._cluster.unit(each).macs[interface - 1] for each in (unit, self._unit))
-        self._frames.send(readdress(out, to, by))
+        self._frames.send(handed_over(sent, told, to, by))
 
     def _arriving(self, frame: bytes) -> None:
         syn = parse_syn(frame)

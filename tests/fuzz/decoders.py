@@ -135,13 +135,11 @@ def syn(data: bytes) -> None:
         assert packet.segment_tuple(data) == found.tuple12
         mac = bytes(6)
         for more in (b"12345", b"1234"):
-            grown = packet.append_data(found.frame, more)
+            grown = packet.handed_over(found.frame, more, found.eth_dst, found.eth_src)
             assert _same_packet(packet.cut_data(grown, len(more)), found.frame, found.tcp_offset)
-            steps = packet.append_data(packet.as_client_sent(found.frame, ORIG), more)
-            sent = packet.as_client_sent(data, ORIG)
-            assert packet.handed_over(sent, more, mac, mac) == mac + mac + steps[12:]
-            assert packet.parse_syn(steps).tuple12 == ORIG
-            for frame in (grown, steps):
+            handed = packet.handed_over(packet.as_client_sent(data, ORIG), more, mac, mac)
+            assert packet.parse_syn(handed).tuple12 == ORIG
+            for frame in (grown, handed):
                 assert _wrongness(frame, found.tcp_offset) == _wrongness(data, found.tcp_offset)
     with named():
         assert len(packet.segment_tuple(data)) == 12

@@ -18,6 +18,7 @@ from agents.core_serving import SETTLED
 from agents.wire import control, packet, peer, ports, routed_arp, seal, syndata
 from agents.wire.ports import PICKUP_GROUP, PICKUP_PORT, mac_text
 from tests.lab.world import World
+from tests.unit.wire_frames import append_data
 from topologies.observe import is_syn
 
 GROUP, INT = 1, 1
@@ -96,7 +97,7 @@ def resealed(frame: bytes, keys: seal.Keys) -> bytes:
     bare, told, _ = taken_apart(frame)
     _, unit, epoch, counter = seal._HEAD.unpack(packet.parse_syn(frame).payload[-seal.SIZE :][:20])
     later = seal.Seal(unit, epoch, counter + 500)
-    return packet.append_data(bare, told + keys.seal(seal.SYN, later, bare[14:] + told))
+    return append_data(bare, told + keys.seal(seal.SYN, later, bare[14:] + told))
 
 
 def test_a_syn_that_was_heard_and_is_sent_again_makes_no_entry(world: World) -> None:
@@ -133,11 +134,11 @@ def test_syn_data_are_good_for_their_own_syn_alone(world: World) -> None:
         bare, packet.parse_syn(bare).tuple12[:8] + port.to_bytes(2) + bare[36:38]
     )
     with nothing_happens(world, port, "seal_tag"):
-        send(world, packet.append_data(moved, told + made))
+        send(world, append_data(moved, told + made))
     marked = told[:4] + (77).to_bytes(4) + told[8:]
     for changed in (
-        packet.append_data(bare, b"x" + told + made),
-        packet.append_data(bare, marked + made),
+        append_data(bare, b"x" + told + made),
+        append_data(bare, marked + made),
     ):
         with nothing_happens(world, _port(frame), "seal_tag"):
             send(world, changed)
@@ -148,9 +149,9 @@ def test_a_syn_that_was_cut_or_extended_has_no_syn_data(world: World) -> None:
     bare, told, made = taken_apart(frame)
     for changed in (told + made[:-1], told + made + b"x"):
         with nothing_happens(world, _port(frame), "syn_without_data"):
-            send(world, packet.append_data(bare, changed))
+            send(world, append_data(bare, changed))
     with nothing_happens(world, _port(frame), "syndata_truncated"):
-        send(world, packet.append_data(bare, told[1:] + made))
+        send(world, append_data(bare, told[1:] + made))
 
 
 # -- session pickup

@@ -29,10 +29,10 @@ from agents.wire import control, peer
 from agents.wire.control_maps import State
 from agents.wire.errors import WireError
 from agents.wire.labels import with_unit
-from agents.wire.packet import ETHERNET, append_data, inverse, readdress, tuple12
+from agents.wire.packet import ETHERNET, inverse, readdress, tuple12
 from agents.wire.ports import ha_group
 from agents.wire.seal import PEER, SIZE, SYN, Keys, Sealer, epoch_bytes
-from tests.unit.wire_frames import syn
+from tests.unit.wire_frames import append_data, syn
 
 GROUP = 7
 INT, EXT = 1, 2

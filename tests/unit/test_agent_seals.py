@@ -10,7 +10,7 @@ from agents.ctnetlink import Create, Get
 from agents.outcomes import Outcome
 from agents.wire import control, peer, syndata
 from agents.wire.control_maps import State
-from agents.wire.packet import ETHERNET, append_data, parse_syn, readdress
+from agents.wire.packet import ETHERNET, parse_syn, readdress
 from agents.wire.peer import Asked, Question
 from agents.wire.seal import PEER, SIZE, SYN, Keys, Sealer, epoch_bytes
 from tests.unit.agent_scene import (
@@ -36,7 +36,7 @@ from tests.unit.agent_scene import (
     run,
 )
 from tests.unit.test_agent_auxiliary import DATA, made
-from tests.unit.wire_frames import syn
+from tests.unit.wire_frames import append_data, syn
 
 OTHER_KEY = bytes(range(32, 64))
 TOLD = syndata.encode(DATA)

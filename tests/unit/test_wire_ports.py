@@ -23,15 +23,12 @@ def test_no_two_ports_of_a_bridge_share_a_number() -> None:
 @given(interfaces)
 def test_ports_give_the_interface_back(index: int) -> None:
     assert ports.interface_of_nic(ports.nic_port(index)) == index
-    assert ports.interface_of_kernel(ports.kernel_port(index)) == index
-    assert ports.interface_of_kernel(ports.nic_port(index)) is None
     assert ports.interface_of_nic(ports.kernel_port(index)) is None
 
 
 @pytest.mark.parametrize("port", [0, 17, ports.HA_NIC, 100, 117, ports.HA_KERNEL, ports.SYNOD])
 def test_other_ports_belong_to_no_interface(port: int) -> None:
     assert ports.interface_of_nic(port) is None
-    assert ports.interface_of_kernel(port) is None
 
 
 def test_a_datapath_id_as_ovs_prints_it() -> None:

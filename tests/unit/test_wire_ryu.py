@@ -8,12 +8,12 @@ from ryu.lib.packet import arp as ryu_arp
 from ryu.lib.packet import ethernet, ipv4, packet, tcp
 
 from agents.wire import control, peer, routed_arp, syndata
-from agents.wire.packet import append_data, as_client_sent, cut_data, handed_over, tuple_text
+from agents.wire.packet import as_client_sent, cut_data, handed_over, tuple_text
 from agents.wire.ports import mac_text
 from tests.unit.test_wire_peer import asks, beginnings, links
 from tests.unit.test_wire_routed_arp import arps
 from tests.unit.test_wire_syndata import values
-from tests.unit.wire_frames import OPTIONS, macs, syn, tuples, u8, u16
+from tests.unit.wire_frames import OPTIONS, append_data, macs, syn, tuples, u8, u16
 
 # Ryu knows no ECN bits, and clears them; a payload of nothing but zeros it takes for padding.
 payloads = st.binary(max_size=60).filter(lambda payload: not payload or any(payload))

@@ -31,6 +31,7 @@ from tests.unit.pickup_frames import said
 from tests.unit.wire_frames import (
     ORIG,
     addresses,
+    append_data,
     interfaces,
     macs,
     syn,
@@ -296,7 +297,7 @@ def test_headers_and_routed_arp_are_shown_as_python_knows_them(tmp_path: Path) -
 def test_seals_are_shown_as_python_knows_them(tmp_path: Path) -> None:
     data = with_seal(syndata.encode(syndata.SynData(2, 1, 1, 0, bytes(16), ORIG)))
     frames = [
-        packet.append_data(syn(), data),
+        append_data(syn(), data),
         sealed("keepalive", peer.keepalive_frame(LINK, hears_app=True)) + bytes(9),
         peer.keepalive_frame(LINK, hears_app=True),
     ]
@@ -327,7 +328,7 @@ syn_data = st.builds(
 def test_syn_data_are_shown_as_python_knows_them(tmp_path: Path) -> None:
     cases = drawn(syn_data, 60)
     frames = [
-        packet.append_data(syn(payload=b"GET"[: index % 4]), with_seal(syndata.encode(data)))
+        append_data(syn(payload=b"GET"[: index % 4]), with_seal(syndata.encode(data)))
         for index, data in enumerate(cases)
     ]
     wanted = [f"synod.syn.{name}" for name in syndata.SynData._fields]
@@ -353,8 +354,8 @@ def test_the_info_column_says_what_happens(tmp_path: Path) -> None:
         op=202, sha=b"\x02\0\0\0\0\x0a", spa=asked.tpa, tha=asked.sha, tpa=asked.spa
     )
     frames = [
-        packet.append_data(syn(), with_seal(syndata.encode(data))),
-        packet.append_data(syn(), with_seal(syndata.encode(plain))),
+        append_data(syn(), with_seal(syndata.encode(data))),
+        append_data(syn(), with_seal(syndata.encode(plain))),
         routed_arp.encode(asked),
         routed_arp.encode(told),
         sealed("keepalive", peer.keepalive_frame(LINK, hears_app=True)),
@@ -382,11 +383,11 @@ def test_what_cannot_be_right_is_marked(tmp_path: Path) -> None:
         "synod.bad_length": data[:-8] + b"\xff\xff" + data[-6:],
         "synod.bad_option": bytes(unknown),
     }
-    broken = {name: packet.append_data(syn(), with_seal(told)) for name, told in damaged.items()}
+    broken = {name: append_data(syn(), with_seal(told)) for name, told in damaged.items()}
     broken |= {
         "synod.bad_value": control.decided_frames(1, 2, [control.Decided(7, 65)])[0],
         "synod.bad_magic": packet.readdress(
-            packet.append_data(syn(), with_seal(data[:-1] + b"?")), own, ports.virtual_mac(1, 1)
+            append_data(syn(), with_seal(data[:-1] + b"?")), own, ports.virtual_mac(1, 1)
         ),
         "synod.bad_kind": frame[:15] + b"\x09" + frame[16:],
         "synod.bad_map": frame[:15] + b"\x10" + frame[16:],
@@ -401,7 +402,7 @@ def test_no_bytes_make_lua_fail(tmp_path: Path) -> None:
     ]
     whole += [*control.announce_frames(ANNOUNCE), control.state_frame(1, 2, STATE)]
     told = [with_seal(syndata.encode(data)) for data in drawn(syn_data, 6)]
-    whole += [packet.append_data(syn(), each) for each in told]
+    whole += [append_data(syn(), each) for each in told]
     whole.append(routed_arp.encode(routed_arp.Arp(201, *[bytes(6), bytes(4)] * 2, *[bytes(6)] * 2)))
     cut = [frame[:size] for frame in whole for size in range(14, len(frame))]
     changes = st.tuples(
@@ -409,11 +410,11 @@ def test_no_bytes_make_lua_fail(tmp_path: Path) -> None:
     )
     mutated = [_changed(*change) for change in drawn(changes, 1500)]
     trailers = drawn(st.binary(max_size=90), 300)
-    junk = [packet.append_data(syn(), with_seal(tail + syndata.MAGIC)) for tail in trailers]
+    junk = [append_data(syn(), with_seal(tail + syndata.MAGIC)) for tail in trailers]
     right = b"\0\x50\x02\0SYND"
-    junk += [packet.append_data(syn(), with_seal(tail + right)) for tail in trailers]
+    junk += [append_data(syn(), with_seal(tail + right)) for tail in trailers]
     own = ports.physical_mac(1, 2, 1)
-    junk += [packet.readdress(packet.append_data(syn(), tail), own, own) for tail in trailers]
+    junk += [packet.readdress(append_data(syn(), tail), own, own) for tail in trailers]
     maps = [_with_body(tail) for tail in trailers]
     tshark(tmp_path / "junk", [*cut, *mutated, *junk, *maps], "-V")
 

@@ -40,6 +40,11 @@ def syn(
     return bytes(ether / ip / tcp / payload)
 
 
+def append_data(frame: bytes, data: bytes) -> bytes:
+    """The packet with `data` after its TCP payload, as it is handed over, to where it was going."""
+    return packet.handed_over(frame, data, frame[:6], frame[6:12])
+
+
 def recomputed(frame: bytes) -> bytes:
     """The frame with lengths as they are and both checksums as scapy computes them."""
     parsed = Ether(frame)
