@@ -15,11 +15,10 @@ from agents.core_forfeiting import demotion
 from agents.core_serving import Made, Serving
 from agents.ctexpect import PERMANENT, GetExpectation, Unexpect
 from agents.ctnetlink import (
-    CLOSE,
     CONFIRMED,
+    OVER,
     SEEN_REPLY,
     SYN_SENT,
-    TIME_WAIT,
     Create,
     Delete,
     Entry,
@@ -38,9 +37,6 @@ from agents.wire.seal import SYN, Opener, epoch_bytes
 from agents.wire.syndata import SynData
 
 SYN_SENT_TIMEOUT = 120  # seconds, the kernel's own
-# A SYN of the same tuple opens a new connection (tcp_conntracks in nf_conntrack_proto_tcp.c: in any
-# other state it belongs to the one that is there).
-_OVER = (TIME_WAIT, CLOSE)
 
 
 class Auxiliary:
@@ -160,10 +156,12 @@ class Auxiliary:
 
 
 def _same(present: Result, entry: Entry) -> bool:
-    """Whether the entry that is there belongs to the session of the one to be made."""
+    """Whether the entry that is there belongs to the session of the one to be made. (One that is
+    over does not: a SYN opens a new connection then, tcp_conntracks in nf_conntrack_proto_tcp.c.)
+    """
     return (
         isinstance(present, Entry)
         and (present.orig, present.reply) == (entry.orig, entry.reply)
         and unit_of(present.labels) == unit_of(entry.labels)
-        and present.state not in _OVER
+        and present.state not in OVER
     )

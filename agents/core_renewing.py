@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from agents.core_facts import Facts, Steps
 from agents.core_serving import Serving
-from agents.ctnetlink import CLOSE, TIME_WAIT, Entry, Get, Update
+from agents.ctnetlink import OVER, Entry, Get, Update
 from agents.outcomes import Outcome
 from agents.wire.labels import unit_of
 
@@ -81,7 +81,7 @@ class Renewing:
         tuple may be another's before that comes.
         """
         entry = yield Get(orig)
-        if not isinstance(entry, Entry) or entry.state in (TIME_WAIT, CLOSE):
+        if not isinstance(entry, Entry) or entry.state in OVER:
             return Outcome.RENEW_GONE
         if unit_of(entry.labels) != self._unit:
             if not self._serving.knows_better(orig, now):

@@ -18,7 +18,7 @@ from agents import priority
 from agents.config import Cluster, load
 from agents.conntrack import Conntrack, Dump
 from agents.core_forfeiting import demotion
-from agents.ctnetlink import CLOSE, SYN_RECV, TIME_WAIT, Delete, Entry, Request
+from agents.ctnetlink import OVER, SYN_RECV, Delete, Entry, Request
 from agents.running import RUN
 from agents.wire.labels import interface_of, unit_of
 from agents.wire.ports import HA_KERNEL_NAME, PICKUP_GROUP, PICKUP_PORT
@@ -111,7 +111,7 @@ def demoted(entries: Iterable[Entry], unit_id: int) -> list[Request]:
         local = not unit and not interface_of(entry.labels)
         if unit == unit_id or local or entry.state <= SYN_RECV:
             continue
-        if entry.state in (TIME_WAIT, CLOSE):
+        if entry.state in OVER:
             requests.append(Delete(entry.orig))
         else:
             requests.append(demotion(entry))
