@@ -99,13 +99,10 @@ class Auxiliary:
         return outcome
 
     def clear(self, unit: int, record: peer.Clear, now: float) -> Steps:
-        """Another session is to have the tuple of one that this unit served, and that is over. (Not
-        by session pickup: that would tell the tuple's end when the other session may have begun.)
-        """
+        """Another session is to have the tuple of one that this unit served, and that is over."""
         entry = yield Get(record.orig)
         if isinstance(entry, Entry) and (entry.orig, entry.reply) == (record.orig, record.reply):
-            yield demotion(entry)
-            yield Delete(entry.orig)
+            yield from _remove(entry)
             self._serving.destroyed(entry.orig, entry.reply, now)
         frames = peer.cleared_frames(self._facts.link(unit), [record.clear_id])
         self._desk.frames += frames
@@ -149,10 +146,18 @@ class Auxiliary:
         for tuple12 in (entry.orig, entry.reply):
             found = yield Get(tuple12)
             if isinstance(found, Entry):
-                yield Delete(found.orig)
+                yield from _remove(found)
                 if found.orig != entry.orig:
                     self._serving.destroyed(found.orig, found.reply, now)
         return (yield Create(entry, liberal=True))
+
+
+def _remove(entry: Entry) -> Generator[Request, Result, None]:
+    """As a copy, whose end isn't told: by session pickup other units would hear that the tuple is
+    over, when the next session that has it may have begun.
+    """
+    yield demotion(entry)
+    yield Delete(entry.orig)
 
 
 def _same(present: Result, entry: Entry) -> bool:
