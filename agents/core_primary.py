@@ -13,7 +13,7 @@ from agents.core_clearing import Clearing
 from agents.core_expecting import Expecting
 from agents.core_facts import Desk, Facts, Steps
 from agents.core_offered import Offered, as_it_came, data_size
-from agents.core_serving import Serving
+from agents.core_serving import RESTORED_TIME, Serving
 from agents.ctexpect import GetExpectation
 from agents.ctnetlink import (
     ASSURED,
@@ -310,11 +310,11 @@ class Primary:
         """After an update of the entry: is it there? One that has gone is made again."""
         if result == errno.ENOENT:
             # Of an own one, the packet that makes it assured has its labels told (`agents.nft`).
-            assured = 0 if unit_of(labels) == self._facts.unit else ASSURED
+            own = unit_of(labels) == self._facts.unit
             entry = offered.entry._replace(
-                status=CONFIRMED | SEEN_REPLY | assured,
+                status=CONFIRMED | SEEN_REPLY | (0 if own else ASSURED),
                 state=SYN_RECV,
-                timeout=LASTING,
+                timeout=RESTORED_TIME if own else LASTING,
                 labels=relabelled(offered.entry.labels, labels, mask),
             )
             result = yield Create(entry, liberal=True)

@@ -6,6 +6,7 @@ import pytest
 
 from agents import core_primary
 from agents.core_primary import LASTING
+from agents.core_serving import RESTORED_TIME
 from agents.ctnetlink import (
     ASSURED,
     CONFIRMED,
@@ -285,7 +286,7 @@ def test_an_entry_gone_before_the_decision_is_made_again(unit: int) -> None:
         unit,
         status=CONFIRMED | SEEN_REPLY | (ASSURED if unit == 2 else 0),
         state=SYN_RECV,
-        timeout=LASTING,
+        timeout=LASTING if unit == 2 else RESTORED_TIME,
     )
     script = [(update, errno.ENOENT), (Create(made, liberal=True), 0)]
     outcome = scene.decide(offer.offer_id, unit, *script)
@@ -305,7 +306,7 @@ def test_a_syn_whose_entry_became_anothers_is_dropped(unit: int) -> None:
         unit,
         status=CONFIRMED | SEEN_REPLY | (ASSURED if unit == 2 else 0),
         state=SYN_RECV,
-        timeout=LASTING,
+        timeout=LASTING if unit == 2 else RESTORED_TIME,
     )
     update = OWN if unit == 1 else frozen(unit)
     script = [(update, errno.ENOENT), (Create(made, liberal=True), errno.EEXIST)]
