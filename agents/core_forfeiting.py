@@ -6,6 +6,7 @@ the primary's, in a state that isn't told; then conntrackd, which takes them for
 started again. The counterpart is `agents.core_adopting`.
 """
 
+import errno
 from collections.abc import Iterable, Iterator
 
 from agents.core_facts import Desk, Facts, Steps
@@ -62,4 +63,6 @@ class Forfeiting:
         labels, mask = with_unit(primary) if own and primary else (NO_LABELS, NO_LABELS)
         result = yield demotion(entry, labels, mask)
         self._serving.sessions.pop(entry.orig, None)
-        return Outcome.FORFEIT_GONE if result else Outcome.FORFEITED
+        if result == errno.ENOENT:
+            return Outcome.FORFEIT_GONE
+        return Outcome.FORFEIT_REFUSED if result else Outcome.FORFEITED

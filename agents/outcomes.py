@@ -88,6 +88,7 @@ class Outcome(StrEnum):
     # A session that another unit took over from this one.
     FORFEITED = "forfeited"
     FORFEIT_GONE = "forfeit_gone"  # its entry has gone
+    FORFEIT_REFUSED = "forfeit_refused"  # the kernel changes it not
 
     # What other units hold of this unit's sessions.
     RENEWED = "renewed"  # told to them again

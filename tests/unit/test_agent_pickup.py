@@ -326,13 +326,17 @@ def test_its_sessions_become_copies_of_the_primarys() -> None:
     assert not walk(scene, MINE)  # a dump for another reason
 
 
-def test_copies_of_others_are_not_told_either() -> None:
+@pytest.mark.parametrize(
+    ("result", "outcome"),
+    [(errno.ENOENT, Outcome.FORFEIT_GONE), (errno.EBUSY, Outcome.FORFEIT_REFUSED)],
+)
+def test_copies_of_others_are_not_told_either(result: int, outcome: Outcome) -> None:
     scene = scene_of()
     assert tell(scene, 77)
     local = entry(ORIG, inverse(ORIG), labels=labels())
     (steps,) = walk(scene, OTHERS, local)
     update = Update(ORIG, status=STATUS, timeout=UNRENEWED, state=SYN_RECV)
-    assert drive(steps, (update, errno.ENOENT)) == Outcome.FORFEIT_GONE
+    assert drive(steps, (update, result)) == outcome
 
 
 def test_what_began_while_it_served_alone_is_the_primarys_too() -> None:
