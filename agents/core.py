@@ -138,6 +138,8 @@ class Core:
     ) -> Iterator[Steps]:
         """A piece of the dump that was asked for; `established`: the kernel's timeout (seconds)."""
         yield from self.censuses.dumped(entries, last, now)
+        if self.censuses.taken:
+            self.renewing.know(now)
         adopted, forfeited = self.adopting.done, self.forfeiting.done
         yield from self.adopting.entries(entries, last, established, now)
         yield from self.forfeiting.entries(entries, last)

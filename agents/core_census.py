@@ -51,6 +51,7 @@ class Censuses:
         self._serving = serving
         self._primary = primary
         self._census: _Census | None = None
+        self.taken = False  # one, since the agent began
         self.calls = 0  # as announced
         self._doubt = False
         self._call_at = now
@@ -109,6 +110,7 @@ class Censuses:
     def _close(self, census: _Census) -> None:
         """What began before the dump and isn't in it has ended unheard. The app sees that, too."""
         self._forget()
+        self.taken = True
         present = {session.orig for session in census.found}
         self._serving.sessions = {
             orig: since

@@ -3,7 +3,7 @@
 conntrackd tells a change once, by multicast and without an answer (docs/adr/0016): what got lost,
 what a unit missed that wasn't there, and bytes that a helper has added since would never come. An
 update that changes nothing makes the kernel tell the whole entry again. All in turn, a few at a
-time; from the first on when another unit is heard anew.
+time; from the first on when another unit is heard anew, and when a first census has found them all.
 
 A unit that was cut off may have more to tell of sessions that were the primary's by the time
 it came back: conntrackd sends what waits as soon as it can, before it is started again, and the
@@ -37,13 +37,22 @@ class Renewing:
         self._round_at = now
         self._more_at: list[float] = []  # rounds besides, not in order
         self._next = now
-        self.told = True  # all, since something may have been missed
+        self._known = False  # which sessions there are
+        self.told = False  # all, since something may have been missed
 
     def begin(self, now: float) -> None:
         """A unit may have missed something: all anew."""
         self._round_at = self._next = now
         self._due.clear()
         self.told = False
+
+    def know(self, now: float) -> None:
+        """A census has found all that this unit serves. What of it was told while its agent wasn't
+        there nobody knows.
+        """
+        if not self._known:
+            self._known = True
+            self.begin(now)
 
     def again(self, at: float) -> None:
         """All anew from then on, though nobody has missed anything."""
@@ -64,7 +73,7 @@ class Renewing:
             self._due.extend(self._serving.sessions)
         for _ in range(min(AT_ONCE, len(self._due))):
             yield self._renew(self._due.popleft(), now)
-        self.told |= not self._due
+        self.told |= self._known and not self._due
         self._next = now + PAUSE if self._due else self._round()
 
     def _round(self) -> float:

@@ -49,7 +49,17 @@ def scene_of(unit: int = 2) -> Scene:
     """A unit with session pickup, a moment after its first canary."""
     scene = Scene(unit, PICKUP).told("auxiliary")
     answers(scene)
+    counts(scene)
+    scene.core.canary._sing_at = scene.now
+    answers(scene)
     return scene
+
+
+def counts(scene: Scene, *entries: Entry) -> None:
+    """A census is taken, and finds these."""
+    scene.given(control.census_request_frame(GROUP, scene.unit, 9))
+    scene.dumped(entries, True)
+    scene.core.take(scene.now)
 
 
 def answers(
@@ -139,6 +149,27 @@ def renewals(asked: list[object]) -> list[bytes]:
     return [each.orig for each in asked if isinstance(each, Update) and each.mark is None]
 
 
+def sings(scene: Scene, seconds: float) -> bool:
+    """Whether its canary changes, if it is time."""
+    scene.core.canary._sing_at = scene.now
+    return any(isinstance(e, Update) and e.mark is not None for e in passed(scene, seconds))
+
+
+def test_a_new_agents_unit_is_not_seen_until_it_has_told_what_it_served_before() -> None:
+    """Of it the agent knows by its first census only."""
+    scene = Scene(2, PICKUP).told("auxiliary")
+    assert not sings(scene, 0)
+    scene.core.renewing.begin(scene.now)  # conntrackd has begun, too
+    assert not sings(scene, core_renewing.ROUND)
+    found = [bytes((10, 1, 0, number)) + ORIG[4:] for number in range(core_renewing.AT_ONCE + 1)]
+    counts(scene, *(entry(orig, REPLY, 2) for orig in found))
+    assert not sings(scene, 0)
+    assert renewals(passed(scene, core_renewing.PAUSE)) == found[-1:]
+    assert sings(scene, 0)
+    counts(scene)
+    assert sings(scene, 0)
+
+
 def test_sessions_are_renewed_in_turn() -> None:
     scene = scene_of()
     sessions = [bytes((10, 1, 0, number)) + ORIG[4:] for number in range(100)]
@@ -159,15 +190,9 @@ def test_a_unit_that_tells_all_anew_is_not_seen_until_it_has() -> None:
     for number in range(core_renewing.AT_ONCE + 1):
         scene.core.serving.add(bytes((10, 1, 0, number)) + ORIG[4:], scene.now)
     scene.core.renewing.begin(scene.now)
-
-    def sings(seconds: float) -> bool:
-        return any(isinstance(e, Update) and e.mark is not None for e in passed(scene, seconds))
-
-    scene.core.canary._sing_at = scene.now
-    assert not sings(0)
-    scene.core.canary._sing_at = scene.now
-    assert sings(core_renewing.PAUSE)
-    assert sings(core_renewing.ROUND)
+    assert not sings(scene, 0)
+    assert sings(scene, core_renewing.PAUSE)
+    assert sings(scene, core_renewing.ROUND)
 
 
 @pytest.mark.parametrize("unit", [1, 3])
