@@ -213,14 +213,14 @@ class Core:
 
     def take(self, now: float) -> tuple[list[bytes], bool]:
         """Frames to write, in order, and whether a dump of conntrack is to begin (again)."""
-        cluster, desk, serving = self.facts.cluster, self.desk, self.serving
+        cluster, desk = self.facts.cluster, self.desk
         out, desk.frames = self.beginnings.frames() + desk.frames, []
         to_peers = self._to_peers
         out = [peer.sealed(f, self.sealer) if f[6:14] == to_peers else f for f in out]
         # Ends first: a SYN on offer may have the ports of a session that has just ended.
-        if serving.ended and desk.app_speaks(now) and desk.told and desk.told.primary:
-            out += control.ended_frames(cluster.group, self.facts.unit, serving.ended)
-            serving.ended = []
+        if self.serving.ended and desk.app_speaks(now) and desk.told and desk.told.primary:
+            ended = self.censuses.ends(now)
+            out += control.ended_frames(cluster.group, self.facts.unit, ended)
         if desk.offers:
             out += control.offer_frames(cluster.group, self.facts.unit, desk.offers)
             desk.offers = []

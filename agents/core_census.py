@@ -1,4 +1,5 @@
-"""Censuses: when the app is to ask for one, what is in it, and how fast it goes out.
+"""Censuses: when the app is to ask for one, what is in it, and how fast it goes out; and how fast
+the ends of sessions do, of which a census finds what can't be told.
 
 The app compares its sessions with a unit's when there is reason to doubt them (docs/adr/0009). The
 agent gives such a reason by a number in its announcements that grows: when events got lost, and
@@ -17,7 +18,7 @@ from agents.core_primary import Primary
 from agents.core_serving import Serving
 from agents.ctnetlink import SYN_SENT, Entry
 from agents.wire import control
-from agents.wire.control import Counted
+from agents.wire.control import Counted, Session
 from agents.wire.labels import unit_of
 
 # At a time, and one to an app that is behind: the bridge's queue to the agent's port isn't long.
@@ -26,6 +27,11 @@ FRAMES = 16
 # would only stand before the offers that come meanwhile.
 PAUSE = 0.02
 CALL_PAUSE = 2.0  # seconds between two calls for a census, however much is lost
+# Ends at a time: as many frames. They may have gathered while the app was away.
+ENDS = FRAMES * (control.MAX_BODY // control.SESSION_FORMAT.size)
+# Ends that may wait. Told within a second: if a session has the tuple again, the app takes its end
+# for that of the one before for two (YOUNG of ryu_apps/core/sessions.py).
+MOST_ENDED = 1 << 15
 
 _MISSED = (control.CENSUS, control.ENDED)  # what the app has to hear
 
@@ -56,7 +62,7 @@ class Censuses:
         self._doubt = False
         self._call_at = now
         self._frames: deque[bytes] = deque()
-        self._send_at = now
+        self._send_at = self._end_at = now
 
     def doubt(self) -> None:
         """The app may have heard too little."""
@@ -137,6 +143,9 @@ class Censuses:
     def announcing(self, now: float) -> None:
         """The unit is about to announce itself: if it has doubts, the app is to ask."""
         self._doubt |= self._primary.rejoins(now)
+        if len(self._serving.ended) > MOST_ENDED:
+            self._serving.ended.clear()
+            self._doubt = True
         may = now >= self._call_at and not self._primary.behind(now)
         on_its_way = self._census or self._frames
         if self._doubt and may and not on_its_way:
@@ -146,6 +155,16 @@ class Censuses:
     def next_turn(self) -> float | None:
         """When the next frames are due."""
         return self._send_at if self._frames else None
+
+    def ends(self, now: float) -> list[Session]:
+        """Ends to tell now. For the rest there is time when the next keepalive is due."""
+        if now < self._end_at:
+            return []
+        ended = self._serving.ended
+        told, self._serving.ended = ended[:ENDS], ended[ENDS:]
+        if self._serving.ended:
+            self._end_at = now + PAUSE
+        return told
 
     def take(self, now: float) -> list[bytes]:
         """Frames to write now."""

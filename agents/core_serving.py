@@ -17,7 +17,6 @@ from agents.wire.labels import unit_of
 # The app takes the end of a session younger than 2 s for that of a predecessor with the same ports
 # (a refused one ends at once: its entry goes with the RST). So no end is told sooner than this.
 SETTLED = 2.5
-MOST_ENDED = 1 << 17  # kept for an app that is away; more than that its censuses find
 RESTORED_TIME = 120  # seconds that an entry made again lives until a packet comes, or it is told
 MOST_MADE = 1 << 16  # of the last seconds; the oldest are forgotten first
 LATELY = 1.0  # seconds: session pickup has told an end to all by then
@@ -104,7 +103,7 @@ class Serving:
         if now - since < SETTLED:
             self.farewell(orig, reply, now)
         else:
-            self._end(Session(orig, reply))
+            self.ended.append(Session(orig, reply))
             self._desk.counters[Outcome.ENDED] += 1
 
     def removed(self, orig: bytes, reply: bytes, now: float) -> None:
@@ -173,7 +172,7 @@ class Serving:
                 return Outcome.ENDED_REUSED
             if unit == self._primary():
                 return Outcome.ENDED_MOVED
-        self._end(session)
+        self.ended.append(session)
         return Outcome.ENDED
 
     def _look(self, session: Session, now: float) -> Steps:
@@ -197,7 +196,7 @@ class Serving:
         del self.sessions[orig]
         if unit == self._primary():
             return Outcome.ENDED_MOVED
-        self._end(session)
+        self.ended.append(session)
         return Outcome.ENDED
 
     def _primary(self) -> int:
@@ -206,7 +205,3 @@ class Serving:
     def next_end(self) -> float | None:
         """When the next end is to be told, or looked for."""
         return min((each[0][0] for each in (self._settling, self._doubted) if each), default=None)
-
-    def _end(self, session: Session) -> None:
-        if len(self.ended) < MOST_ENDED:
-            self.ended.append(session)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import core_primary
-from agents.core_census import CALL_PAUSE, FRAMES
-from agents.core_facts import INTERVAL
+from agents.core_census import CALL_PAUSE, ENDS, FRAMES, MOST_ENDED, PAUSE
+from agents.core_facts import INTERVAL, SILENT
 from agents.core_serving import LATELY, RESTORED_TIME, SETTLED, Made
 from agents.ctnetlink import ESTABLISHED, SYN_RECV, Create, Entry, Get, Update
 from agents.outcomes import TROUBLE, Outcome
@@ -268,13 +268,39 @@ def test_an_app_that_was_away_is_told_of_ends_when_it_knows_its_cluster(primary:
     assert len(scene.written(control.ENDED)) == primary
 
 
-def test_of_so_many_ends_the_rest_is_left_to_a_census(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.core_serving.MOST_ENDED", 1)
-    scene = Scene().told()
-    for orig in (ORIG, inverse(ORIG)):
+def ended(scene: Scene, count: int) -> list[bytes]:
+    """So many sessions end."""
+    origs = [number.to_bytes(4) + ORIG[4:] for number in range(count)]
+    for orig in origs:
         scene.core.serving.add(orig, scene.now - SETTLED)
-        scene.core.destroyed([entry(orig)], False, scene.now)
-    assert len(ends(scene)) == 1
+    scene.core.destroyed([entry(orig) for orig in origs], False, scene.now)
+    return origs
+
+
+def test_ends_that_have_gathered_go_out_bit_by_bit() -> None:
+    """A switch queues a hundred frames for the app, and drops the rest (docs/adr/0020)."""
+    scene = Scene().told()
+    origs = ended(scene, 2 * ENDS + 1)
+    told = []
+    for turn in (1, 2, 3):
+        frames = scene.spoken_to().written(control.ENDED)
+        assert 0 < len(frames) <= FRAMES
+        told += [each.orig for frame in frames for each in control.ended(frame)]
+        assert turn == 3 or not scene.frames()
+        scene.now += PAUSE
+    assert told == origs
+    ended(scene, 1)
+    assert len(scene.spoken_to().written(control.ENDED)) == 1
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_of_more_ends_than_can_be_told_soon_a_census_tells(more: int) -> None:
+    """Told late they could be taken for those of sessions that have their tuples again."""
+    scene = Scene().told()
+    scene.now += SILENT  # the app is away
+    ended(scene, MOST_ENDED + more)
+    assert resynced(scene) == more
+    assert len(scene.spoken_to().written(control.ENDED)) == (0 if more else FRAMES)
 
 
 def test_many_ends_share_frames() -> None:
