@@ -184,17 +184,17 @@ class Serving:
         entry = yield Get(orig)
         if orig not in self.sessions:
             return Outcome.ENDED_MOVED  # handed over, or given up, meanwhile
-        unit = -1
-        if isinstance(entry, Entry) and (entry.orig, entry.reply) == session:
-            unit = unit_of(entry.labels)
-        if unit == self._facts.unit:
-            return Outcome.ENDED_REUSED
-        if unit >= 0 and self._desk.role() == "primary":
-            if not self.knows_better(orig, now):
-                return Outcome.ENDED_REUSED  # a census, or a renewal, looks again
+        unit, same = -1, False
+        if isinstance(entry, Entry) and entry.orig == orig:
+            unit, same = unit_of(entry.labels), entry.reply == session.reply
+        own = unit == self._facts.unit
+        if same and (own or self._desk.role() == "primary"):
+            if own or not self.knows_better(orig, now):
+                return Outcome.ENDED_REUSED  # another's: a census, or a renewal, looks again
             return (yield from self.label(orig))
-        del self.sessions[orig]
-        if unit == self._primary():
+        if not own:  # else another session of that tuple goes on here
+            del self.sessions[orig]
+        if same and unit == self._primary():
             return Outcome.ENDED_MOVED
         self.ended.append(session)
         return Outcome.ENDED

@@ -459,7 +459,9 @@ def test_nor_while_another_is_about_to_be_primary_and_then_it_may_be_right() -> 
         (entry(ORIG, REPLY, 2), Outcome.ENDED_REUSED, True),
         (entry(ORIG, REPLY, 1), Outcome.ENDED_MOVED, False),  # the primary's
         (entry(ORIG, REPLY, 3), Outcome.ENDED, False),
-        (entry(ORIG, inverse(ORIG), 2), Outcome.ENDED, False),  # of another session
+        (entry(ORIG, inverse(ORIG), 2), Outcome.ENDED, True),  # another session, and here, too
+        (entry(ORIG, inverse(ORIG), 3), Outcome.ENDED, False),  # another session
+        (entry(ORIG, inverse(ORIG), 1), Outcome.ENDED, False),
         (errno.ENOENT, Outcome.ENDED, False),
     ],
 )
