@@ -336,7 +336,7 @@ class Core:
             term=told.term if told else 0,
             macs={i.name: mac_text(facts.own_macs[i.index]) for i in cluster.interfaces},
             digest=cluster.digest,
-            serving=len(self.serving.sessions),
+            serving=len(self.serving.sessions) - len(self.serving.untold),
             waiting=len(self.primary.pending),
             resync=self.censuses.calls,
             keys=self.opener.keys.fingerprints,

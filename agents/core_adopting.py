@@ -46,7 +46,7 @@ class Adopting:
         if not self._walking:
             return
         for entry in entries:
-            if unit_of(entry.labels) in self._walking and self._facts.selected(entry):
+            if unit_of(entry.labels) in self._walking and self._facts.forwarded(entry):
                 yield self._adopt(entry, established, now)
         if last:
             self.done |= self._walking
@@ -64,5 +64,5 @@ class Adopting:
             result = yield Update(entry.orig, labels, mask)
         if result:
             return Outcome.ADOPT_REFUSED
-        self._serving.add(entry.orig, now)
+        self._serving.take_on(entry, now)
         return Outcome.ADOPTED

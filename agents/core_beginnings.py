@@ -85,7 +85,7 @@ class Beginnings:
 
     def _give_up(self, orig: bytes, unit: int) -> Steps:
         """That tuple is another unit's session's."""
-        self._serving.sessions.pop(orig, None)
+        self._serving.drop(orig)
         entry = yield Get(orig)
         if isinstance(entry, Entry) and unit_of(entry.labels) == self._unit:
             yield demotion(entry, *with_unit(unit))
@@ -93,10 +93,11 @@ class Beginnings:
 
     def _make(self, begun: Beginning, now: float) -> Steps:
         # Refused above all because it is there: session pickup has brought it.
-        if (yield Create(self._entry(begun), liberal=True)):
+        entry = self._entry(begun)
+        if (yield Create(entry, liberal=True)):
             return Outcome.BEGUN_HELD
         if self._desk.role() == "primary":
-            self._serving.add(begun.orig, now)
+            self._serving.take_on(entry, now)
         return Outcome.BEGUN_MADE
 
     def _entry(self, begun: Beginning) -> Entry:

@@ -1,10 +1,11 @@
 """Censuses: when the app is to ask for one, what is in it, and how fast it goes out; and how fast
 the ends of sessions do, of which a census finds what can't be told.
 
-The app compares its sessions with a unit's when there is reason to doubt them (docs/adr/0009). The
-agent gives such a reason by a number in its announcements that grows: when events got lost, and
-when sessions began of which the app heard nothing. Both can be because the app is behind; and who
-is behind isn't to be told all that lives as well (docs/adr/0020).
+The app compares its sessions with a unit's when there is reason to doubt them (docs/adr/0009). Of
+those that aren't to be balanced it isn't told. The agent gives such a reason by a number in its
+announcements that grows: when events got lost, and when sessions began of which the app heard
+nothing. Both can be because the app is behind; and who is behind isn't to be told all that lives as
+well (docs/adr/0020).
 
 A unit counts the sessions that it serves; the primary, which has an entry for each, all of the
 cluster. Nothing here asks the kernel: pieces of a dump are brought.
@@ -43,6 +44,7 @@ class _Census:
         self.token = token
         self.began = began
         self.found: list[Counted] = []
+        self.present: set[bytes] = set()  # what is there, to be told or not
         self.gone: set[bytes] = set()
 
 
@@ -84,7 +86,7 @@ class Censuses:
             return
         everyone, own = self._desk.role() == "primary", self._facts.unit
         for entry in entries:
-            if not self._facts.selected(entry):
+            if not self._facts.forwarded(entry):
                 continue
             unit = unit_of(entry.labels)
             if everyone and unit != own and self._is_stray(entry, unit, now):
@@ -92,8 +94,11 @@ class Censuses:
                 unit = own
             counted = unit in self._facts.peers and everyone
             if unit == own:
-                counted = self._serves(entry.orig, census, now)
-            if counted:
+                counted = self._serves(entry, census, now)
+            if not counted:
+                continue
+            census.present.add(entry.orig)
+            if self._facts.selected(entry):
                 census.found.append(Counted(entry.orig, entry.reply, unit))
         if last:
             self._close(census)
@@ -103,26 +108,20 @@ class Censuses:
         own = not unit or self._serving.knows_better(entry.orig, now)
         return own and entry.state > SYN_SENT
 
-    def _serves(self, orig: bytes, census: _Census, now: float) -> bool:
+    def _serves(self, entry: Entry, census: _Census, now: float) -> bool:
         """Unless it has ended: what was destroyed while the dump went on may yet come in a piece
         of it.
         """
-        sessions = self._serving.sessions
-        if orig in census.gone and orig not in sessions:
+        if entry.orig in census.gone and entry.orig not in self._serving.sessions:
             return False
-        sessions.setdefault(orig, now)
+        self._serving.counted(entry, now)
         return True
 
     def _close(self, census: _Census) -> None:
         """What began before the dump and isn't in it has ended unheard. The app sees that, too."""
         self._forget()
         self.taken = True
-        present = {session.orig for session in census.found}
-        self._serving.sessions = {
-            orig: since
-            for orig, since in self._serving.sessions.items()
-            if orig in present or since >= census.began
-        }
+        self._serving.drop_others(census.present, census.began)
         group, unit = self._facts.cluster.group, self._facts.unit
         self._frames.extend(control.census_frames(group, unit, census.token, census.found))
 

@@ -44,10 +44,14 @@ class Facts:
     ha_macs: Mapping[int, bytes]
     own_labels: tuple[bytes, bytes]
 
+    def forwarded(self, entry: Entry) -> bool:
+        """Whether the session is the cluster's: it came in by one of the interfaces."""
+        return interface_of(entry.labels) in self.own_macs
+
     def selected(self, entry: Entry) -> bool:
         """Whether the session is one to balance: forwarded, and chosen or expected by another."""
         chosen = self.cluster.balance == "all" or balanced(entry.labels) or bool(entry.master)
-        return chosen and 1 <= interface_of(entry.labels) <= len(self.own_macs)
+        return chosen and self.forwarded(entry)
 
     def link(self, peer: int) -> Link:
         """From this unit to that one, over the HA link."""

@@ -51,7 +51,7 @@ class Forfeiting:
         if not self._walking or told is None:
             return
         for entry in entries:
-            if self._facts.selected(entry):
+            if self._facts.forwarded(entry):
                 yield self._forfeit(entry, told.primary)
         if last:
             self.done, self._walking = self._walking, 0
@@ -62,7 +62,7 @@ class Forfeiting:
         own = unit_of(entry.labels) in (0, self._facts.unit)
         labels, mask = with_unit(primary) if own and primary else (NO_LABELS, NO_LABELS)
         result = yield demotion(entry, labels, mask)
-        self._serving.sessions.pop(entry.orig, None)
+        self._serving.drop(entry.orig)
         if result == errno.ENOENT:
             return Outcome.FORFEIT_GONE
         return Outcome.FORFEIT_REFUSED if result else Outcome.FORFEITED

@@ -118,10 +118,10 @@ class Primary:
             yield from self._expecting.came(entry)
         interface = interface_of(entry.labels)
         known = unit_of(entry.labels)
+        offered = Offered(syn.frame, entry, interface, out_interface, now)
         outcome = self._not_to_offer(syn, entry, interface, known)
         if outcome:
-            return (yield from self._release(syn.frame, entry, outcome))
-        offered = Offered(syn.frame, entry, interface, out_interface, now)
+            return (yield from self._release(offered, outcome))
         if self._desk.heir(self._facts.peers) or not desk.app_decides(now):
             return (yield from self._not_asked(offered, Outcome.RELEASED_ALONE))
         if len(self.pending) + len(self.clearing) >= self._most:
@@ -148,7 +148,7 @@ class Primary:
         if unit in self._facts.peers:
             return (yield from self._hand_over(offered, unit, Outcome.HANDED_OVER))
         if unit != self._facts.unit:
-            return (yield from self._release(offered.frame, entry, Outcome.DECIDED_STRANGER))
+            return (yield from self._release(offered, Outcome.DECIDED_STRANGER))
         labels, mask = self._facts.own_labels
         result = yield Update(entry.orig, labels, mask)
         if not (yield from self._kept(offered, labels, mask, result)):
@@ -183,7 +183,8 @@ class Primary:
             self._most = min(self._most, MIN_PENDING)
             if stays:
                 self._undecided = now
-            self._remember(offer_id, offered._replace(time=now))
+            offered = offered._replace(time=now)
+            self._remember(offer_id, offered)
             released = self._without_app if asked else self._not_asked
             yield released(offered, Outcome.RELEASED_UNDECIDED)
         yield from self.clearing.expire(now)
@@ -255,12 +256,15 @@ class Primary:
         unit = unit_of(offered.entry.labels)
         if unit in self._facts.peers:
             return (yield from self._hand_over(offered, unit, Outcome.HANDED_OVER_ALONE))
-        return (yield from self._release(offered.frame, offered.entry, outcome))
+        return (yield from self._release(offered, outcome))
 
-    def _release(self, frame: bytes, entry: Entry, outcome: Outcome) -> Steps:
+    def _release(self, offered: Offered, outcome: Outcome) -> Steps:
         """This unit serves the session: the SYN goes out as the kernel sent it."""
+        entry = offered.entry
+        if self._facts.forwarded(entry):
+            self._serving.keep(entry.orig, offered.time)
         self._begin(entry, *self._facts.own_labels)
-        self._desk.frames.append(frame)
+        self._desk.frames.append(offered.frame)
         if unit_of(entry.labels) != self._facts.unit:
             result = yield Update(entry.orig, *self._facts.own_labels)
             if result:
@@ -286,7 +290,7 @@ class Primary:
             entry.helper,
             entry.master,
         )
-        self._serving.sessions.pop(entry.orig, None)
+        self._serving.drop(entry.orig)
         self._begin(entry, labels, mask)
         to, by = facts.peers[unit][interface], facts.own_macs[interface]
         packet, told = as_client_sent(offered.frame, entry.orig), syndata.encode(data)
@@ -296,8 +300,7 @@ class Primary:
 
     def _begin(self, entry: Entry, labels: bytes, mask: bytes) -> None:
         """Have the other units know of the session before its SYN goes out."""
-        facts = self._facts
-        if facts.cluster.pickup == "off" or interface_of(entry.labels) not in facts.own_macs:
+        if self._facts.cluster.pickup == "off" or not self._facts.forwarded(entry):
             return
         told = relabelled(entry.labels, labels, mask)
         self._desk.begun.append(

@@ -2,10 +2,13 @@
 
 A session has ended when conntrack destroys its entry: there is no other idea of its end. Pure: the
 shell brings destroyed entries, and takes away what is to be told to the app.
+
+Of some the app doesn't know: those that aren't to be balanced, and those that it wasn't asked of,
+until a census tells of them. They are served, renewed and passed on like all others.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from agents.core_facts import Desk, Facts, Steps
@@ -38,6 +41,7 @@ class Serving:
         self._facts = facts
         self._desk = desk
         self.sessions: dict[bytes, float] = {}
+        self.untold: set[bytes] = set()  # of these: the app doesn't know of them
         self.ended: list[Session] = []
         self._settling: deque[tuple[float, Session]] = deque()
         self._doubted: deque[tuple[float, Session]] = deque()
@@ -50,8 +54,39 @@ class Serving:
     def add(self, orig: bytes, now: float, made: Made | None = None) -> None:
         """This unit serves the session, from now on or again; `made`: what was made for it."""
         self.sessions[orig] = now
+        self.untold.discard(orig)
         if made:
             self.begins(made, now)
+
+    def keep(self, orig: bytes, now: float) -> None:
+        """This unit serves the session, and the app isn't asked of it."""
+        if orig not in self.sessions:
+            self.sessions[orig] = now
+            self.untold.add(orig)
+
+    def take_on(self, entry: Entry, now: float) -> None:
+        """This unit serves the session in place of another."""
+        (self.add if self._facts.selected(entry) else self.keep)(entry.orig, now)
+
+    def counted(self, entry: Entry, now: float) -> None:
+        """A census has found that this unit serves the session, and tells of it if it is one to
+        balance.
+        """
+        self.sessions.setdefault(entry.orig, now)
+        tell = self.untold.discard if self._facts.selected(entry) else self.untold.add
+        tell(entry.orig)
+
+    def drop(self, orig: bytes) -> None:
+        """This unit serves the session no more, if it did."""
+        self.sessions.pop(orig, None)
+        self.untold.discard(orig)
+
+    def drop_others(self, found: Container[bytes], since: float) -> None:
+        """Nor any but these, of what it has served since before that."""
+        self.sessions = {
+            orig: at for orig, at in self.sessions.items() if orig in found or at >= since
+        }
+        self.untold &= self.sessions.keys()
 
     def begins(self, made: Made, now: float) -> None:
         """A session begins, here or at another unit: until it has settled, its entry isn't to go
@@ -96,13 +131,14 @@ class Serving:
         """Its entry is gone; nothing if this unit didn't serve it."""
         if self.noted is not None:
             self.noted.add(orig)
-        since = self.sessions.pop(orig, None)
+        since, told = self.sessions.get(orig), orig not in self.untold
         if since is None:
             return
+        self.drop(orig)
         self._is_gone(orig, now)
-        if now - since < SETTLED:
+        if told and now - since < SETTLED:
             self.farewell(orig, reply, now)
-        else:
+        elif told:
             self.ended.append(Session(orig, reply))
             self._desk.counters[Outcome.ENDED] += 1
 
@@ -192,11 +228,13 @@ class Serving:
             if own or not self.knows_better(orig, now):
                 return Outcome.ENDED_REUSED  # another's: a census, or a renewal, looks again
             return (yield from self.label(orig))
+        told = orig not in self.untold
         if not own:  # else another session of that tuple goes on here
-            del self.sessions[orig]
+            self.drop(orig)
         if same and unit == self._primary():
             return Outcome.ENDED_MOVED
-        self.ended.append(session)
+        if told:
+            self.ended.append(session)
         return Outcome.ENDED
 
     def _primary(self) -> int:

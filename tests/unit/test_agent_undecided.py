@@ -265,6 +265,7 @@ def test_a_session_over_before_its_decision_is_reported_ended() -> None:
     offer = scene.offer(FOUND)
     undecided(scene)
     scene.frames()
+    scene.core.destroyed([entry()], False, scene.now)
     assert scene.decide(offer.offer_id, 1, (Get(ORIG), errno.ENOENT)) == Outcome.DECIDED_LATE
     scene.now += 3
     (farewell,) = scene.spoken_to().core.tick(scene.now)
