@@ -33,7 +33,7 @@ def words(title: str) -> set[str]:
 
 
 def warnings() -> Iterator[str]:
-    """The words of the app's warnings, as far as they stand in the call; the others' are below."""
+    """The words of the app's warnings, as far as they stand in the call."""
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -42,7 +42,7 @@ def warnings() -> Iterator[str]:
                     yield str(first[1])
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 texts = [each.value for each in node.args if isinstance(each, ast.Constant)]
-                if node.func.attr == "warn":
+                if node.func.attr in ("warn", "_warn"):
                     yield from (text for text in texts if isinstance(text, str))
 
 
@@ -56,15 +56,24 @@ def literals() -> set[str]:
     return found
 
 
-# Those whose word isn't in the call: it is an announcement's or a frame's refusal, or put together.
-OF_REFUSALS = {"digest_mismatch", "macs_mismatch", "key_mismatch"}
-OF_REFUSALS |= {"unit_mismatch", "group_mismatch"}
-OF_FRAMES = {"control_direction", "not_control", "not_arp", "arp_format", "arp_truncated"} | {
-    f"control_{what}" for what in ("truncated", "version", "kind", "value", "body", "field")
-}
-PUT_TOGETHER = {f"{what}_{how}" for what in ("ha_link", "pickup") for how in ("lost", "back")} | {
-    f"unit_{state}" for state in STATES
-}
+# By what the app reads of agents and neighbours. (The rest of `agents.wire` agents read.)
+DECODERS = [ROOT / "agents" / "wire" / f"{name}.py" for name in (
+    "control", "control_maps", "inquiry", "routed_arp",
+)]  # fmt: skip
+
+
+def reasons() -> Iterator[str]:
+    """Of frames that the app can't read, or that aren't their sender's to send: warnings, too."""
+    for path in (*DECODERS, *(ROOT / "ryu_apps").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "WireError":
+                assert isinstance(node.args[0], ast.Constant), path
+                yield str(node.args[0].value)
+
+
+def refusals() -> set[str]:
+    """Of announcements: warnings, as the two above."""
+    return {word for word in literals() if word.endswith("_mismatch")}
 
 
 def test_each_state_is_there_and_no_other() -> None:
@@ -72,14 +81,14 @@ def test_each_state_is_there_and_no_other() -> None:
 
 
 def test_each_warning_of_the_app_is_there_and_what_synod_events_tells() -> None:
-    found = set(warnings())
-    assert {"flow_refused", "promotion_broken_off", "bug"} <= found
-    wanted = found | EVENTS | OF_REFUSALS | OF_FRAMES | PUT_TOGETHER
-    assert wanted - words("Events in the app's log") == set()
+    found = {*warnings(), *reasons(), *refusals()}
+    assert {"flow_refused", "orders_refused", "bug"} <= found
+    assert {"census_stale", "control_kind", "arp_format", "digest_mismatch"} <= found
+    assert (found | EVENTS) - words("Events in the app's log") == set()
 
 
 def test_each_event_that_is_named_exists() -> None:
-    assert words("Events in the app's log") - PUT_TOGETHER - literals() == set()
+    assert words("Events in the app's log") - EVENTS - literals() == set()
 
 
 def test_each_word_of_an_agents_log_is_there() -> None:
