@@ -14,40 +14,42 @@ Adding a method: write the function, name it in METHODS.
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
-from functools import reduce
+from collections.abc import Callable, Iterator, Mapping
 from itertools import cycle
+from operator import add
 
 Shares = tuple[tuple[int, int], ...]
 Choice = Callable[[bytes], int]
 Method = Callable[[Shares, Mapping[int, int]], Choice]
 
 
-def smooth_cycle(shares: Shares) -> tuple[int, ...]:
+def smooth_turn(shares: Shares) -> Iterator[int]:
     """One turn of weighted round-robin: each unit as often as its weight says, evenly interleaved.
 
     Every step, each unit gains its weight, the richest is taken and pays the sum (nginx's "smooth
-    weighted round-robin"). After sum-of-weights steps all are even again, so the turn can be
-    computed once; and any window of that length, wherever it starts, has each unit precisely as
-    often as its weight.
+    weighted round-robin"). After sum-of-weights steps all are even again: the next turn is the
+    same; and any window of that length, wherever it starts, has each unit precisely as often as
+    its weight.
     """
-    divisor = reduce(math.gcd, (weight for _, weight in shares))
-    weights = {unit: weight // divisor for unit, weight in shares}
-    total = sum(weights.values())
-    wealth = dict.fromkeys(weights, 0)
-    turn = []
+    units = [unit for unit, _ in shares]
+    divisor = math.gcd(*(weight for _, weight in shares))
+    weights = [weight // divisor for _, weight in shares]
+    total = sum(weights)
+    wealth = [0] * len(units)
     for _ in range(total):
-        for unit, weight in weights.items():
-            wealth[unit] += weight
-        richest = max(wealth, key=lambda unit: (wealth[unit], -unit))
+        wealth = list(map(add, wealth, weights))
+        richest = wealth.index(max(wealth))  # of equals the lowest id
         wealth[richest] -= total
-        turn.append(richest)
-    return tuple(turn)
+        yield units[richest]
 
 
 def weighted_round_robin(shares: Shares, live: Mapping[int, int]) -> Choice:
-    """Each unit in turn, as often as its weight says; exact."""
-    turn = cycle(smooth_cycle(shares))
+    """Each unit in turn, as often as its weight says; exact.
+
+    The first turn is made step by step: units come and go, a turn can have tens of thousands of
+    steps, and whoever calls this has a cluster to mend.
+    """
+    turn = cycle(smooth_turn(shares))
     return lambda client: next(turn)
 
 

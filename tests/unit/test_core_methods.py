@@ -2,18 +2,24 @@
 
 from collections import Counter
 from itertools import groupby
+from sys import setprofile
+from types import FrameType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ryu_apps.core.methods import METHODS, Choice, Shares, smooth_cycle
+from ryu_apps.core.methods import METHODS, Choice, Shares, smooth_turn
 
 CLIENT = bytes((10, 1, 0, 10))
 
 
 def choices(method: str, shares: Shares, live: dict[int, int] | None = None) -> Choice:
     return METHODS[method](shares, live or {})
+
+
+def turn_of(shares: Shares) -> tuple[int, ...]:
+    return tuple(smooth_turn(shares))
 
 
 shares_of_units = st.dictionaries(
@@ -37,20 +43,39 @@ def test_round_robin_is_exact_in_any_window(shares: Shares, start: int) -> None:
 
 
 def test_weights_are_interleaved_not_in_runs() -> None:
-    assert smooth_cycle(((1, 5), (2, 3), (3, 2))) == (1, 2, 3, 1, 1, 2, 1, 3, 2, 1)
-    assert smooth_cycle(((1, 5), (2, 1), (3, 1))) == (1, 1, 2, 1, 3, 1, 1)
+    assert turn_of(((1, 5), (2, 3), (3, 2))) == (1, 2, 3, 1, 1, 2, 1, 3, 2, 1)
+    assert turn_of(((1, 5), (2, 1), (3, 1))) == (1, 1, 2, 1, 3, 1, 1)
 
 
 @given(shares_of_units)
 def test_a_unit_that_others_outweigh_has_never_more_than_two_in_a_row(shares: Shares) -> None:
-    turn = smooth_cycle(shares)
+    turn = turn_of(shares)
     light = {unit for unit, weight in shares if 2 * weight <= sum(each for _, each in shares)}
     runs = [(unit, len(list(run))) for unit, run in groupby(turn + turn)]
     assert all(length <= 2 for unit, length in runs if unit in light)
 
 
+def test_who_may_be_chosen_changes_without_delay_however_long_a_turn_is() -> None:
+    """It does several times when a unit dies, before anything else is done about that."""
+    shares = tuple((unit, 1000 - unit) for unit in range(1, 65))
+    assert sum(weight for _, weight in shares) > 60_000, "steps"
+    counted = Counter[str]()
+
+    def count(_frame: FrameType, event: str, _arg: object) -> None:
+        counted[event] += 1
+
+    setprofile(count)
+    try:
+        choose = choices("weighted-round-robin", shares)
+        first = choose(CLIENT)
+    finally:
+        setprofile(None)
+    assert first == 1
+    assert sum(counted.values()) < 10 * len(shares)
+
+
 def test_a_common_divisor_shortens_the_turn() -> None:
-    assert smooth_cycle(((1, 400), (2, 200))) == (1, 2, 1)
+    assert turn_of(((1, 400), (2, 200))) == (1, 2, 1)
 
 
 def test_least_connection_takes_the_idlest_and_the_lowest_id_of_equals() -> None:
