@@ -14,7 +14,8 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -145,33 +146,51 @@ def play(world: World, faults: Iterable[Fault], record: Path, deadline: float) -
     return count
 
 
-def main() -> int:
-    """The exit code: 0 if nothing was wrong, 1 if something was."""
+def options(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What is asked for; the faults of a file are read here, before anything is written."""
     parser = argparse.ArgumentParser(prog="script/faults", description=__doc__.split("\n\n")[0])
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    parser.add_argument("--replay", type=Path, metavar="FILE", help="the faults of that file")
+    parser.add_argument("--replay", type=_replayed, metavar="FILE", help="the faults of that file")
     parser.add_argument("--session-table", choices=("flows", "conntrack"), default="flows")
-    asked = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def _replayed(path: str) -> list[Fault]:
+    try:
+        return random_faults.read(Path(path).read_text().splitlines())
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"{path}: not a file of faults: {error!r}") from None
+
+
+def again(asked: argparse.Namespace, record: Path) -> str:
+    """The command that does the same once more."""
+    return f"script/faults --replay {record} --session-table {asked.session_table}"
+
+
+def main() -> int:
+    """The exit code: 0 if nothing was wrong, 1 if something was."""
+    asked = options()
     folder = ARTIFACTS / f"faults-{asked.seed}"
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / "faults.jsonl"
     record.unlink(missing_ok=True)
-    faults: Iterable[Fault] = random_faults.plan(asked.seed)
-    if asked.replay:
-        faults = random_faults.read(asked.replay.read_text().splitlines())
+    faults = random_faults.plan(asked.seed) if asked.replay is None else asked.replay
     print(f"seed {asked.seed}; what is done is written to {record}", flush=True)
     with ExitStack() as stack:
         lab = stack.enter_context(Lab(units=3, rules=SNAT, session_table=asked.session_table))
         world = World(lab, 3, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         stack.callback(world.stop)
-        mend(world)
-        world.timeouts(**TIMEOUTS)
         try:
+            mend(world)
+            world.timeouts(**TIMEOUTS)
             count = play(world, faults, record, time.monotonic() + asked.minutes * 60)
-        except (AssertionError, OSError, RuntimeError) as problem:
+        except Exception as problem:  # whatever it is: the lab is still there to be asked
             keep(world, folder)
-            print(f"wrong: {problem}\nkept in {folder}; again: script/faults --replay {record}")
+            traceback.print_exc()
+            print(f"wrong: {problem}\nkept in {folder}; again: {again(asked, record)}")
             return 1
     print(f"{count} faults, nothing wrong")
     return 0

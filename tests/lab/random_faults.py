@@ -25,8 +25,8 @@ REST = 1.0  # seconds at most between the end of one's consequences and the next
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A way to break something: what does it, what mends it (nothing: it mends itself), for how
-    many seconds clients may have to ask twice (the tests of each of them alone say the same), and
-    how often it is picked, beside others.
+    many seconds clients may have to ask twice (no fewer than the tests of each of them alone
+    allow), and how often it is picked, beside others.
     """
 
     does: tuple[str, ...]

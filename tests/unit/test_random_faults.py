@@ -3,13 +3,14 @@
 import re
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agents.wire.ports import mac_text
 from tests.lab import invariants, random_faults
-from tests.lab.faults_at_random import errors_in
+from tests.lab.faults_at_random import again, errors_in, options
 from tests.lab.invariants import Seen
 from tests.unit.core_world import cluster_of
 from topologies.faults import VERBS, WAYS, cables_of, hosts, programs
@@ -40,6 +41,34 @@ def test_the_same_seed_is_the_same_plan_and_another_another() -> None:
 def test_a_plan_that_was_written_is_read_again() -> None:
     faults = list(islice(random_faults.plan(3), 60))
     assert random_faults.read([*map(random_faults.written, faults), ""]) == faults
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (None, "No such file"),
+        ("no JSON\n", "not a file of faults: JSONDecodeError"),
+        ('{"does": []}\n', "not a file of faults: KeyError('mends')"),
+        ("[]\n", "not a file of faults: TypeError"),
+    ],
+)
+def test_a_file_that_cant_be_replayed_is_a_mistake_of_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], written: str | None, said: str
+) -> None:
+    path = tmp_path / "faults.jsonl"
+    if written:
+        path.write_text(written)
+    with pytest.raises(SystemExit):
+        options(["--replay", str(path)])
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_for_once_more_does_the_same(tmp_path: Path) -> None:
+    record, faults = tmp_path / "faults.jsonl", list(islice(random_faults.plan(3), 5))
+    record.write_text("".join(random_faults.written(each) + "\n" for each in faults))
+    asked = options(["--session-table", "conntrack"])
+    replayed = options(again(asked, record).split()[1:])
+    assert (replayed.replay, replayed.session_table) == (faults, "conntrack")
 
 
 def test_each_fault_is_of_what_the_lab_has_and_lasts_as_long_as_it_may() -> None:
