@@ -43,6 +43,7 @@ from ryu_apps.core.flows import Kind, cookie
 from ryu_apps.core.methods import METHODS
 from ryu_apps.core.sessions import Sessions
 from tests.bench.sealed import Sealed
+from tests.switch.app import free_port
 
 ROOT = Path(__file__).parents[2]
 BATCH = control.MAX_BODY // control.OFFER_FORMAT.size
@@ -230,11 +231,16 @@ class App:
 
     def __enter__(self) -> Self:
         """Start, and connect."""
-        files = self._files
+        with contextlib.ExitStack() as files:
+            self._start(files)
+            self._files = files.pop_all()
+        return self
+
+    def _start(self, files: contextlib.ExitStack) -> None:
         folder = Path(files.enter_context(tempfile.TemporaryDirectory(prefix="synod-bench-")))
         text = CLUSTER.replace("tcp:", "ssl:") if self._over_tls else CLUSTER
         (folder / "cluster.yaml").write_text(text)
-        openflow, self.http = _free_port(), _free_port()
+        openflow, self.http = free_port(), free_port()
         command = (sys.executable, "-W", "ignore", "-m", "ryu.cmd.manager")
         listening = ["--ofp-tcp-listen-port", str(openflow)]
         keys: dict[int, Keys] = {}
@@ -253,14 +259,13 @@ class App:
             command, cwd=ROOT, env=environment, stdout=output, stderr=output
         )
         files.callback(self.process.wait)
-        files.callback(self.process.terminate)
+        files.callback(self.process.kill)
         self.datapaths = []
         for unit in self._units:
             number = ports.datapath_id(self.cluster.group, unit)
             datapath = Datapath(openflow, number, keys.get(unit))
             files.callback(datapath.close)
             self.datapaths.append(datapath)
-        return self
 
     def __exit__(
         self,
@@ -290,13 +295,6 @@ class App:
         while self.cpu() == cpu:
             time.sleep(0.001)
         return count / (self.cpu() - cpu), count / took
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,8 +16,9 @@ from agents.config import Cluster
 from agents.pki import CONTROLLER
 from agents.systemd import over_tls_at
 from agents.wire import control, ports
+from tests.polling import until
 from tests.switch import keys
-from tests.switch.ovs import Switch, wait
+from tests.switch.ovs import Switch
 from tests.switch.units import CLIENT, CLUSTER, SERVER, UnitBridge, cluster_text
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +93,11 @@ class App:
                 stderr=log,
             )
         if not python:
-            wait(self.status, "the app answers", START)
+            try:
+                until(self.status, "the app answers", START)
+            except BaseException:
+                self.stop()
+                raise
 
     def stop(self) -> None:
         """End it, at once and without a farewell."""
@@ -153,6 +159,7 @@ class Scene:
         self.arps: list[bytes] = []
         self.heard: dict[int, list[control.Message]] = {unit: [] for unit in self.units}
         self.silent: set[int] = set()
+        self._started = ExitStack()
         self._over = threading.Event()
         self._agents = threading.Thread(target=self._announce, daemon=True)
 
@@ -160,18 +167,21 @@ class Scene:
         """Start; every unit is up when this returns."""
         if self.app.tls:
             keys.give(self.switch, keys.of_any())
-        self.app.start()
-        for unit in self.units.values():
-            self.connect(unit)
-        self._agents.start()
-        wait(self.formed, "all units are up", START)
+        with ExitStack() as stack:
+            self.app.start()
+            stack.callback(self.app.stop)
+            for unit in self.units.values():
+                self.connect(unit)
+            self._agents.start()
+            stack.callback(self._agents.join)
+            stack.callback(self._over.set)
+            until(self.formed, "all units are up", START)
+            self._started = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop agents and app."""
-        self._over.set()
-        self._agents.join()
-        self.app.stop()
+        self._started.close()
 
     def connect(self, unit: UnitBridge) -> None:
         """Make the bridge look for its controller; it soon tries again if that is away."""
@@ -198,7 +208,7 @@ class Scene:
         def of_kind() -> list[control.Message]:
             return [message for message in tuple(self.heard[unit]) if message.kind == kind]
 
-        return wait(of_kind, f"{control.KINDS[kind]} to unit {unit}")
+        return until(of_kind, f"{control.KINDS[kind]} to unit {unit}")
 
     def answer_census(self, unit: int, records: list[control.Counted]) -> None:
         """What the app has asked that unit last: it asks again if it has waited for too long."""

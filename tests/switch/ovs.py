@@ -12,13 +12,12 @@ import socket
 import struct
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
-T = TypeVar("T")
+from tests.polling import until
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 DEADLINE = 5.0
@@ -37,18 +36,6 @@ def missing() -> list[str]:
     return lacking + ([] if SCHEMA.exists() else [str(SCHEMA)])
 
 
-def wait(what: Callable[[], T], why: str, seconds: float = DEADLINE) -> T:
-    """Poll until `what` is true, and return it."""
-    end = time.monotonic() + seconds
-    while True:
-        found = what()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {why}")
-        time.sleep(0.005)
-
-
 class Switch:
     """One `ovs-vswitchd` with its database."""
 
@@ -64,7 +51,7 @@ class Switch:
             database = self.dir / "conf.db"
             self.run("ovsdb-tool", "create", str(database), str(SCHEMA))
             self._start("ovsdb-server", str(database), "--remote=punix:db.sock")
-            wait((self.dir / "db.sock").exists, "ovsdb-server listens")
+            until((self.dir / "db.sock").exists, "ovsdb-server listens")
             self.vsctl("--no-wait", "init")
             self._start(
                 "ovs-vswitchd",
@@ -74,7 +61,7 @@ class Switch:
                 f"--unixctl={self.dir}/vswitchd.ctl",
                 f"--log-file={self.dir}/vswitchd.log",
             )
-            wait((self.dir / "vswitchd.ctl").exists, "ovs-vswitchd listens")
+            until((self.dir / "vswitchd.ctl").exists, "ovs-vswitchd listens")
         except BaseException:
             self.stop()
             raise
@@ -90,10 +77,10 @@ class Switch:
         self.stop()
 
     def stop(self) -> None:
-        """End both processes."""
+        """End both processes, without a farewell: nothing of them is to stay."""
         for process in reversed(self._processes):
-            process.terminate()
-            process.wait(DEADLINE)
+            process.kill()
+            process.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def run(self, *command: str) -> str:
@@ -169,7 +156,7 @@ class Bridge:
             frames.extend(self.sent(port))
             return len(frames) >= count
 
-        wait(enough, f"{count} frames leave by {port}, {[frame.hex() for frame in frames]}")
+        until(enough, lambda: f"{count} frames by {port}: {[frame.hex() for frame in frames]}")
         return frames
 
     def all_sent(self) -> dict[str, list[bytes]]:
@@ -210,7 +197,7 @@ class Controller:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(DEADLINE)
-        wait(path.exists, f"{path} is there")
+        until(path.exists, f"{path} is there")
         self._socket.connect(str(path))
         self._buffer = b""
         self.errors: list[bytes] = []

@@ -13,8 +13,9 @@ import pytest
 pytest.importorskip("ryu", reason="Ryu is not installed")
 
 from ryu_apps.api import MOST_BODY
+from tests.polling import until
 from tests.switch.app import Scene
-from tests.switch.ovs import Switch, wait
+from tests.switch.ovs import Switch
 from tests.switch.units import cluster_of
 
 
@@ -47,12 +48,12 @@ def test_only_what_is_new_is_told_to_who_knows_the_rest(scene: Scene) -> None:
     assert events_of(scene, told["next"]) == []
     scene.silent.add(3)
     try:
-        (found,) = wait(lambda: events_of(scene, told["next"]), "an event", 20)
+        (found,) = until(lambda: events_of(scene, told["next"]), "an event", 20)
     finally:
         scene.silent.clear()
     assert (found["number"], found["event"]) == (told["next"] + 1, "unit_silent")
     assert found["fields"] == {"unit": 3, "role": "auxiliary", "was": "up"}
-    wait(scene.formed, "all units are up", 20)
+    until(scene.formed, "all units are up", 20)
     unit = scene.app.unit(3)
     assert found["time"] < unit["since"] <= scene.app.status()["time"]
 
@@ -65,7 +66,7 @@ def test_a_number_that_is_none_is_refused(scene: Scene, after: str) -> None:
 
 
 def test_new_sessions_are_told_second_by_second(scene: Scene) -> None:
-    wait(scene.formed, "all units are up", 20)
+    until(scene.formed, "all units are up", 20)
 
     def told() -> dict[str, list[int]]:
         code, found = scene.app.ask("/v1/history")
@@ -74,7 +75,7 @@ def test_new_sessions_are_told_second_by_second(scene: Scene) -> None:
         return units
 
     began = time.time()
-    wait(lambda: scene.app.ask("/v1/history")[1]["end"] > began, "what others offered is told", 20)
+    until(lambda: scene.app.ask("/v1/history")[1]["end"] > began, "what others offered is told", 20)
     before = {unit: sum(new) for unit, new in told().items()}
     scene.offer(*range(100, 109))
 
@@ -82,7 +83,7 @@ def test_new_sessions_are_told_second_by_second(scene: Scene) -> None:
         found = {unit: sum(new) - before[unit] for unit, new in told().items()}
         return found if sum(found.values()) == 9 else {}
 
-    assert wait(grown, "the second is over", 20) == {"1": 3, "2": 3, "3": 3}
+    assert until(grown, "the second is over", 20) == {"1": 3, "2": 3, "3": 3}
 
     def agree() -> bool:
         """Status and history, unless a second ends between the two answers."""
@@ -94,7 +95,7 @@ def test_new_sessions_are_told_second_by_second(scene: Scene) -> None:
             [unit["sessions"]["per_second"] for unit in units],
         )
 
-    assert wait(agree, "share and rate are those of the history", 20)
+    assert until(agree, "share and rate are those of the history", 20)
     assert all(0 <= unit["heard"] < 5 for unit in scene.app.status()["units"])
 
 
@@ -108,7 +109,7 @@ class TestOrders:
         assert not scene.app.unit(2)["drained"]
 
     def test_weights_and_the_method_are_in_force_at_once(self, scene: Scene) -> None:
-        wait(scene.formed, "all units are up", 20)
+        until(scene.formed, "all units are up", 20)
         code, unit = scene.app.order("/v1/units/3/weight", b'{"weight": 4}')
         assert (code, unit["weight"]) == (200, 4)
         order = b'{"method": "weighted-round-robin"}'

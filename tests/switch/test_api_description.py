@@ -17,9 +17,10 @@ from ryu_apps.api import Api
 from ryu_apps.api_sessions import SessionsApi
 from ryu_apps.core.order_forms import FORMS
 from ryu_apps.description import description
+from tests.polling import until
 from tests.switch.app import Scene
 from tests.switch.described import faults
-from tests.switch.ovs import Switch, wait
+from tests.switch.ovs import Switch
 from tests.switch.units import cluster_of
 
 EXAMPLES = 25  # of each operation
@@ -70,7 +71,7 @@ def test_all_that_the_app_answers_to_is_described() -> None:
     ],
 )
 def test_every_key_is_described(scene: Scene, path: str, name: str) -> None:
-    wait(scene.formed, "all units are up", 20)
+    until(scene.formed, "all units are up", 20)
     _, told = scene.app.ask(path)
     assert faults(name, told) == []
 

@@ -12,9 +12,10 @@ pytest.importorskip("ryu", reason="Ryu is not installed")
 from agents.wire import control, ports, routed_arp
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.pipeline import desired
+from tests.polling import until
 from tests.switch import frames
 from tests.switch.app import App, Scene, ended, session
-from tests.switch.ovs import Switch, wait
+from tests.switch.ovs import Switch
 from tests.switch.units import CLUSTER, EXT, SERVER, SERVER_MAC, cluster_of
 
 LAB = cluster_of(3)
@@ -30,11 +31,11 @@ def scene(switch: Switch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(autouse=True)
 def all_up(scene: Scene) -> Iterator[None]:
     """Each test finds all units up and no session, and leaves it so."""
-    wait(scene.formed, "all units are up", 20)
+    until(scene.formed, "all units are up", 20)
     for heard in scene.heard.values():
         heard.clear()
     yield
-    wait(lambda: not end_all(scene), "no session is left", 20)
+    until(lambda: not end_all(scene), "no session is left", 20)
 
 
 def sessions_of(scene: Scene) -> set[int]:
@@ -82,7 +83,7 @@ def test_offers_that_come_at_once_are_decided_in_their_order(scene: Scene) -> No
         messages = [each for each in tuple(scene.heard[1]) if each.kind == control.DECIDED]
         return [each for message in messages for each in control.decided(message)]
 
-    wait(lambda: len(decided()) == 60, "all are decided")
+    until(lambda: len(decided()) == 60, "all are decided")
     found = decided()
     assert [each.offer_id for each in found] == list(range(200, 260))
     assert {tuple(each.unit for each in found[at : at + 3]) for at in range(0, 60, 3)} in (
@@ -90,7 +91,7 @@ def test_offers_that_come_at_once_are_decided_in_their_order(scene: Scene) -> No
         {(2, 3, 1)},
         {(3, 1, 2)},
     )
-    wait(lambda: len(scene.units[1].bridge.flows(SESSION_FLOWS)) == 80, "all have their flows")
+    until(lambda: len(scene.units[1].bridge.flows(SESSION_FLOWS)) == 80, "all have their flows")
 
 
 def test_an_end_takes_flows_and_entry(scene: Scene) -> None:
@@ -103,7 +104,7 @@ def test_an_end_takes_flows_and_entry(scene: Scene) -> None:
         messages = [each for each in tuple(scene.heard[1]) if each.kind == control.FORGET]
         return any(ended in control.forgotten(message) for message in messages)
 
-    wait(forgotten, "the primary is told to forget it")
+    until(forgotten, "the primary is told to forget it")
     assert sessions_of(scene) == set()
 
 
@@ -112,7 +113,7 @@ def test_an_app_that_dies_and_comes_back_disturbs_nothing(scene: Scene) -> None:
     before = {unit: durations(scene, unit) for unit in (1, 2, 3)}
     scene.app.stop()
     scene.app.start()
-    wait(scene.formed, "all units are up again", 20)
+    until(scene.formed, "all units are up again", 20)
     assert scene.app.status()["primary"] == 1
     for unit in (1, 2, 3):
         after = durations(scene, unit)
@@ -126,14 +127,14 @@ def test_a_restarted_app_learns_of_sessions_by_census(scene: Scene) -> None:
     scene.app.stop()
     scene.heard[1].clear()
     scene.app.start()
-    wait(scene.formed, "all units are up again", 20)
+    until(scene.formed, "all units are up again", 20)
     records = [control.Counted(*session(31), 3)]
 
     def known() -> bool:
         scene.answer_census(1, records)
         return bool(scene.app.unit(3)["sessions"]["live"] == 1)
 
-    wait(known, "the session is known")
+    until(known, "the session is known")
 
 
 def test_a_primary_that_loses_all_flows_gets_them_all_back(scene: Scene) -> None:
@@ -143,15 +144,15 @@ def test_a_primary_that_loses_all_flows_gets_them_all_back(scene: Scene) -> None
     scene.switch.vsctl("del-controller", unit.name)
     assert unit.bridge.flows() == []
     scene.connect(unit)
-    wait(lambda: sessions_of(scene) == {40040}, "the session's flows are back", 20)
-    wait(scene.formed, "all units are up again", 20)
+    until(lambda: sessions_of(scene) == {40040}, "the session's flows are back", 20)
+    until(scene.formed, "all units are up again", 20)
     assert {name for name in durations(scene, 1) if "cookie=0x535901" in name} == static
 
 
 def test_an_auxiliary_whose_agent_is_silent_gets_no_sessions(scene: Scene) -> None:
     scene.silent.add(3)
     try:
-        wait(lambda: scene.app.unit(3)["state"] == "silent", "unit 3 is silent")
+        until(lambda: scene.app.unit(3)["state"] == "silent", "unit 3 is silent")
         assert set(scene.offer(*range(50, 56)).values()) == {1, 2}
     finally:
         scene.silent.clear()
@@ -162,10 +163,10 @@ def test_syns_are_not_diverted_while_the_primarys_agent_is_silent(scene: Scene) 
     assert durations(scene, 1, *divert)
     scene.silent.add(1)
     try:
-        wait(lambda: not durations(scene, 1, *divert), "SYNs go straight out")
+        until(lambda: not durations(scene, 1, *divert), "SYNs go straight out")
     finally:
         scene.silent.clear()
-    wait(lambda: durations(scene, 1, *divert), "SYNs are diverted again")
+    until(lambda: durations(scene, 1, *divert), "SYNs are diverted again")
 
 
 def test_routed_arp_takes_the_whole_way(scene: Scene) -> None:
@@ -185,7 +186,7 @@ def test_routed_arp_takes_the_whole_way(scene: Scene) -> None:
     answer = frames.arp(
         routed_arp.ROUTED_REPLY, (SERVER_MAC, SERVER), (asker.macs[1], CLUSTER), *ends
     )
-    wait(lambda: answer in scene.arps, "the agent is told")
+    until(lambda: answer in scene.arps, "the agent is told")
 
 
 def test_garbage_is_counted_by_name_and_stops_nothing(scene: Scene) -> None:
@@ -201,7 +202,7 @@ def test_garbage_is_counted_by_name_and_stops_nothing(scene: Scene) -> None:
         wanted = (*reasons, "offer_not_primary")
         return all(now.get(reason, 0) == before.get(reason, 0) + 1 for reason in wanted)
 
-    wait(counted, "each is counted")
+    until(counted, "each is counted")
     assert scene.offer(60, known=2) == {60: 2}
 
 
@@ -213,18 +214,18 @@ def test_drops_of_the_switches_are_told(scene: Scene) -> None:
     unasked = frames.arp(202, *known, LAB.unit(2).ha_mac, LAB.unit(3).ha_mac)
     before = auxiliary.bridge.packets(cookie)
     auxiliary.bridge.put(auxiliary.port("ha-nic"), unasked)
-    wait(lambda: auxiliary.bridge.packets(cookie) == before + 1, "the switch counts it")
+    until(lambda: auxiliary.bridge.packets(cookie) == before + 1, "the switch counts it")
 
     def told() -> bool:  # an app that was just started hasn't read them yet
         return scene.app.unit(2)["drops"].get("drop_routed_arp_stray") == before + 1
 
-    wait(told, "the app tells it")
+    until(told, "the app tells it")
 
 
 def test_a_bridge_of_another_cluster_is_left_alone(scene: Scene) -> None:
     other = scene.switch.bridge("other", ports.datapath_id(9, 1), {"other-nic": 1})
     scene.switch.vsctl("set-controller", "other", scene.app.openflow)
-    wait(lambda: "event=datapath_stranger" in scene.app.log.read_text(), "it is told", 20)
+    until(lambda: "event=datapath_stranger" in scene.app.log.read_text(), "it is told", 20)
     assert other.flows() == []
     scene.switch.vsctl("del-br", "other")
 
@@ -257,6 +258,9 @@ def test_an_error_of_our_own_ends_the_app(scene: Scene, tmp_path: Path) -> None:
     )
     app.start("-c", broken)
     assert app.process
-    assert app.process.wait(60) == os.EX_SOFTWARE
+    try:
+        assert app.process.wait(60) == os.EX_SOFTWARE
+    finally:
+        app.stop()
     assert "event=bug in=Tick" in app.log.read_text()
     assert "ZeroDivisionError" in app.log.read_text()

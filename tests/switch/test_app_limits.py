@@ -9,9 +9,10 @@ pytest.importorskip("ryu", reason="Ryu is not installed")
 
 from agents.config import parse
 from ryu_apps.core.limits import MOST, Limit, meters
+from tests.polling import until
 from tests.switch import frames
 from tests.switch.app import Scene
-from tests.switch.ovs import Switch, wait
+from tests.switch.ovs import Switch
 from tests.switch.units import CLIENT, CLIENT_MAC, cluster_of, cluster_text
 
 LAB = cluster_of(2)
@@ -52,9 +53,9 @@ def test_what_is_over_a_limit_is_told_by_its_name(scene: Scene) -> None:
     def told() -> int:
         return int(scene.app.unit(1)["drops"].get("limit_arp", 0))
 
-    wait(told, "the status tells it", 10)
+    until(told, "the status tells it", 10)
     dropped = sum(primary.bridge.meters()[Limit.ARP.number(index)][0] for index in (1, 2))
-    wait(lambda: told() == dropped, "all of it", 10)
+    until(lambda: told() == dropped, "all of it", 10)
     _, text = scene.app.metrics()
     lines = [line for line in text.splitlines() if "limit_arp" in line and 'unit="1"' in line]
     assert [float(line.split()[-1]) for line in lines if '"limit_arp"' in line] == [dropped]
@@ -69,10 +70,10 @@ def test_meters_outlive_an_app_and_what_is_left_of_another_goes(scene: Scene) ->
     scene.app.stop()
     limit(scene, 6)
     scene.app.start()
-    wait(scene.formed, "all units are up again", 20)
+    until(scene.formed, "all units are up again", 20)
     wanted |= dict.fromkeys((number for number, rate in wanted.items() if rate == 5), 6)
-    wait(lambda: rates(scene, 1) == wanted, "the limit is another")
-    wait(lambda: rates(scene, 2) == wanted | {MOST: 7}, "ours are as they should")
+    until(lambda: rates(scene, 1) == wanted, "the limit is another")
+    until(lambda: rates(scene, 2) == wanted | {MOST: 7}, "ours are as they should")
     for unit, bridge in scene.units.items():
         now = bridge.bridge.meters()
         assert all(now[number][1] > ages[unit][number][1] for number in wanted)

@@ -13,8 +13,9 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as text
 
 from ryu_apps.core.metrics import METRICS
+from tests.polling import until
 from tests.switch.app import Scene
-from tests.switch.ovs import Switch, wait
+from tests.switch.ovs import Switch
 from tests.switch.units import cluster_of
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
@@ -76,4 +77,4 @@ def test_what_a_bridge_dropped_is_told(scene: Scene) -> None:
             if name == "synod_unit_dropped_packets_total" and ("unit", "1") in labels
         }
 
-    assert "drop_ipv6" in wait(dropping, "the bridge has told what it dropped", 20)
+    assert "drop_ipv6" in until(dropping, "the bridge has told what it dropped", 20)

@@ -15,10 +15,11 @@ pytest.importorskip("ryu", reason="Ryu is not installed")
 from agents.core_answering import Tracing, trace
 from agents.core_facts import facts_of
 from agents.wire import control, inquiry, ports
+from tests.polling import until
 from tests.switch import frames
 from tests.switch.app import Scene, session
 from tests.switch.described import faults
-from tests.switch.ovs import Switch, wait
+from tests.switch.ovs import Switch
 from tests.switch.units import CLIENT_MAC, cluster_of
 
 MANY = 3_000
@@ -68,7 +69,7 @@ def test_of_very_many_a_page_is_told(scene: Scene) -> None:
         scene.answer_census(1, known)
         return scene.app.unit(1)["sessions"]["live"] >= MANY
 
-    wait(told, "they are known", 60)
+    until(told, "they are known", 60)
     answers: list[dict[str, Any]] = []
     path = "/v1/sessions?src=172.16.0.0/12&limit=1000"
     asking = [

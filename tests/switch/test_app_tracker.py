@@ -9,8 +9,9 @@ pytest.importorskip("ryu", reason="Ryu is not installed")
 
 from agents.wire import control
 from agents.wire.ports import CT_ZONE
+from tests.polling import until
 from tests.switch.app import Scene, session
-from tests.switch.ovs import Switch, wait
+from tests.switch.ovs import Switch
 from tests.switch.units import cluster_of
 
 
@@ -23,7 +24,7 @@ def scene(switch: Switch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(autouse=True)
 def _all_up(scene: Scene) -> None:
-    wait(scene.formed, "all units are up", 20)
+    until(scene.formed, "all units are up", 20)
     for heard in scene.heard.values():
         heard.clear()
 
@@ -58,7 +59,7 @@ def test_an_end_takes_the_entries(scene: Scene) -> None:
         scene.put(2, *control.ended_frames(1, 2, [ended]))  # until it is believed
         return 40020 not in marks(scene)
 
-    wait(gone, "both entries are gone")
+    until(gone, "both entries are gone")
 
 
 def test_an_app_that_dies_leaves_them_and_one_that_comes_learns_of_them(scene: Scene) -> None:
@@ -68,7 +69,7 @@ def test_an_app_that_dies_leaves_them_and_one_that_comes_learns_of_them(scene: S
     scene.heard[1].clear()
     assert marks(scene)[40030] == {2}
     scene.app.start()
-    wait(scene.formed, "all units are up again", 20)
+    until(scene.formed, "all units are up again", 20)
     assert marks(scene)[40030] == {2}
     records = [control.Counted(*session(30), 3), control.Counted(*session(31), 1)]
 
@@ -76,8 +77,8 @@ def test_an_app_that_dies_leaves_them_and_one_that_comes_learns_of_them(scene: S
         scene.answer_census(1, records)
         return marks(scene).get(40030) == {3}
 
-    wait(marked, "it is marked as the census says")
-    wait(lambda: 40031 not in marks(scene), "what is the primary's own has no mark")
+    until(marked, "it is marked as the census says")
+    until(lambda: 40031 not in marks(scene), "what is the primary's own has no mark")
     assert "Must flush tuple" not in (scene.switch.dir / "vswitchd.log").read_text()
 
 
@@ -88,7 +89,7 @@ def test_a_switch_that_has_lost_all_of_it_gets_it_back(scene: Scene) -> None:
     scene.switch.appctl("dpctl/flush-conntrack")
     assert (unit.bridge.flows(), marks(scene)) == ([], {})
     scene.connect(unit)
-    wait(lambda: marks(scene).get(40040) == {2}, "the session's entries are back", 20)
+    until(lambda: marks(scene).get(40040) == {2}, "the session's entries are back", 20)
 
 
 def test_the_tracker_is_asked_about_one_session(scene: Scene) -> None:

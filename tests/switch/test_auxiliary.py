@@ -10,9 +10,10 @@ from ryu_apps.core.cluster import Role
 from ryu_apps.core.pipeline import Passing, desired
 from ryu_apps.core.rows import When
 from ryu_apps.receiving import cut
+from tests.polling import until
 from tests.switch import frames
 from tests.switch.frames import ACK, FIN, RST, SYN, SYN_ACK
-from tests.switch.ovs import Switch, wait
+from tests.switch.ovs import Switch
 from tests.switch.units import (
     CLIENT,
     CLIENT_MAC,
@@ -109,7 +110,7 @@ def test_an_auxiliary_takes_nothing_from_anybody_but_the_primary(unit: UnitBridg
     ]
     for frame in strangers:
         assert unit.pass_through("nic1", frame) == {}
-    wait(lambda: dropped(unit, "drop_unexpected") == before + len(strangers), "all are counted")
+    until(lambda: dropped(unit, "drop_unexpected") == before + len(strangers), "all are counted")
 
 
 @pytest.mark.parametrize("index", [INT, EXT])
@@ -189,7 +190,7 @@ def test_no_agent_is_heard_from_outside(unit: UnitBridge) -> None:
         assert unit.pass_through("nic1", frame) == {}
         assert unit.pass_through("kernel1", frame) == {}
     after = [count + len(told) for count in before]  # those from the NIC, and the kernel's
-    wait(lambda: [dropped(unit, name) for name in names] == after, "all are counted")
+    until(lambda: [dropped(unit, name) for name in names] == after, "all are counted")
 
 
 # -- ARP
@@ -230,13 +231,13 @@ def test_an_answer_of_nobody_who_is_primary_is_dropped_and_counted(unit: UnitBri
         *(202, (SERVER_MAC, SERVER), (PHYSICAL[EXT], CLUSTER), ME.ha_mac, LAB.unit(3).ha_mac)
     )
     assert unit.pass_through("ha-nic", other) == {}
-    wait(lambda: dropped(unit, "drop_routed_arp_stray") == before + 1, "it is counted")
+    until(lambda: dropped(unit, "drop_routed_arp_stray") == before + 1, "it is counted")
 
 
 def test_an_answer_for_another_unit_is_dropped_and_counted(unit: UnitBridge) -> None:
     before = dropped(unit, "drop_routed_arp_stray")
     assert unit.pass_through("ha-nic", reply(eth_dst=LAB.unit(3).ha_mac)) == {}
-    wait(lambda: dropped(unit, "drop_routed_arp_stray") == before + 1, "it is counted")
+    until(lambda: dropped(unit, "drop_routed_arp_stray") == before + 1, "it is counted")
 
 
 def test_a_request_of_opcode_201_is_not_for_an_auxiliary(unit: UnitBridge) -> None:
@@ -272,14 +273,14 @@ def test_an_auxiliary_hears_no_arp_from_outside(unit: UnitBridge) -> None:
     says = frames.arp(2, (CLIENT_MAC, CLIENT), (PHYSICAL[INT], CLUSTER), PHYSICAL[INT])
     for frame in (asks, says):
         assert unit.pass_through("nic1", frame) == {}
-    wait(lambda: dropped(unit, "drop_arp_outside") == before + 2, "both are counted")
+    until(lambda: dropped(unit, "drop_arp_outside") == before + 2, "both are counted")
 
 
 def test_an_auxiliary_answers_no_arp(unit: UnitBridge) -> None:
     before = dropped(unit, "drop_arp_answer")
     says = frames.arp(2, (PHYSICAL[EXT], CLUSTER), (SERVER_MAC, SERVER), SERVER_MAC)
     assert unit.pass_through("kernel2", says) == {}
-    wait(lambda: dropped(unit, "drop_arp_answer") == before + 1, "it is counted")
+    until(lambda: dropped(unit, "drop_arp_answer") == before + 1, "it is counted")
 
 
 def test_the_ha_link_passes(unit: UnitBridge) -> None:
@@ -310,7 +311,7 @@ def test_session_pickup_hears_the_agent_and_nobody_on_the_ha_link(either: UnitBr
     for offset in (0, 1):
         piece = frames.fragment(PRIMARY.ha_mac, own.ha_mac, CLIENT, SERVER, offset)
         assert either.pass_through("ha-nic", piece) == {}
-    wait(
+    until(
         lambda: [dropped(either, name) - count for name, count in before.items()] == [3, 2],
         "all are counted",
     )

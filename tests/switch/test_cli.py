@@ -20,8 +20,9 @@ pytest.importorskip("ryu", reason="Ryu is not installed")
 from typer.testing import CliRunner
 
 from agents import cli
+from tests.polling import until
 from tests.switch.app import ROOT, App, Scene
-from tests.switch.ovs import Switch, wait
+from tests.switch.ovs import Switch
 from tests.switch.units import cluster_of
 
 PROGRAM = (sys.executable, "-m", "agents.cli")
@@ -37,7 +38,7 @@ def scene(switch: Switch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(autouse=True)
 def all_up(scene: Scene) -> None:
     """Each test finds all units up, and leaves them so."""
-    wait(scene.formed, "all units are up", 20)
+    until(scene.formed, "all units are up", 20)
 
 
 def environment(app: App, **more: str) -> dict[str, str]:
@@ -196,7 +197,7 @@ class Terminal:
 
     def ended(self) -> int:
         """Its exit code; the terminal must be as it was."""
-        wait(lambda: self.shows("\0") or self.process.poll() is not None, "it ends", 20)
+        until(lambda: self.shows("\0") or self.process.poll() is not None, "it ends", 20)
         self.shows()
         assert LEFT in self.seen
         assert self.seen.rindex(b"\x1b[?25h") > self.seen.rfind(b"\x1b[?25l")  # the cursor is back
@@ -211,7 +212,7 @@ def test_the_screen_ends_and_leaves_the_terminal_as_it_was(
     scene: Scene, end: bytes | signal.Signals
 ) -> None:
     terminal = Terminal(scene)
-    wait(lambda: terminal.shows("unit 1 is primary", "q ends", "app_started"), "it draws", 20)
+    until(lambda: terminal.shows("unit 1 is primary", "q ends", "app_started"), "it draws", 20)
     terminal.type(b"x")  # means nothing
     if isinstance(end, bytes):
         terminal.type(end)
@@ -222,14 +223,14 @@ def test_the_screen_ends_and_leaves_the_terminal_as_it_was(
 
 def test_the_screen_is_live_and_outlives_the_app(scene: Scene) -> None:
     terminal = Terminal(scene)
-    wait(lambda: terminal.shows("round-robin", "q ends"), "it draws", 20)
+    until(lambda: terminal.shows("round-robin", "q ends"), "it draws", 20)
     assert scene.app.order("/v1/units/2/drain")[0] == 200
-    wait(lambda: terminal.shows("up, drained", "unit_drained"), "the drain is drawn", 20)
+    until(lambda: terminal.shows("up, drained", "unit_drained"), "the drain is drawn", 20)
     scene.app.stop()
-    wait(lambda: terminal.shows("no answer from the app", "as it was at"), "its end, too", 20)
+    until(lambda: terminal.shows("no answer from the app", "as it was at"), "its end, too", 20)
     scene.app.start()
     terminal.seen = b""
-    wait(lambda: terminal.shows("app_started"), "it is back", 20)
+    until(lambda: terminal.shows("app_started"), "it is back", 20)
     terminal.type(b"q")
     assert terminal.ended() == 0
 

@@ -15,7 +15,7 @@ pytest.importorskip("ryu", reason="Ryu is not installed")
 from agents.config import parse
 from agents.wire import control, ports
 from tests.bench.decisions import CLUSTER, App, Session, announcing, message, packet_in
-from tests.switch.ovs import wait
+from tests.polling import until
 
 SESSIONS = 150_000
 ECHO, ECHO_REPLY = 2, 3
@@ -44,12 +44,12 @@ def served(app: App) -> int:
 
 def test_everybody_else_has_a_turn_while_a_switch_floods_the_app(app: App, flood: bytes) -> None:
     app.datapaths[0].send(flood)
-    wait(lambda: served(app), "the flood has begun")
+    until(lambda: served(app), "the flood has begun")
     other = app.datapaths[1]
     pings = other.counts["pings"]
     other.send(message(ECHO, b"?"))
     other.wait("echo_replies", 1)
-    wait(lambda: other.counts["pings"] > pings, "the clock goes on")
+    until(lambda: other.counts["pings"] > pings, "the clock goes on")
     assert 0 < served(app) < SESSIONS
     app.datapaths[0].wait("decided", SESSIONS)
 
@@ -64,7 +64,7 @@ def test_from_a_switch_that_takes_no_answers_little_is_read(app: App, flood: byt
         told.append(served(app))
         return 0 < told[-1] == told[-min(len(told), 20)]
 
-    wait(stands_still, "the app reads no more")
+    until(stands_still, "the app reads no more")
     assert told[-1] < SESSIONS * 2 // 3
     primary.reading.set()
     primary.wait("decided", SESSIONS)

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 pytest.importorskip("ryu", reason="Ryu is not installed")
 
 from agents import cli, config_http
+from tests.polling import until
 from tests.switch import keys
 from tests.switch.app import START, App, ended
-from tests.switch.ovs import wait
 from tests.switch.units import cluster_of
 
 
@@ -42,10 +42,12 @@ def app(files: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
         patch.setenv(config_http.KEY, files[0])
         patch.setenv(config_http.CERTIFICATE, files[1])
         made.start("-m", "ryu.cmd.manager")
-    listens = f"wsgi starting up on https://127.0.0.1:{made.http}"
-    wait(lambda: listens in made.log.read_text(), "it listens", START)
-    yield made
-    made.stop()
+    try:
+        listens = f"wsgi starting up on https://127.0.0.1:{made.http}"
+        until(lambda: listens in made.log.read_text(), "it listens", START)
+        yield made
+    finally:
+        made.stop()
 
 
 def synod(app: App, *words: str, ca: str = "") -> tuple[int, str]:

@@ -11,9 +11,10 @@ from ryu_apps.core import events
 from ryu_apps.core.cluster import Role
 from ryu_apps.core.flows import Flow
 from ryu_apps.core.pipeline import desired
+from tests.polling import until
 from tests.switch import frames
 from tests.switch.frames import ACK, FIN, RST, SYN, SYN_ACK
-from tests.switch.ovs import Switch, wait
+from tests.switch.ovs import Switch
 from tests.switch.units import (
     CLIENT,
     CLIENT_MAC,
@@ -142,7 +143,7 @@ def test_the_ends_of_sessions_are_exact(unit: UnitBridge) -> None:
     def forgotten() -> bool:  # what the datapath has cached of a deleted flow goes within moments
         return set(unit.pass_through("nic1", ack)) == {"kernel1"}
 
-    wait(forgotten, "the session's packets go to the kernel")
+    until(forgotten, "the session's packets go to the kernel")
     others = frames.tcp(CLIENT_MAC, VIRTUAL[INT], other, ACK)
     assert set(unit.pass_through("nic1", others)) == {"nic1"}
     back = frames.tcp(SERVER_MAC, VIRTUAL[EXT], other_reply, ACK)
@@ -156,9 +157,9 @@ def test_a_tuple_used_again_finds_its_new_unit_in_moments(unit: UnitBridge) -> N
     for serving in (2, 3):
         unit.tell(events.Settle(1, [], [(serving, orig, reply)], []))
         there = {"nic1": [readdressed(ack, LAB.unit(serving).macs[0], VIRTUAL[INT])]}
-        wait(lambda there=there: unit.pass_through("nic1", ack) == there, "it goes to its unit")
+        until(lambda there=there: unit.pass_through("nic1", ack) == there, "it goes to its unit")
         unit.tell(events.Settle(1, [orig, reply], [], []))
-        wait(lambda: set(unit.pass_through("nic1", ack)) == {"kernel1"}, "it goes to the kernel")
+        until(lambda: set(unit.pass_through("nic1", ack)) == {"kernel1"}, "it goes to the kernel")
 
 
 @ONLY_FLOWS
@@ -188,7 +189,7 @@ def test_all_sessions_of_a_unit_move_by_one_flow_mod(unit: UnitBridge) -> None:
         ]
         return {frames.ethernet(frame) for frame in sent} == {(LAB.unit(2).macs[0], VIRTUAL[INT])}
 
-    wait(all_moved, "the sessions of unit 3 go to unit 2")
+    until(all_moved, "the sessions of unit 3 go to unit 2")
     unit.become(Role.PRIMARY, 1, diverting=True)
 
 
@@ -204,7 +205,7 @@ def test_sessions_that_come_home_go_to_the_kernel(unit: UnitBridge) -> None:
             "kernel1": [readdressed(ack, PHYSICAL[INT], CLIENT_MAC)]
         }
 
-    wait(home, "the session goes to the kernel")
+    until(home, "the session goes to the kernel")
     unit.become(Role.PRIMARY, 1, diverting=True)
 
 
@@ -252,7 +253,7 @@ def test_what_is_for_somebody_else_is_dropped_and_counted(unit: UnitBridge) -> N
     for address in strangers:
         frame = frames.tcp(CLIENT_MAC, address, session(1)[0], ACK)
         assert unit.pass_through("nic1", frame) == {}
-    wait(lambda: unit.bridge.packets(cookie) == before + len(strangers), "all are counted")
+    until(lambda: unit.bridge.packets(cookie) == before + len(strangers), "all are counted")
 
 
 def test_ipv6_is_dropped_and_counted(unit: UnitBridge) -> None:
@@ -260,7 +261,7 @@ def test_ipv6_is_dropped_and_counted(unit: UnitBridge) -> None:
     before = unit.bridge.packets(cookie)
     assert unit.pass_through("nic1", frames.ipv6(CLIENT_MAC, VIRTUAL[INT])) == {}
     assert unit.pass_through("kernel1", frames.ipv6(PHYSICAL[INT], CLIENT_MAC)) == {}
-    wait(lambda: unit.bridge.packets(cookie) == before + 2, "both are counted")
+    until(lambda: unit.bridge.packets(cookie) == before + 2, "both are counted")
 
 
 # -- from the kernel and the agent
@@ -328,7 +329,7 @@ def test_a_gateway_alone_diverts_nothing(unit: UnitBridge) -> None:
             "nic2": [readdressed(frame, SERVER_MAC, VIRTUAL[EXT])]
         }
 
-    wait(straight, "SYNs leave without the agent")
+    until(straight, "SYNs leave without the agent")
     unit.become(Role.PRIMARY, 1, diverting=True)
 
 
@@ -443,7 +444,7 @@ def test_a_routed_reply_is_not_for_the_primary(unit: UnitBridge) -> None:
     before = unit.bridge.packets(cookie)
     reply = frames.arp(202, (SERVER_MAC, SERVER), (PHYSICAL[EXT], CLUSTER), ME.ha_mac)
     assert unit.pass_through("ha-nic", reply) == {}
-    wait(lambda: unit.bridge.packets(cookie) == before + 1, "it is counted")
+    until(lambda: unit.bridge.packets(cookie) == before + 1, "it is counted")
 
 
 def test_no_port_ever_sees_anothers_source(

@@ -10,9 +10,10 @@ pytest.importorskip("ryu", reason="Ryu is not installed")
 
 from agents import doctor_look, machine
 from agents.wire import ports
+from tests.polling import until
 from tests.switch import keys
 from tests.switch.app import App, Scene, ended
-from tests.switch.ovs import Switch, wait
+from tests.switch.ovs import Switch
 from tests.switch.units import cluster_of
 
 PATIENCE = 20.0  # seconds; Open vSwitch waits for up to eight between its tries
@@ -29,7 +30,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 @pytest.fixture
 def bridge(switch: Switch, app: App) -> Iterator[str]:
     """A bridge as unit 1's, that has no controller yet."""
-    wait(lambda: state(app) == "down", "the one before is gone", PATIENCE)
+    until(lambda: state(app) == "down", "the one before is gone", PATIENCE)
     switch.bridge("tls", ports.datapath_id(1, 1), {"tls-synod": ports.SYNOD})
     yield "tls"
     switch.vsctl("del-br", "tls", "--", "del-ssl")
@@ -53,20 +54,20 @@ def test_a_switch_of_another_ca_is_refused_until_it_has_the_right_keys(
     switch.vsctl("set-ssl", anothers.key, anothers.certificate, own.ca)
     switch.vsctl("set-controller", bridge, app.openflow)
     why = "its certificate isn't good: unable to get local issuer certificate"
-    wait(lambda: f'"{why}"' in refusals(app)[before:], "it is refused", PATIENCE)
+    until(lambda: f'"{why}"' in refusals(app)[before:], "it is refused", PATIENCE)
     assert state(app) == "down"
     keys.give(switch, own)
-    wait(lambda: state(app) == "joining", "its bridge is connected", PATIENCE)
+    until(lambda: state(app) == "joining", "its bridge is connected", PATIENCE)
 
 
 def test_a_unit_with_anothers_key_is_no_unit(switch: Switch, app: App, bridge: str) -> None:
     keys.give(switch, keys.of_unit(2))
     switch.vsctl("set-controller", bridge, app.openflow)
     words = "event=certificate_mismatch unit=1 certificate=2"
-    wait(lambda: words in app.log.read_text(), "it is refused", PATIENCE)
+    until(lambda: words in app.log.read_text(), "it is refused", PATIENCE)
     assert state(app) == "down"
     keys.give(switch, keys.of_unit(1))
-    wait(lambda: state(app) == "joining", "its bridge is connected", PATIENCE)
+    until(lambda: state(app) == "joining", "its bridge is connected", PATIENCE)
 
 
 def test_the_doctor_sees_who_is_connected_and_what_is_said_of_the_others(
@@ -76,7 +77,7 @@ def test_the_doctor_sees_who_is_connected_and_what_is_said_of_the_others(
     assert doctor_look.controllers_of(bridge) == ({}, {})
     keys.give(switch, keys.of_unit(1))
     switch.vsctl("set-controller", bridge, app.openflow)
-    wait(lambda: state(app) == "joining", "its bridge is connected", PATIENCE)
+    until(lambda: state(app) == "joining", "its bridge is connected", PATIENCE)
     assert doctor_look.controllers_of(bridge) == ({app.openflow: True}, {})
     plain = f"tcp:127.0.0.1:{app.port}"
     switch.vsctl("set-controller", bridge, plain)
@@ -93,11 +94,11 @@ def test_a_controller_of_another_ca_is_refused_by_the_switch(
     switch.vsctl("set-ssl", own.key, own.certificate, anothers.ca)
     switch.vsctl("set-controller", bridge, app.openflow)
     why = "'tlsv1 alert unknown ca'"
-    wait(lambda: why in refusals(app)[before:], "it says so", PATIENCE)
+    until(lambda: why in refusals(app)[before:], "it says so", PATIENCE)
     # It tells the app first, and its log then.
     said = "SSL_connect: error:0A000086:SSL routines::certificate verify failed"
     log = switch.dir / "vswitchd.log"
-    wait(lambda: said in log.read_text(), "the switch's log says so, too", PATIENCE)
+    until(lambda: said in log.read_text(), "the switch's log says so, too", PATIENCE)
     assert state(app) == "down"
 
 
@@ -107,7 +108,7 @@ def test_a_switch_that_speaks_plain_openflow_is_told_nothing(
     before = len(refusals(app))
     switch.vsctl("set-controller", bridge, f"tcp:127.0.0.1:{app.port}")
     why = "'not TLS: wrong version number'"
-    wait(lambda: why in refusals(app)[before:], "it is refused", PATIENCE)
+    until(lambda: why in refusals(app)[before:], "it is refused", PATIENCE)
     with socket.create_connection(("127.0.0.1", app.port)) as plain:
         plain.sendall(b"\x04\x00\x00\x08\x00\x00\x00\x01")
         assert plain.recv(1000)[:1] in (b"", b"\x15"), "a TLS alert at most"

@@ -8,7 +8,8 @@ from ryu_apps.core.flows import Flow
 from ryu_apps.core.limits import meters
 from ryu_apps.core.pipeline import Passing, desired
 from ryu_apps.openflow import Encoder
-from tests.switch.ovs import Bridge, Controller, Switch, wait
+from tests.polling import until
+from tests.switch.ovs import Bridge, Controller, Switch
 
 CLIENT_MAC, SERVER_MAC = bytes.fromhex("0a0000000010"), bytes.fromhex("0a0000000020")
 CLIENT, SERVER, CLUSTER = bytes((10, 1, 0, 10)), bytes((203, 0, 113, 10)), bytes((203, 0, 113, 1))
@@ -102,6 +103,6 @@ class UnitBridge:
                 found.setdefault(name.removeprefix(f"{self.name}-"), []).extend(sent)
             return marker in found.get("ha-nic", ())
 
-        wait(done, "the frame that marks the end leaves")
+        until(done, "the frame that marks the end leaves")
         found["ha-nic"].remove(marker)
         return {name: sent for name, sent in found.items() if sent}

@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,13 +13,7 @@ import pytest
 from agents import supervise
 from agents.running import read_pid, start_time, write_pid
 from agents.supervise import next_wait
-
-
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.01)
+from tests.polling import until
 
 
 def test_an_agent_that_keeps_ending_is_started_ever_more_rarely() -> None:
@@ -51,8 +45,9 @@ def test_what_is_no_note_of_a_process_is_none(tmp_path: Path, text: str) -> None
 
 def test_the_dead_have_no_start_time() -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
-        assert start_time(process.pid)
+        alive = start_time(process.pid)
         process.kill()
+        assert alive
         until(lambda: start_time(process.pid) is None)  # a zombie still, until it is waited for
 
 
@@ -86,62 +81,66 @@ sys.exit(supervise.run(sys.argv[3], 1))
 """
 
 
-@pytest.fixture
-def supervisor(tmp_path: Path) -> Callable[[str], subprocess.Popen[bytes]]:
-    config = tmp_path / "cluster.yaml"
-    config.write_text(CLUSTER)
-
-    def start(agent: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(tmp_path), agent, str(config)],
-            stdout=subprocess.DEVNULL,
-            cwd=Path(supervise.__file__).parents[1],
-        )
-
-    return start
-
-
 Start = Callable[[str], subprocess.Popen[bytes]]
 
 
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Start]:
+    """Starts one. Its end is the test's business; of one that fails, the fixture's."""
+    config = tmp_path / "cluster.yaml"
+    config.write_text(CLUSTER)
+    with ExitStack() as stack:
+
+        def start(agent: str) -> subprocess.Popen[bytes]:
+            process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, str(tmp_path), agent, str(config)],
+                stdout=subprocess.DEVNULL,
+                cwd=Path(supervise.__file__).parents[1],
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
 def test_an_agent_that_ends_is_started_again(supervisor: Start, tmp_path: Path) -> None:
-    with supervisor(f"echo x >>{tmp_path}/starts") as process:
-        until((tmp_path / "starts").exists)
-        until(lambda: len((tmp_path / "starts").read_text().split()) >= 3)
-        process.terminate()
-    assert process.returncode == 0
+    process = supervisor(f"echo x >>{tmp_path}/starts")
+    until((tmp_path / "starts").exists)
+    until(lambda: len((tmp_path / "starts").read_text().split()) >= 3)
+    process.terminate()
+    assert process.wait(10) == 0
 
 
 def test_told_to_end_it_ends_the_agent_first(supervisor: Start, tmp_path: Path) -> None:
-    with supervisor("exec sleep 60") as process:
-        until(lambda: read_pid(tmp_path / "agent.pid"))
-        agent = read_pid(tmp_path / "agent.pid")
-        assert agent
-        process.terminate()
-        process.wait(10)
-    assert process.returncode == 0
+    process = supervisor("exec sleep 60")
+    until(lambda: read_pid(tmp_path / "agent.pid"))
+    agent = read_pid(tmp_path / "agent.pid")
+    assert agent
+    process.terminate()
+    assert process.wait(10) == 0
     assert start_time(agent) is None
     assert not list(tmp_path.glob("*.pid"))
 
 
 def test_session_pickup_is_kept_running_beside_it(supervisor: Start, tmp_path: Path) -> None:
-    with supervisor("exec sleep 60") as process:
-        until(lambda: read_pid(tmp_path / "replication.pid"))
-        first = read_pid(tmp_path / "replication.pid")
-        assert first
-        os.kill(first, signal.SIGKILL)
-        until(lambda: read_pid(tmp_path / "replication.pid") not in (None, first))
-        assert read_pid(tmp_path / "agent.pid")
-        process.terminate()
+    process = supervisor("exec sleep 60")
+    until(lambda: read_pid(tmp_path / "replication.pid"))
+    first = read_pid(tmp_path / "replication.pid")
+    assert first
+    os.kill(first, signal.SIGKILL)
+    until(lambda: read_pid(tmp_path / "replication.pid") not in (None, first))
+    assert read_pid(tmp_path / "agent.pid")
+    process.terminate()
+    assert process.wait(10) == 0
     assert not list(tmp_path.glob("*.pid"))
 
 
 def test_if_it_is_killed_the_agent_ends(supervisor: Start, tmp_path: Path) -> None:
-    with supervisor("exec sleep 60") as process:
-        until(lambda: read_pid(tmp_path / "agent.pid"))
-        agent = read_pid(tmp_path / "agent.pid")
-        assert agent
-        time.sleep(0)
-        until(lambda: Path(f"/proc/{agent}/comm").read_text() == "sleep\n")
-        process.send_signal(signal.SIGKILL)
-        until(lambda: start_time(agent) is None)
+    process = supervisor("exec sleep 60")
+    until(lambda: read_pid(tmp_path / "agent.pid"))
+    agent = read_pid(tmp_path / "agent.pid")
+    assert agent
+    until(lambda: Path(f"/proc/{agent}/comm").read_text() == "sleep\n")
+    process.kill()
+    until(lambda: start_time(agent) is None)
