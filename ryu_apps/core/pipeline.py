@@ -74,7 +74,10 @@ class Table(IntEnum):
 INTERFACE, UNIT, SERVING = "reg0", "reg1", "reg2"
 
 SESSION_PRIORITY = 100
-FIN_SECONDS = 120  # after a FIN or RST, a session's flows go when they are unused for this long
+# After a FIN or RST, a session's flows go when they are unused for this long. Not for as long as
+# its entries remember it: the switch's work goes with the number of flows (docs/adr/0009). What
+# comes later all the same the primary's kernel sends on, by the entry that it has of each session.
+FIN_SECONDS = 10
 
 ANY_TCP: Fields = {"eth_type": IPV4, "ip_proto": TCP}
 SYN: Fields = {**ANY_TCP, "tcp_flags": (0x002, 0x012)}  # SYN set, ACK not (RFC 9293, 3.1)

@@ -55,7 +55,7 @@ def by_ryu(unit: int, tuple12: bytes, command: int) -> bytes:
     )
     actions = [
         parser.OFPActionSetField(reg1=unit),
-        parser.NXActionFinTimeout(fin_idle_timeout=120, fin_hard_timeout=0),
+        parser.NXActionFinTimeout(fin_idle_timeout=10, fin_hard_timeout=0),
     ]
     message = parser.OFPFlowMod(
         PROTOCOL,
