@@ -1,8 +1,8 @@
 """The labs that tests share, and what is kept of one that failed.
 
 Most tests run in one lab of three units with round-robin; each finds it whole: default rules, every
-unit up, no open session. A test that fails leaves the lab's logs, its captures, every unit's flows
-and entries in artifacts/, under the test's name.
+unit up and the first of them primary, no open session. A test that fails leaves the lab's logs, its
+captures, every unit's flows and entries in artifacts/, under the test's name.
 """
 
 import os
@@ -124,17 +124,22 @@ def _enter(stack: ExitStack, tmp: pytest.TempPathFactory, units: int, how: dict[
     lab = stack.enter_context(Lab(units=units, rules=SNAT, **how))
     world = World(lab, units, tmp.mktemp("captures"))
     stack.callback(world.stop)
-    world.until(world.healthy, lambda: f"not all units joined: {world.situation()}", timeout=30)
-    if world.status()["primary"] != world.primary:
-        _make_primary(world)
+    until_whole(world, timeout=30)
     world.timeouts(**TIMEOUTS)
     return world
 
 
-def _make_primary(world: Any) -> None:
-    """The unit that tests take for it: another was chosen if that had no link yet, on a busy
-    machine.
+def until_whole(world: Any, timeout: float = 20) -> None:
+    """All units are up, and the first is primary, as tests take it: another is if that had no link
+    yet on a busy machine, or if a test before has changed it.
     """
+    world.primary = 1
+    world.until(world.healthy, lambda: f"the lab is not whole: {world.situation()}", timeout)
+    if world.status()["primary"] != world.primary:
+        _make_primary(world)
+
+
+def _make_primary(world: Any) -> None:
     order = ["synod", "promote", str(world.primary), "--force"]
 
     def is_given() -> bool:
@@ -186,7 +191,7 @@ def cluster(_failing: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def world(_three: Any) -> Any:
-    """The shared lab: three units, two interfaces, round-robin; SNAT outwards.
+    """The shared lab: three units, the first primary, two interfaces, round-robin; SNAT outwards.
 
     What is left of sessions of tests before, long closed by both ends, is still there.
     """
@@ -194,7 +199,7 @@ def world(_three: Any) -> Any:
 
     _three.stop()
     _three.rules(SNAT)
-    _three.until(_three.healthy, lambda: f"the lab is not whole: {_three.situation()}", timeout=20)
+    until_whole(_three)
     return _three
 
 

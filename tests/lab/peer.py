@@ -1,9 +1,9 @@
 """A real TCP client and server in one of the lab's hosts, told what to do line by line.
 
-Runs there as a program of its own (`python peer.py`), with nothing but the standard library: every
-line on its standard input is a JSON request `[operation, {arguments}]`, every line on its standard
-output the JSON answer, `{"ok": value}` or `{"error": name}`. The sockets are the kernel's own, so
-what a test sees is what a user would see.
+Runs there as a program of its own (`python -m tests.lab.peer`), with nothing but the standard
+library: every line on its standard input is a JSON request `[operation, {arguments}]`, every line
+on its standard output the JSON answer, `{"ok": value}` or `{"error": name}`. The sockets are the
+kernel's own, so what a test sees is what a user would see.
 """
 
 import concurrent.futures
@@ -121,6 +121,12 @@ class Peer:
         sock.settimeout(timeout)
         sock.sendall(text.encode() + b"\n")
         return self.line(sock)
+
+    def do_retransmitted(self, id: int) -> int:
+        """How many segments of a session this host has sent again: those that got lost."""
+        info = self.sockets[id].getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        # tcpi_total_retrans (include/uapi/linux/tcp.h)
+        return int(struct.unpack_from("=I", info, 100)[0])
 
     def do_send(self, id: int, text: str) -> None:
         """Sends, and reads nothing."""

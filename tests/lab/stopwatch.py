@@ -11,7 +11,7 @@ import re
 import struct
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from socket import inet_ntoa
 
@@ -56,13 +56,17 @@ class Stopwatch:
 def stopwatches(world: World, folder: Path) -> Iterator[dict[str, Stopwatch]]:
     """At client and server, read when the block has ended."""
     watches = {host: Stopwatch() for host in ("client", "server")}
-    running = {host: _tcpdump(world, host, folder / f"{host}.pcap") for host in watches}
-    yield watches
-    for host, process in running.items():
-        process.terminate()
-        said = process.communicate(timeout=20)[1]
-        assert "\n0 packets dropped by kernel" in said, said
-        watches[host].read(folder / f"{host}.pcap")
+    with ExitStack() as stack:
+        running = {}
+        for host in watches:
+            running[host] = _tcpdump(world, host, folder / f"{host}.pcap")
+            stack.callback(running[host].kill)
+        yield watches
+        for host, process in running.items():
+            process.terminate()
+            said = process.communicate(timeout=20)[1]
+            assert "\n0 packets dropped by kernel" in said, said
+            watches[host].read(folder / f"{host}.pcap")
 
 
 def delay(family: Family, watches: dict[str, Stopwatch]) -> tuple[float, str]:

@@ -12,7 +12,8 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from agents.wire import ports, syndata
-from tests.lab.world import CLIENT, OUTSIDE, PORT, SERVER, World
+from tests.lab.conftest import until_whole
+from tests.lab.world import CLIENT, OUTSIDE, PORT, SERVER, Session, World
 from topologies.observe import (
     Endpoints,
     Entry,
@@ -61,7 +62,7 @@ class Recording:
     translated: Endpoints
     seen: str
     at: dict[str, list[Packet]]
-    entries: dict[int, Entry | None]
+    entries: dict[int, Entry]
     carried: dict[int, list[str]]
 
     def syns(self, place: str) -> list[Packet]:
@@ -75,13 +76,20 @@ PLACES = tuple(
 )
 
 
+def held_everywhere(world: World, session: Session) -> dict[int, Entry]:
+    """Each unit's entry of an established session, once all have one that says whose it is."""
+    found = {unit: world.entry(session.endpoints, unit) for unit in world.units}
+    held = {unit: entry for unit, entry in found.items() if entry}
+    return held if set(held) == set(world.units) else {}
+
+
 def record(world: World) -> Recording:
     """Opens sessions until the unit serves one, talks, closes; that one's frames everywhere."""
     with world.captures(*PLACES, expression="tcp") as captures:
         session = world.connect_through(UNIT)
         for word in ("one", "two", "three"):
             assert world.client("talk", id=session.id, text=word) == word
-        held = {unit: world.entry(session.endpoints, unit) for unit in world.units}
+        held = world.until(lambda: held_everywhere(world, session), "not all units hold it")
         carried = {unit: switch_sessions(world.lab, unit) for unit in world.units}
         world.client("close", id=session.id)
         world.until_gone(20)
@@ -94,6 +102,7 @@ def record(world: World) -> Recording:
 
 @pytest.fixture(scope="module")
 def recording(_three: World) -> Recording:
+    until_whole(_three)
     _three.rules(AUXILIARY_RULES)
     _three.rules(PRIMARY_RULES, 1)
     _three.forget_sessions()
@@ -102,7 +111,6 @@ def recording(_three: World) -> Recording:
 
 def test_the_primary_has_the_entry_and_it_names_the_unit(recording: Recording) -> None:
     entry = recording.entries[1]
-    assert entry is not None
     assert entry.unit == UNIT
     assert "in-1" in entry.labels
     assert entry.mark == 0x1234
@@ -112,8 +120,6 @@ def test_the_primary_has_the_entry_and_it_names_the_unit(recording: Recording) -
 
 def test_the_auxiliary_has_the_primarys_decisions_not_its_own(recording: Recording) -> None:
     mine, primarys = recording.entries[UNIT], recording.entries[1]
-    assert mine is not None
-    assert primarys is not None
     assert mine.reply == primarys.reply
     assert mine.mark == primarys.mark
     assert mine.labels == primarys.labels
@@ -122,7 +128,6 @@ def test_the_auxiliary_has_the_primarys_decisions_not_its_own(recording: Recordi
 def test_others_know_who_has_it(recording: Recording) -> None:
     """It was established: so they hold it, as that unit's."""
     copy = recording.entries[3]
-    assert copy is not None
     assert copy.unit == 2
 
 
@@ -151,7 +156,6 @@ def test_the_syn_to_the_auxiliary_carries_the_decisions(recording: Recording) ->
     _, handed_over = recording.syns("u1/nic-int")
     data, length = syndata.decode(payload(handed_over))
     entry = recording.entries[1]
-    assert entry is not None
     assert length == len(payload(handed_over))
     assert (data.unit, data.primary, data.interface, data.mark) == (UNIT, 1, INT, 0x1234)
     assert data.reply == tuple12(entry.reply)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.polling import until
 from topologies.answering import Answering, Ended, Refused
 from topologies.lab import Lab
 from topologies.observe import Capture, Endpoints, Entry, entries, switch_sessions
@@ -89,6 +90,7 @@ class World:
         self._peers: dict[str, PeerProcess] = {}
         self._hosts = [network.host for network in lab.options.networks]
         self._others: list[PeerProcess] = []
+        self._commands: list[subprocess.Popen[str]] = []
         self._links: dict[str, dict[str, Any]] = {}
 
     @property
@@ -114,12 +116,23 @@ class World:
         self._others.append(peer)
         return peer
 
+    def popen(self, host: str, *argv: str) -> subprocess.Popen[str]:
+        """Starts a command on a host; it ends with the peers, if it hasn't before."""
+        process: subprocess.Popen[str] = self.lab.popen(host, argv)
+        self._commands.append(process)
+        return process
+
     def stop(self) -> None:
-        """Ends the peers."""
-        for peer in (*self._peers.values(), *self._others):
-            peer.stop()
-        self._peers.clear()
-        self._others.clear()
+        """Ends the peers, and the commands."""
+        with ExitStack() as stack:  # each, even if one doesn't end
+            for peer in (*self._peers.values(), *self._others):
+                stack.callback(peer.stop)
+            for process in self._commands:
+                stack.callback(process.wait, 10)
+                stack.callback(process.kill)
+            self._peers.clear()
+            self._others.clear()
+            self._commands.clear()
 
     def device(self, host: str) -> str:
         """The name of a host's interface to the cluster."""
@@ -258,18 +271,21 @@ class World:
         self, condition: Callable[[], Any], what: str | Callable[[], str], timeout: float = 10
     ) -> Any:
         """Polls until a condition holds, and returns its value."""
-        deadline = time.monotonic() + timeout
-        while not (value := condition()):
-            if time.monotonic() > deadline:
-                raise AssertionError(what if isinstance(what, str) else what())
-            time.sleep(0.05)
-        return value
+        return until(condition, what, timeout, pause=0.05)
 
     def until_gone(self, timeout: float) -> float:
-        """Waits until nothing of any session is left anywhere; seconds that it took."""
-        start = time.monotonic()
-        self.until(lambda: not self.left_over(), lambda: f"left over: {self.left_over()}", timeout)
-        return time.monotonic() - start
+        """Waits until nothing of any session is left anywhere; seconds until the look that found
+        nothing began. (A look takes long on a busy machine.)
+        """
+        start = looked = time.monotonic()
+
+        def gone() -> bool:
+            nonlocal looked
+            looked = time.monotonic()
+            return not self.left_over()
+
+        self.until(gone, lambda: f"left over: {self.left_over()}", timeout)
+        return looked - start
 
     def healthy(self) -> bool:
         """Every unit up and given sessions; if there is more than one, the cluster balancing?"""
