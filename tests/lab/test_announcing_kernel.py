@@ -4,8 +4,7 @@ import contextlib
 import errno
 import itertools
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -36,6 +35,7 @@ from tests.lab.ftp_wall import (
     port_command,
 )
 from tests.lab.namespaces import Namespace
+from tests.polling import until
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +47,6 @@ def stack() -> Iterator[Wall]:
 @pytest.fixture
 def wall(stack: Wall) -> Wall:
     return stack.emptied()
-
-
-def eventually(what: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
 
 
 # -- an announcement that is dropped
@@ -86,7 +79,7 @@ def test_a_reserved_port_is_not_announced(wall: Wall) -> None:
         asked = active(orig, 42000)
         with dropping(wall.server):
             client.sendall(port_command(CLIENT, 42000))
-            eventually(lambda: wall.do(GetExpectation(asked.tuple12)) == asked)
+            until(lambda: wall.do(GetExpectation(asked.tuple12)) == asked)
             kept = asked.tuple12[:8] + b"\0\0" + asked.tuple12[10:]
             keeper = Entry(kept, inverse(kept), CONFIRMED, SYN_SENT, RESERVED, helper="ftp")
             wall.do(Unexpect(asked.tuple12))
