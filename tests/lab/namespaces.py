@@ -1,7 +1,7 @@
 """Throw-away network namespaces, for tests of what a real kernel does.
 
 Each is held by one sleeping process and goes with it; nothing outside is touched, and nothing needs
-cleaning up. Skips, saying so, where they can't be made.
+cleaning up. Skips, saying so, without root or a program; that root can't make them is an error.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class Namespace:
         if self.holder.stdout.readline() != "ready\n":
             assert self.holder.stderr is not None
             self.holder.kill()
-            pytest.skip(f"no network namespaces here: {self.holder.stderr.read().strip()}")
+            raise OSError(f"no network namespace: {self.holder.stderr.read().strip()}")
         self.prefix = ["nsenter", "--net", "--mount", "--target", str(self.holder.pid), "--"]
 
     def run(self, *argv: str, stdin: str | None = None) -> str:

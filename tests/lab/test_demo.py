@@ -4,22 +4,33 @@ import re
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.polling import until
 from topologies.registry import running
 
 ROOT = Path(__file__).parents[2]
 
 
-def demo(*options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def demo(*options: str) -> Iterator[subprocess.Popen[str]]:
+    """It runs meanwhile. If it isn't over then, it is told to end, and takes its lab down."""
+    with subprocess.Popen(
         [sys.executable, "-m", "topologies.demo", *options],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+            process.kill()
 
 
 def of(process: subprocess.Popen[str]) -> list[str]:
@@ -28,8 +39,8 @@ def of(process: subprocess.Popen[str]) -> list[str]:
 
 
 def test_it_shows_exact_shares_one_session_and_none_lost_when_units_are_killed() -> None:
-    process = demo("--sessions", "20")
-    said, _ = process.communicate(timeout=120)
+    with demo("--sessions", "20") as process:
+        said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert said.count("20 sessions answered, 0 failed") == 2
     assert said.count(" exact") == 6
@@ -43,12 +54,9 @@ def test_it_shows_exact_shares_one_session_and_none_lost_when_units_are_killed()
 
 
 def test_stopped_half_way_it_leaves_nothing() -> None:
-    process = demo("--sessions", "1000")
-    deadline = time.monotonic() + 60
-    while not of(process) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert of(process)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    with demo("--sessions", "1000") as process:
+        until(lambda: of(process), "its lab", 60)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
     assert process.returncode != 0
     assert of(process) == []

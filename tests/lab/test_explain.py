@@ -96,7 +96,7 @@ def test_a_copy_that_is_gone_and_a_unit_that_is_silent_are_seen(world: World) ->
 
 
 def test_what_is_said_of_a_syn_then_happens(world: World) -> None:
-    for sport in (33001, 33002, 33003):
+    for sport in (27001, 27002, 27003):
         found = explained(world, Endpoints(CLIENT, sport, SERVER, PORT))
         syn = found["syn"]
         assert (syn["came"], syn["leaves"]) == ("int", "ext")

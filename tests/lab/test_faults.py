@@ -77,6 +77,11 @@ def state(world: World, number: str, unit: str = "u2") -> str:
     return said.strip().strip("Z")
 
 
+def goes_on(world: World, number: str, unit: str = "u2") -> bool:
+    """Is it there, and not stopped? It may wait, for a disk, too."""
+    return state(world, number, unit) not in ("", "T")
+
+
 def unit_state(world: World, unit: int = 2) -> str:
     return str(world.unit_status(unit)["state"])
 
@@ -103,6 +108,11 @@ def answered(world: World, host: str, address: str, within: float = 1) -> bool:
     return world.lab.run(host, argv, check=False).returncode == 0
 
 
+def until_answered(world: World, host: str, address: str) -> None:
+    """Polls until a ping is answered. The first may be lost: its neighbour isn't known yet."""
+    world.until(lambda: answered(world, host, address), f"{address} doesn't answer {host}")
+
+
 class TestCables:
     @pytest.mark.parametrize(("cable", "nic"), [("ha", "nic-ha"), ("mgmt", "mgmt")])
     def test_pulled_the_nic_has_no_carrier(
@@ -124,11 +134,11 @@ class TestCables:
         assert told(faults) == ["u2 ha: the host's NIC is down"]
         faults.heal()
         assert {"UP", "LOWER_UP"} <= flags(world, "nic-ha", "u2")
-        assert answered(world, "u1", HA["u2"])
+        until_answered(world, "u1", HA["u2"])
 
     @pytest.mark.parametrize(("way", "deaf", "hears"), [("in", "u2", "u1"), ("out", "u1", "u2")])
     def test_one_way(self, world: World, faults: Faults, way: str, deaf: str, hears: str) -> None:
-        assert answered(world, "u1", HA["u2"])
+        until_answered(world, "u1", HA["u2"])
         faults.cut("u2", "ha", way)
         assert {"UP", "LOWER_UP"} <= flags(world, "nic-ha", "u2")
         assert not reaches(world, deaf)
@@ -136,7 +146,7 @@ class TestCables:
         assert not answered(world, "u1", HA["u2"], within=0.3)
         assert told(faults) == [f"u2 ha: frames {way} are lost"]
         faults.heal()
-        assert answered(world, "u1", HA["u2"])
+        until_answered(world, "u1", HA["u2"])
 
     def test_only_what_is_named_is_healed(self, world: World, faults: Faults) -> None:
         faults.cut("u1", "ha", "in")
@@ -154,7 +164,7 @@ class TestCables:
         assert told(faults) == ["u2 ext: pulled out"]
         faults.heal()
         until_nothing_is_told(world, faults)
-        assert answered(world, "u1", HA["u2"])
+        until_answered(world, "u1", HA["u2"])
 
 
 class TestPrograms:
@@ -167,7 +177,7 @@ class TestPrograms:
         world.until(lambda: unit_state(world) == "silent", world.situation)
         for _ in range(2):
             faults.continue_("u2", "agent")
-            assert state(world, agent) in ("S", "R")
+            assert goes_on(world, agent)
         until_nothing_is_told(world, faults)
         until_up(world)
         assert pid(world, "agent") == agent
@@ -178,7 +188,7 @@ class TestPrograms:
         assert not answered(world, "u1", HA["u2"], within=0.3)
         assert told(faults) == ["u2 vswitchd: stopped"]
         faults.heal("u2")
-        assert answered(world, "u1", HA["u2"])
+        until_answered(world, "u1", HA["u2"])
 
     def test_an_app_that_is_stopped_says_nothing(self, world: World, faults: Faults) -> None:
         faults.stop("controller")
@@ -225,8 +235,8 @@ def queues(world: World, unit: str = "u2") -> dict[str, int]:
 
 
 def until_long(world: World) -> None:
-    """A switch that has kept its ports is looked at every five seconds."""
-    world.until(lambda: queues(world) == LONG, lambda: f"{queues(world)}", timeout=7)
+    """A switch that has kept its ports is looked at every five seconds and a little."""
+    world.until(lambda: queues(world) == LONG, lambda: f"{queues(world)}", timeout=20)
 
 
 class TestSwitch:
@@ -255,7 +265,7 @@ class TestSwitch:
         faults.restart_switch("u2")
         until_nothing_is_told(world, faults)
         until_up(world)
-        assert answered(world, "u1", HA["u2"])
+        until_answered(world, "u1", HA["u2"])
         until_long(world)
 
     @pytest.mark.parametrize("hangs", [False, True])
@@ -265,7 +275,7 @@ class TestSwitch:
             faults.stop("u2", "vswitchd")
         faults.restart_switch("u2")
         assert not state(world, switch)
-        assert state(world, pid(world, "vswitchd")) in ("S", "R")
+        assert goes_on(world, pid(world, "vswitchd"))
         assert pid(world, "agent") == agent
         until_nothing_is_told(world, faults)
         until_up(world)
@@ -280,9 +290,9 @@ class TestHosts:
             faults.kill("u2")
             assert other.wait(5) == -9
             assert told(faults) == ["u2: nothing runs"]
-        assert answered(world, "controller", "10.254.0.2")
+        until_answered(world, "controller", "10.254.0.2")
         assert "inet synod" in world.lab.run("u2", ["nft", "list", "tables"]).stdout
-        assert state(world, neighbour, "u1") in ("S", "R")
+        assert goes_on(world, neighbour, "u1")
         world.until(lambda: unit_state(world) in ("down", "dead"), world.situation)
         assert [str(each) for each in faults.heal()] == ["u2: nothing runs"]
         with pytest.raises(LabError, match="synod-lab fault restart u2"):

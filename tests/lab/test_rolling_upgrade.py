@@ -63,7 +63,7 @@ def test_the_key_is_replaced_and_no_session_notices(cluster: Cluster) -> None:
             cluster.until(lambda wanted=names: all(_keys(log) == wanted for log in logs))
             load.answered()
             load.flows()
-    load.unharmed(outage=0)
+    load.unharmed(outage=OUTAGE)
     (now,) = config_key.load(file)
     assert now not in before
     for unit in world.units:

@@ -50,7 +50,7 @@ def run(world: World, transfers: list[Transfer], together: int) -> list[str]:
 
     Of many, none may go as fast as it could: it would be over before as many others have begun.
     """
-    said = ["--write-out", "%{exitcode} %{url_effective} %{errormsg}\\n"]
+    said = ["--write-out", "%{exitcode} %{response_code} %{url_effective} %{errormsg}\\n"]
     if together > 1:
         said += ["--limit-rate", "400k"]
     done = world.lab.run(
