@@ -135,13 +135,13 @@ def _bridge_steps(cluster: Cluster, unit: Unit, host: Host) -> tuple[Step, ...]:
             f"other_config:datapath-id={datapath_id(cluster.group, unit.id):016x}",
             "other_config:disable-in-band=true",
             f"external_ids:synod={cluster.name}/{unit.id}",
+            "controller=@controller",
+        ],
+        [
+            *("--id=@controller", "create", "controller", f'target="{cluster.controller}"'),
+            *("connection_mode=out-of-band", "max_backoff=1000"),
         ],
     ]
-    names = [f"@controller{number}" for number in range(1, len(cluster.controllers) + 1)]
-    for name, target in zip(names, cluster.controllers, strict=True):
-        record = (f'target="{target}"', "connection_mode=out-of-band", "max_backoff=1000")
-        create.append([f"--id={name}", "create", "controller", *record])
-    create.append(["set", "bridge", bridge, f"controller=[{','.join(names)}]"])
     ports = [command for port in ports_of(cluster, unit) for command in commands(bridge, port)]
     idle = ("set", "open_vswitch", ".", f"other_config:max-idle={MAX_IDLE}")
     was = ("set", "open_vswitch", ".", f"other_config:max-idle={host.max_idle}")

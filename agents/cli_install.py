@@ -57,7 +57,7 @@ def app_install(
     """Run the controller app on this host now, and whenever it starts: a service of systemd.
 
     Its name is synod-app. It runs as a user of its own, synod. It listens for the units at the
-    address that the file's [bold]controllers[/bold] have, if it is one only.
+    address that the file's [bold]controllers[/bold] has.
     """
     cluster = cluster_or_exit(config)
     path = str(config.resolve())
@@ -79,10 +79,7 @@ def _install(
     as_json: bool,
 ) -> None:
     place, path = systemd.Place.here(), systemd.DIRECTORY / name
-    try:
-        text = text_for(place)
-    except ValueError as error:
-        fail(str(error), MISUSED)
+    text = text_for(place)
     if show:
         if as_json:
             say({"path": str(path), "text": text})

@@ -128,13 +128,13 @@ class Cluster:
     routes: tuple[Route, ...]
     ha: HaLink
     units: tuple[Unit, ...]
-    controllers: tuple[str, ...]
+    controller: str
     digest: str = field(default="")
 
     @property
     def tls(self) -> bool:
-        """Whether OpenFlow is spoken over TLS: by all controllers, or none."""
-        return self.controllers[0].startswith("ssl:")
+        """Whether OpenFlow is spoken over TLS."""
+        return self.controller.startswith("ssl:")
 
     def unit(self, unit_id: int) -> Unit:
         """The unit of that id; KeyError if the cluster has none."""
@@ -246,7 +246,7 @@ def _cluster(forms: Forms, ha: HaForm) -> Cluster:
         routes=tuple(_routes(forms, interfaces)),
         ha=HaLink(ha.nic, ha.subnet),
         units=tuple(sorted(units, key=lambda unit: unit.id)),
-        controllers=tuple(head.controllers),
+        controller=head.controllers[0],
     )
     told = {key: value for key, value in asdict(cluster).items() if key != "limits"}
     canonical = json.dumps(told, default=_plain, sort_keys=True)

@@ -103,22 +103,22 @@ def _ids(forms: Forms) -> Iterator[tuple[str, str]]:
 
 
 def _controllers(forms: Forms) -> Iterator[tuple[str, str]]:
-    controllers = forms.head.controllers
-    for place, controller in enumerate(controllers):
-        path = join("controllers", place)
-        scheme, address, *_ = controller.split(":")
-        if controller in controllers[:place]:
-            yield path, f"{controller} is there already"
-        if not controllers[0].startswith(f"{scheme}:"):
-            yield path, f"{scheme}, and the first is not: the app listens in one way only"
-        if scheme == "ssl" and forms.head.openflow == "plain":
-            yield path, "ssl is TLS, and 'openflow: plain' wants tcp: take one of the two out"
-        # What stays on the machine nobody else can speak to, nor read.
-        loopback = IPv4Address(address).is_loopback
-        if scheme == "tcp" and forms.head.openflow == "tls" and not loopback:
-            yield path, _PLAIN.format(rest=controller.removeprefix("tcp:"))
+    controller, *others = forms.head.controllers
+    path = join("controllers", 0)
+    scheme, address, *_ = controller.split(":")
+    if scheme == "ssl" and forms.head.openflow == "plain":
+        yield path, "ssl is TLS, and 'openflow: plain' wants tcp: take one of the two out"
+    # What stays on the machine nobody else can speak to, nor read.
+    loopback = IPv4Address(address).is_loopback
+    if scheme == "tcp" and forms.head.openflow == "tls" and not loopback:
+        yield path, _PLAIN.format(rest=controller.removeprefix("tcp:"))
+    if others:
+        yield join("controllers", 1), _SECOND
 
 
+_SECOND = (
+    "there is one app, at one address: two would each decide for themselves; take this one out"
+)
 _PLAIN = (
     "tcp is neither secret nor authentic: whoever is on that network can be the controller. "
     "Write ssl:{rest}, and make keys by 'synod pki make'; or, if nobody else is there, add "

@@ -135,7 +135,7 @@ def _ports(look: Look) -> Iterable[str]:
 
 
 def _controllers(look: Look) -> Iterable[str]:
-    for target in set(look.cluster.controllers) ^ look.controllers.keys():
+    for target in {look.cluster.controller} ^ look.controllers.keys():
         has = "has" if target in look.controllers else "lacks"
         yield f"{look.cluster.bridge} {has} the controller {target}"
 

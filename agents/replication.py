@@ -86,7 +86,7 @@ def configuration(cluster: Cluster, unit_id: int) -> str:
 
     NOTRACK, as FTFW is for two: it keeps one sequence number for all that it hears (ftfw_recv()).
     """
-    hosts = ["127.0.0.1", *(target.split(":")[1] for target in cluster.controllers)]
+    hosts = ["127.0.0.1", cluster.controller.split(":")[1]]
     return _TEXT.format(
         group=PICKUP_GROUP,
         port=PICKUP_PORT,

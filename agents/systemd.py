@@ -172,7 +172,7 @@ def unit_file(cluster: Cluster, unit: int, config: str, place: Place) -> str:
 
 
 def app_file(cluster: Cluster, config: str, place: Place) -> str:
-    """The service of the app. ValueError if the units look for it at several ports."""
+    """The service of the app."""
     return _APP.format(
         mark=MARK.format(what="app"),
         cluster=cluster.name,
@@ -188,13 +188,9 @@ def app_file(cluster: Cluster, config: str, place: Place) -> str:
 
 
 def _listen(cluster: Cluster) -> str:
-    """Where Ryu listens for the units' bridges: at the address that they have, if it is one."""
-    found = [(*target.split(":"), DEFAULT_PORT)[1:3] for target in cluster.controllers]
-    addresses, ports = {address for address, _ in found}, {port for _, port in found}
-    if len(ports) > 1:
-        raise ValueError("controllers: one service listens on one port, and these have several")
-    host = f"--ofp-listen-host {addresses.pop()} " if len(addresses) == 1 else ""
-    return host + " ".join(_listening(ports.pop(), cluster.tls))
+    """Where Ryu listens for the units' bridges."""
+    address, port = (*cluster.controller.split(":"), DEFAULT_PORT)[1:3]
+    return " ".join(["--ofp-listen-host", address, *_listening(port, cluster.tls)])
 
 
 def _listening(port: str, over_tls: bool) -> list[str]:

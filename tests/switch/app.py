@@ -58,8 +58,7 @@ class App:
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.port, self.http = free_port(), free_port()
         self.config = folder / "cluster.yaml"
-        (controller,) = cluster.controllers
-        text = cluster_text(len(cluster.units), cluster.session_table, controller)
+        text = cluster_text(len(cluster.units), cluster.session_table, cluster.controller)
         self.config.write_text(text)
         self.tls = cluster.tls
         self.token = folder / "token"

@@ -34,7 +34,7 @@ def _this_switch(switch: Switch, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_the_plan_sets_is_seen_and_can_be_taken_back(keys: str) -> None:
     assert switch_keys.held() is None
-    cluster = replace(cluster_of(1), controllers=("ssl:127.0.0.1:6653",))
+    cluster = replace(cluster_of(1), controller="ssl:127.0.0.1:6653")
     steps = plan(cluster, 1, "cluster.yaml", Host(tls=keys))
     (step,) = [each for each in steps if isinstance(each, Command) and "set-ssl" in each.argv]
     for _ in range(2):  # what an earlier one has left is written over by as much

@@ -21,7 +21,7 @@ ha: {nic: nic-ha, subnet: 169.254.83.0/24}
 units:
   - {id: 1}
   - {id: 2, interfaces: {int: {nic: ens5.10, mac: "02:00:00:00:00:99"}}}
-controllers: ["ssl:10.254.0.254:6653", "ssl:10.254.0.253:6653"]
+controllers: ["ssl:10.254.0.254:6653"]
 """
 
 
@@ -43,14 +43,14 @@ def place(found: tuple[Step, ...], *words: str) -> int:
     return found.index(commands(found, *words)[0])
 
 
-def test_the_bridge_has_its_controllers_and_fails_closed_before_it_has_a_port(
+def test_the_bridge_has_its_controller_and_fails_closed_before_it_has_a_port(
     cluster: Cluster,
 ) -> None:
     found = steps(cluster)
     (bridge,) = commands(found, "add-br")
     assert "fail_mode=secure" in bridge.argv
-    assert "controller=[@controller1,@controller2]" in bridge.argv
-    assert 'target="ssl:10.254.0.253:6653"' in bridge.argv
+    assert "controller=@controller" in bridge.argv
+    assert 'target="ssl:10.254.0.254:6653"' in bridge.argv
     assert "add-port" not in bridge.argv
     assert place(found, "add-br") < place(found, "add-port")
 
@@ -63,7 +63,7 @@ def test_the_switch_has_its_keys_before_it_connects_and_until_it_does_no_more(
     assert keys.argv[-3:] == ("/keys/privkey.pem", "/keys/cert.pem", "/keys/cacert.pem")
     assert keys.undo[-1] == "del-ssl"
     assert found.index(keys) < place(found, "add-br")
-    plain = replace(cluster, controllers=("tcp:10.254.0.254:6653",))
+    plain = replace(cluster, controller="tcp:10.254.0.254:6653")
     assert not commands(steps(plain), "set-ssl")
 
 

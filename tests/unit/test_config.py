@@ -62,7 +62,7 @@ def test_the_example_with_all_that_it_leaves_out() -> None:
     cluster = config.parse(EXAMPLE)
     assert (cluster.name, cluster.group, cluster.method) == ("lab", 1, "round-robin")
     assert (cluster.balance, cluster.session_table, cluster.bridge) == ("all", "flows", "br-synod")
-    assert cluster.controllers == ("ssl:10.254.0.254:6653",)
+    assert cluster.controller == "ssl:10.254.0.254:6653"
     first, second = cluster.interfaces
     assert first == config.Interface(
         index=1,
@@ -115,13 +115,13 @@ def test_everything_that_can_be_said() -> None:
                     "ha": {"nic": "ens6", "mac": "02:aa:00:00:00:02"},
                 },
             ],
-            "controllers": ["ssl:192.0.2.1", "ssl:192.0.2.2:6633"],
+            "controllers": ["ssl:192.0.2.2:6633"],
         }
     )
     assert cluster.method == "weighted-least-connection"
     assert cluster.balance == "labelled"
     assert cluster.bridge == "br0"
-    assert cluster.controllers == ("ssl:192.0.2.1", "ssl:192.0.2.2:6633")
+    assert cluster.controller == "ssl:192.0.2.2:6633"
     assert cluster.tls
     (interface,) = cluster.interfaces
     assert (interface.name, interface.mtu) == ("no", 9000)
@@ -315,7 +315,7 @@ def test_any_text_is_a_cluster_or_errors(text: str | bytes) -> None:
 
 @pytest.mark.parametrize(
     ("openflow", "controllers"),
-    [("plain", ["tcp:192.0.2.1", "tcp:192.0.2.2"]), ("tls", ["tcp:127.0.0.1:6653"])],
+    [("plain", ["tcp:192.0.2.1"]), ("tls", ["tcp:127.0.0.1:6653"])],
 )
 def test_plain_tcp_is_by_an_explicit_word_or_does_not_leave_the_machine(
     openflow: str, controllers: list[str]

@@ -28,7 +28,7 @@ def test_every_lab_has_a_valid_clusters_file(units: int, interfaces: int, method
     assert [unit.weight for unit in cluster.units] == list(weights)
     assert [each.name for each in cluster.interfaces] == ["int", "ext", "dmz"][:interfaces]
     assert cluster.method == method
-    assert cluster.controllers == ("ssl:10.254.0.254:6653",)
+    assert cluster.controller == "ssl:10.254.0.254:6653"
 
 
 def test_labelled_is_passed_on() -> None:
