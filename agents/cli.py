@@ -29,7 +29,15 @@ from agents import (
     provision,
     supervise,
 )
-from agents.cli_config import DEFAULT_CONFIG, ConfigOption, IdOption, check_id, cluster_or_exit
+from agents.cli_config import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    DatapathOption,
+    IdOption,
+    check_datapath,
+    check_id,
+    cluster_or_exit,
+)
 from agents.cli_output import FAILED, MISUSED, Commands, JsonOption, fail, out, say
 from agents.config import Cluster
 from agents.wire.ports import SYNOD_NAME
@@ -117,12 +125,7 @@ def unit_up(  # noqa: PLR0917 - typer calls it, by name
     show: Annotated[
         bool, typer.Option("--print", help="Show the commands and change nothing.")
     ] = False,
-    datapath: Annotated[
-        str | None,
-        typer.Option(
-            help="OVS's datapath, netdev or system. Default: system if the kernel has it."
-        ),
-    ] = None,
+    datapath: DatapathOption = None,
     foreground: Annotated[
         bool,
         typer.Option(
@@ -137,8 +140,7 @@ def unit_up(  # noqa: PLR0917 - typer calls it, by name
     [bold]synod unit install[/bold] has systemd do it, now and after each start of the machine.
     """
     cluster = cluster_or_exit(config)
-    if datapath not in (None, "netdev", "system"):
-        fail("--datapath: netdev or system", MISUSED)
+    check_datapath(datapath)
     if foreground and as_json and not show:
         fail("--foreground writes a log, and no JSON", MISUSED)
     check_id(cluster, unit_id, config)

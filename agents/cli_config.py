@@ -19,6 +19,10 @@ ConfigOption = Annotated[
     ),
 ]
 IdOption = Annotated[int, typer.Option("--id", help="Which of the file's units this host is.")]
+DatapathOption = Annotated[
+    str | None,
+    typer.Option(help="OVS's datapath, netdev or system. Default: system if the kernel has it."),
+]
 
 
 def cluster_or_exit(path: Path) -> Cluster:
@@ -35,6 +39,12 @@ def cluster_or_exit(path: Path) -> Cluster:
             lines.append("docs/configuration.md")
         told = [{"path": where, "error": what} for where, what in errors.errors]
         fail("\n".join(lines), MISUSED, errors=told)
+
+
+def check_datapath(datapath: str | None) -> None:
+    """Exit code 2 if there is no such datapath."""
+    if datapath not in (None, "netdev", "system"):
+        fail("--datapath: netdev or system", MISUSED)
 
 
 def check_id(cluster: Cluster, unit_id: int, path: Path) -> None:

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from agents import installing, systemd
-from agents.cli_config import DEFAULT_CONFIG, ConfigOption, IdOption, check_id, cluster_or_exit
+from agents.cli_config import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    DatapathOption,
+    IdOption,
+    check_datapath,
+    check_id,
+    cluster_or_exit,
+)
 from agents.cli_output import MISUSED, JsonOption, fail, out, say
 from agents.machine import ProvisionError
 
@@ -20,11 +28,12 @@ StartOption = Annotated[
 ]
 
 
-def unit_install(
+def unit_install(  # noqa: PLR0917 - typer calls it, by name
     unit_id: IdOption,
     config: ConfigOption = DEFAULT_CONFIG,
     show: PrintOption = False,
     start: StartOption = True,
+    datapath: DatapathOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make this host a unit now, and whenever it starts: a service of systemd.
@@ -33,10 +42,12 @@ def unit_install(
     is [bold]synod unit down[/bold]. Done twice, the second changes what is other: another id, say.
     """
     cluster = cluster_or_exit(config)
+    check_datapath(datapath)
     check_id(cluster, unit_id, config)
+    path = str(config.resolve())
     _install(
         systemd.UNIT,
-        lambda place: systemd.unit_file(cluster, unit_id, str(config.resolve()), place),
+        lambda place: systemd.unit_file(cluster, unit_id, path, place, datapath),
         show,
         start,
         as_json,

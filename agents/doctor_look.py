@@ -47,14 +47,14 @@ _LOADS_RULES = "/etc/systemd/system/*.wants/nftables.service"
 
 def look(cluster: Cluster, unit: int, config: str) -> Look:
     """All that is to be seen. ProvisionError if something can't be asked."""
-    host = provision.look()
+    bridge = cluster.bridge if machine.external_id(cluster.bridge) else ""
+    host = provision.look(machine.datapath_type(bridge) if bridge else None)
     nics = (*cluster.unit(unit).nics, cluster.unit(unit).ha_nic)
     # As if its links were all up, and its switch running: what is planned then is what must be so.
     host = replace(host, ovs_running=True, links_up=frozenset(nics))
     links, journal = machine.links(), provision.read_journal()
     key_fault, cluster_keys = _cluster_keys()
     running = SUPERVISOR if read_pid(RUN / SUPERVISOR) else ""
-    bridge = cluster.bridge if machine.external_id(cluster.bridge) else ""
     controllers, errors = controllers_of(bridge) if bridge else ({}, {})
     return Look(
         cluster=cluster,

@@ -128,6 +128,12 @@ def knows_datapath(datapath: str) -> bool:
     return bool(run((*argv, f"datapaths:{datapath}")).strip())
 
 
+def datapath_type(bridge: str) -> str:
+    """Which datapath that bridge has."""
+    argv = ("ovs-vsctl", "--timeout=15", "get", "bridge", bridge, "datapath_type")
+    return run(argv).strip().strip('"')
+
+
 def in_file(**operation: Any) -> Any:
     """Does an operation of RFC 7047 on the database's file, which no server has open."""
     argv = ("ovsdb-tool", "transact", DATABASE, json.dumps(["Open_vSwitch", operation]))

@@ -62,7 +62,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-ExecStart={python} -u -m agents.cli unit up --foreground --id {unit} --config {config}
+ExecStart={python} -u -m agents.cli unit up --foreground --id {unit} --config {config}{datapath}
 # Not run if the process died: then the bridge goes on, and the next process with it.
 ExecStop={python} -m agents.cli unit down
 Restart=on-failure
@@ -158,14 +158,19 @@ class Place:
         return [prefix for prefix in self.prefixes if _is_under(prefix, _HIDDEN)]
 
 
-def unit_file(cluster: Cluster, unit: int, config: str, place: Place) -> str:
-    """The service of a unit."""
+def unit_file(
+    cluster: Cluster, unit: int, config: str, place: Place, datapath: str | None = None
+) -> str:
+    """The service of a unit; `datapath`: Open vSwitch's, if it isn't to be found out at each
+    start.
+    """
     return _UNIT.format(
         mark=MARK.format(what="unit"),
         unit=unit,
         cluster=cluster.name,
         python=_quoted(place.python),
         config=_quoted(config),
+        datapath=f" --datapath {datapath}" if datapath else "",
         capabilities=" ".join(f"CAP_{name}" for name in CAPABILITIES),
         hardened=_HARDENED,
     )

@@ -74,6 +74,7 @@ def test_the_doctor_sees_who_is_connected_and_what_is_said_of_the_others(
     switch: Switch, app: App, bridge: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "run", lambda argv: switch.vsctl(*argv[1:]))
+    assert machine.datapath_type(bridge) == "dummy"
     assert doctor_look.controllers_of(bridge) == ({}, {})
     keys.give(switch, keys.of_unit(1))
     switch.vsctl("set-controller", bridge, app.openflow)

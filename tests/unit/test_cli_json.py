@@ -147,6 +147,8 @@ def test_what_would_be_done(config: Path, tmp_path: Path) -> None:
     _, shown = synod("app", "install", "--print", "--json")
     assert shown["path"] == str(tmp_path / "synod-app.service")
     assert "ExecStart=" in shown["text"]
+    _, shown = synod("unit", "install", "--id", "2", "--datapath", "system", "--print", "--json")
+    assert re.search(r"^ExecStart=.* --datapath system$", shown["text"], re.M)
 
 
 def test_all_that_is_wrong_with_a_file(config: Path) -> None:

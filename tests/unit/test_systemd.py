@@ -59,6 +59,8 @@ def test_a_unit_is_brought_up_and_kept_by_one_process(cluster: Cluster, place: P
     assert found["ExecStart"] == (
         f"{place.python} -u -m agents.cli unit up --foreground --id 2 --config {CONFIG}"
     )
+    chosen = settings(unit_file(cluster, 2, CONFIG, place, "netdev"))
+    assert chosen["ExecStart"] == f"{found['ExecStart']} --datapath netdev"
     assert found["ExecStop"] == f"{place.python} -m agents.cli unit down"
     assert found["Type"] == "notify"
     assert found["NoNewPrivileges"] == "yes"
