@@ -25,6 +25,7 @@ from agents import (
     cli_sessions,
     cli_watching,
     config_key,
+    journal,
     log,
     provision,
     supervise,
@@ -136,7 +137,8 @@ def unit_up(  # noqa: PLR0917 - typer calls it, by name
 ) -> None:
     """Make this host a unit: its bridge, filters, settings, addresses and agent.
 
-    If a step fails, those before it are undone. Done twice, the second does nothing.
+    If a step fails, or it is broken off, those before it are undone. Done twice, the second does
+    nothing.
     [bold]synod unit install[/bold] has systemd do it, now and after each start of the machine.
     """
     cluster = cluster_or_exit(config)
@@ -197,8 +199,8 @@ def unit_down(
     """Undo precisely what `synod unit up` did on this host."""
     try:
         if show:
-            journal = provision.read_journal()
-            undo = reversed(journal.undo if journal else [])
+            done = journal.read()
+            undo = done.undoing() if done else ()
             _show([bringup_steps.Command(why, tuple(argv)) for why, argv in undo], as_json)
             return
         undone: list[str] = []

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from agents import config_tls, doctor_look, provision
+from agents import config_tls, doctor_look, journal, provision
 from agents.app_http import DEFAULT_URL, AppError, ask
 from agents.cli_app import code_of
 from agents.cli_config import DEFAULT_CONFIG, ConfigOption, check_id, cluster_or_exit
@@ -82,12 +82,12 @@ def _unit(
     cluster: Cluster, unit_id: int | None, config: Path, found: list[Finding]
 ) -> Report | None:
     """What is found of the unit that this host is; None if it is none, and none was asked for."""
-    journal = provision.read_journal()
-    if unit_id is None and journal is None:
+    before = journal.read()
+    if unit_id is None and before is None:
         return None
     known = {unit.id for unit in cluster.units}
-    if unit_id is None and journal and journal.unit in known:
-        unit_id = journal.unit
+    if unit_id is None and before and before.unit in known:
+        unit_id = before.unit
     if unit_id is None:
         fail(f"this host is a unit that {config} doesn't have: give --id", MISUSED)
     check_id(cluster, unit_id, config)

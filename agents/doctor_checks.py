@@ -35,11 +35,11 @@ def number(version: str) -> tuple[int, ...]:
 def _not_up(look: Look) -> Iterable[str]:
     if look.brought_up is None:
         yield "this host is no unit"
-        return
-    cluster, unit, digest = look.brought_up
-    if (cluster, unit) != (look.cluster.name, look.unit):
-        yield f"this host is unit {unit} of {cluster}"
-    elif digest != look.cluster.digest:
+    elif not found.complete:
+        yield "'synod unit up', or 'down', was broken off: this host is a unit by half"
+    elif (found.cluster, found.unit) != (look.cluster.name, look.unit):
+        yield f"this host is unit {found.unit} of {found.cluster}"
+    elif found.digest != look.cluster.digest:
         yield "the cluster's file has changed since this host became a unit"
 
 

@@ -18,6 +18,7 @@ from agents import (
     __version__,
     config_key,
     config_tls,
+    journal,
     machine,
     priority,
     provision,
@@ -31,7 +32,7 @@ from agents.doctor_cluster import Report, table_digests
 from agents.doctor_keys import KeysSeen
 from agents.doctor_seen import Look
 from agents.mending import Seen
-from agents.running import AGENT, REPLICATION, RUN, SUPERVISOR, read_pid
+from agents.running import AGENT, FENCE, REPLICATION, RUN, SUPERVISOR, read_pid
 from agents.systemd import TOKEN
 from agents.wire.ports import MAGIC
 
@@ -52,7 +53,7 @@ def look(cluster: Cluster, unit: int, config: str) -> Look:
     nics = (*cluster.unit(unit).nics, cluster.unit(unit).ha_nic)
     # As if its links were all up, and its switch running: what is planned then is what must be so.
     host = replace(host, ovs_running=True, links_up=frozenset(nics))
-    links, journal = machine.links(), provision.read_journal()
+    links = machine.links()
     key_fault, cluster_keys = _cluster_keys()
     running = SUPERVISOR if read_pid(RUN / SUPERVISOR) else ""
     controllers, errors = controllers_of(bridge) if bridge else ({}, {})
@@ -69,7 +70,7 @@ def look(cluster: Cluster, unit: int, config: str) -> Look:
             switch_waits=priority.switch_waits(int(priority.NICENESS)),
             routes=machine.routes(),
         ),
-        brought_up=(journal.cluster, journal.unit, journal.digest) if journal else None,
+        brought_up=journal.read(),
         versions=versions(),
         offloads=_offloads(nics, links) if host.datapath == "netdev" else {},
         cookies=_cookies(bridge) if bridge else (),
@@ -79,7 +80,7 @@ def look(cluster: Cluster, unit: int, config: str) -> Look:
         programs=_programs(cluster),
         files={path: _text(Path(path)) for path in CONNLABEL_FILES},
         strangers=tuple(_strangers()),
-        fenced=(RUN / "fenced").exists(),
+        fenced=FENCE.exists(),
         flushing=_flushing(),
         synchronised=_synchronised(),
         token=TOKEN.stat().st_mode if TOKEN.exists() else None,
@@ -273,4 +274,4 @@ def _synchronised() -> bool | None:
 
 
 def _text(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
+    return path.read_text(errors="replace") if path.exists() else ""

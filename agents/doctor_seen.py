@@ -12,6 +12,7 @@ from agents.bringup_ports import Port, ports_of
 from agents.bringup_steps import Step
 from agents.config import Cluster
 from agents.config_tls import Keys
+from agents.journal import Journal
 from agents.mending import Seen
 
 T = TypeVar("T")
@@ -46,8 +47,8 @@ def findings(checks: Iterable[Check[T]], seen: T) -> list[Finding]:
 class Look:
     """What was seen of a unit.
 
-    `plan`: its bring-up's; `brought_up`: the cluster, unit and digest of the journal; `offloads`:
-    by NIC, of those that must be off the ones that are on; `cookies` of the bridge's flows;
+    `plan`: its bring-up's, of which `brought_up` is the journal; `offloads`: by NIC, of those that
+    must be off the ones that are on; `cookies` of the bridge's flows;
     `ports`: the bridge's, by name; `controllers`: by target, whether it is connected; `conntrack`:
     entries, and how many fit; `programs`: by name, the letter of the process's state (proc(5)),
     empty if there is none; `strangers`: conntrackds that aren't the unit's; `files`: the text of
@@ -62,7 +63,7 @@ class Look:
     unit: int
     plan: tuple[Step, ...]
     seen: Seen
-    brought_up: tuple[str, int, str] | None
+    brought_up: Journal | None
     versions: Mapping[str, str]
     offloads: Mapping[str, Iterable[str]]
     cookies: Iterable[int]

@@ -1,19 +1,20 @@
 """Carries out the steps that `agents.bringup` planned, and takes them back.
 
-Every step that has been done is written to a journal at once, with the exact commands that undo it
-on this machine (settings as they were found). A step that fails undoes all before it, so that a
-host is a unit or what it was before. What the steps are, and why, is not decided here.
+Every step is written to a journal (`agents.journal`) before it is done. One that fails, or is
+broken off, undoes all before it, so that a host is a unit or what it was before. What the steps
+are, and why, is not decided here.
 """
 
-import json
+import contextlib
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from agents import config_tls, machine, priority, queues, switch_keys
+from agents import config_tls, journal, machine, priority, queues, signals, switch_keys
 from agents.bringup import Host, plan
 from agents.bringup_steps import (
     BLOCK_BEGIN,
@@ -28,15 +29,14 @@ from agents.bringup_steps import (
     sysctl_argv,
 )
 from agents.config import Cluster
+from agents.journal import Journal
 from agents.machine import ProvisionError
 from agents.mending import Seen, is_missing
 from agents.obstacles import problems_with
 from agents.running import RUN, SUPERVISOR, read_pid
 from agents.switch import DATABASE, OVSDB_SOCKET
 
-__all__ = ["ProvisionError", "down", "look", "mend", "read_journal", "up"]
-
-JOURNAL = Path("/run/synod/unit.json")
+__all__ = ["ProvisionError", "down", "look", "mend", "up"]
 
 # What is called, and the Debian package that has it.
 _TOOLS = {
@@ -48,39 +48,6 @@ _TOOLS = {
     "sysctl": "procps",
     "conntrackd": "conntrackd",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Journal:
-    """What `up` has done: whose unit this host is, and the commands that undo it, last first."""
-
-    cluster: str
-    unit: int
-    digest: str
-    undo: list[tuple[str, list[str]]]  # (why the step was done, command)
-
-    def write(self) -> None:
-        """Replaces the file in one step."""
-        JOURNAL.parent.mkdir(parents=True, exist_ok=True)
-        fresh = JOURNAL.with_suffix(".new")
-        fields = {
-            "cluster": self.cluster,
-            "unit": self.unit,
-            "digest": self.digest,
-            "undo": self.undo,
-        }
-        fresh.write_text(json.dumps(fields, indent=1))
-        fresh.replace(JOURNAL)
-
-
-def read_journal() -> Journal | None:
-    """The journal, if this host is a unit (or was on its way to be one)."""
-    try:
-        fields = json.loads(JOURNAL.read_text())
-    except FileNotFoundError:
-        return None
-    undo = [(why, list(argv)) for why, argv in fields["undo"]]
-    return Journal(fields["cluster"], fields["unit"], fields["digest"], undo)
 
 
 def look(datapath: str | None = None) -> Host:
@@ -110,30 +77,57 @@ def up(
     foreground: bool = False,
 ) -> bool:
     """Makes this host the unit; False if it is already. Where it is but for something that is no
-    longer there, such as what was killed, that is done again. ProvisionError, and nothing changed,
-    if a host that was no unit does not become one.
+    longer there, such as what was killed, that is done again; where it is by half, as it was broken
+    off, that is undone first. ProvisionError, and nothing changed, if a host that was no unit does
+    not become one.
     """
-    before = read_journal()
-    if before:
+    _require_root()
+    before = journal.read()
+    if before and before.complete:
         if (before.cluster, before.unit, before.digest) == (cluster.name, unit_id, cluster.digest):
             return mend(cluster, unit_id, config, report, foreground=foreground)
         raise ProvisionError(
             f"this host is unit {before.unit} of {before.cluster!r} already, "
             "by another configuration: run 'synod unit down' first"
         )
+    if before:
+        _undo(before, lambda _why: None)
     _check(cluster, unit_id)
     host = replace(look(datapath), foreground=foreground)
     _remove_remains(cluster, host)
-    journal = Journal(cluster.name, unit_id, cluster.digest, [])
-    journal.write()
-    for step in plan(cluster, unit_id, config, host):
-        report(step)
-        try:
-            _do(step, journal)
-        except ProvisionError as failure:
-            _undo(journal, lambda _why: None)
-            raise ProvisionError(f"{step.why}: {failure}") from None
+    fresh = Journal(cluster.name, unit_id, cluster.digest, [])
+    _do_all(plan(cluster, unit_id, config, host), fresh, report)
     return True
+
+
+def _do_all(steps: Iterable[Step], fresh: Journal, report: Callable[[Step], None]) -> None:
+    """Does them, or none: whatever goes wrong, what was done is undone. A signal is heeded between
+    two steps.
+    """
+    try:
+        with signals.noted() as told:
+            fresh.write()
+            for step in steps:
+                report(step)
+                try:
+                    _do(step, fresh)
+                except ProvisionError as failure:
+                    _heed(told)  # a terminal's Ctrl-C ends the command, too
+                    raise ProvisionError(f"{step.why}: {failure}") from None
+                _heed(told)
+            replace(fresh, complete=True).write()
+        _heed(told)
+    except BaseException:
+        with signals.ignored():
+            _undo(fresh, lambda _why: None)
+        raise
+
+
+def _heed(told: list[int]) -> None:
+    if signal.SIGINT in told:
+        raise KeyboardInterrupt
+    if told:
+        raise ProvisionError(f"broken off by {signal.Signals(told[0]).name}; all is undone")
 
 
 def mend(
@@ -151,15 +145,15 @@ def mend(
     Whether a NIC is up is not looked at: one that is fenced is down. With `anew` (links that are
     others than before) Open vSwitch isn't either.
     """
-    journal = read_journal()
-    if journal is None:
+    before = journal.read()
+    if before is None:
         return False
     unit = cluster.unit(unit_id)
     nics = frozenset((*unit.nics, unit.ha_nic))
     host = Host(
         ovs_running=anew is not None, links_up=nics, python=sys.executable, foreground=foreground
     )
-    undone = [argv for _why, argv in journal.undo]
+    undone = [argv for _why, argv in before.undo]
     links: list[Command] = []
     mended, seen = False, _see(anew)
     for step in plan(cluster, unit_id, config, host):
@@ -229,76 +223,85 @@ def down(report: Callable[[str], None]) -> bool:
     """Undoes what `up` did, the last first; False if this host is no unit. All that can be undone
     is, errors or not.
     """
-    journal = read_journal()
-    if journal is None:
+    before = journal.read()
+    if before is None:
         return False
-    failures = _undo(journal, report)
+    failures = _undo(before, report)
     if failures:
         raise ProvisionError("\n".join(failures))
     return True
 
 
-def _do(step: Step, journal: Journal) -> None:
+def _do(step: Step, fresh: Journal) -> None:
     """Does one step. The journal has its undoing first: of a step half done, as much as was done
     must be undone.
     """
     match step:
         case Command(why, argv, undo, stdin):
-            _note(journal, why, undo)
+            _note(fresh, why, undo)
             machine.run(argv, stdin)
         case Sysctls(why, values):
             found = ((key, machine.setting(key), str(value)) for key, value in values)
             was = tuple((key, old) for key, old, new in found if old != new)
-            _note(journal, why, sysctl_argv(was) if was else ())
+            _note(fresh, why, sysctl_argv(was) if was else ())
             machine.run(sysctl_argv(values))
         case Offloads(why, nic, features):
             on = [feature for feature in features if feature in machine.features_on(nic)]
             if on:
-                _note(journal, why, offload_argv(nic, dict.fromkeys(on, "on")))
+                _note(fresh, why, offload_argv(nic, dict.fromkeys(on, "on")))
                 machine.run(offload_argv(nic, dict.fromkeys(on, "off")))
         case Block(why, path, text):
-            _write_block(journal, why, Path(path), text)
+            _write_block(fresh, why, Path(path), block_text(text).encode())
 
 
-def _write_block(journal: Journal, why: str, path: Path, text: str) -> None:
-    old = path.read_text() if path.exists() else ""
-    if block_text(text) in old:
-        return
-    if not path.parent.exists():
-        _note(journal, why, ("rmdir", str(path.parent)))
-        path.parent.mkdir()
-    remove = ("sed", "-i", f"/^{BLOCK_BEGIN}$/,/^{BLOCK_END}$/d", str(path))
-    _note(journal, why, remove if path.exists() else ("rm", "-f", str(path)))
-    with path.open("a") as file:
-        file.write("\n" if old and not old.endswith("\n") else "")
-        file.write(block_text(text))
+def _write_block(fresh: Journal, why: str, path: Path, block: bytes) -> None:
+    """Bytes: whoever else has lines in that file writes them in whatever encoding."""
+    try:
+        old = path.read_bytes() if path.exists() else b""
+        if block in old:
+            return
+        if not path.parent.exists():
+            _note(fresh, why, ("rmdir", str(path.parent)))
+            path.parent.mkdir()
+        remove = ("sed", "-i", f"/^{BLOCK_BEGIN}$/,/^{BLOCK_END}$/d", str(path))
+        _note(fresh, why, remove if path.exists() else ("rm", "-f", str(path)))
+        with path.open("ab") as file:
+            file.write(b"\n" if old and not old.endswith(b"\n") else b"")
+            file.write(block)
+    except OSError as error:
+        raise ProvisionError(f"{path}: {error.strerror}") from None
 
 
-def _note(journal: Journal, why: str, undo: tuple[str, ...]) -> None:
+def _note(fresh: Journal, why: str, undo: tuple[str, ...]) -> None:
     if undo:
-        journal.undo.append((why, list(undo)))
-        journal.write()
+        fresh.undo.append((why, list(undo)))
+        fresh.write()
 
 
-def _undo(journal: Journal, report: Callable[[str], None]) -> list[str]:
+def _undo(done: Journal, report: Callable[[str], None]) -> list[str]:
     """What could not be undone. The journal goes: trying again would fare no better."""
     failures = []
-    for why, argv in reversed(journal.undo):
+    with contextlib.suppress(ProvisionError):  # no room, say: no reason to stay a unit
+        replace(done, complete=False).write()
+    for why, argv in done.undoing():
         report(why)
         try:
             machine.run(tuple(argv))
         except ProvisionError as failure:
             failures.append(str(failure))
-    JOURNAL.unlink(missing_ok=True)
+    journal.forget()
     return failures
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise ProvisionError("only root can make a host a unit")
 
 
 def _check(cluster: Cluster, unit_id: int) -> None:
     """ProvisionError with all that would make a step fail, or cut somebody off, and can be seen
     before the first: nothing is touched.
     """
-    if os.geteuid() != 0:
-        raise ProvisionError("only root can make a host a unit")
     missing = [tool for tool in _TOOLS if not shutil.which(tool)]
     if missing:
         packages = " ".join(sorted({_TOOLS[tool] for tool in missing}))

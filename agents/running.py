@@ -2,6 +2,7 @@
 
 Beside each id stands the time at which its process started: an id that the system has given to
 another process since is nobody's. Nothing here starts or ends a program (`agents.supervise` does).
+And what an agent must know of the one before it.
 """
 
 from pathlib import Path
@@ -11,6 +12,8 @@ SUPERVISOR = "supervisor.pid"
 DEPUTY = "deputy.pid"  # of what starts the supervisor again
 AGENT = "agent.pid"
 REPLICATION = "replication.pid"
+# There while the unit is fenced: the NICs that its agent has taken down.
+FENCE = RUN / "fenced"
 
 
 def start_time(pid: int) -> int | None:

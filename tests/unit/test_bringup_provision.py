@@ -1,6 +1,7 @@
 """Carrying out the plan: what fails is undone, what was there before is there again."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,93 +10,20 @@ from typing import Any
 
 import pytest
 
-from agents import bringup, provision, queues, switch
+from agents import journal, provision, switch
 from agents import machine as machine_
 from agents.bringup import Host
 from agents.bringup_steps import Block, Command
 from agents.config import Cluster, parse
 from agents.obstacles import problems_with
 from agents.provision import ProvisionError
+from tests.unit.bringup_machine import DAEMONS, HOST, Argv, Machine, played, quiet, up
 from tests.unit.test_bringup_plan import TEXT
-
-Argv = tuple[str, ...]
-HOST = Host(database="/db", python=sys.executable)
-DAEMONS = ("ovsdb-server", "ovs-vswitchd")
-LINKS = ("int", "ext", "ha", "synod0", "nic-int", "nic-ext", "nic-ha")
-TABLES = (("inet", "synod"), ("netdev", "synod"), ("netdev", "synod0"))
-
-
-class Machine:
-    """What `provision` would do to this machine: commands noted instead of run, settings in a
-    dictionary. It refuses the command of number `fails`.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.ran: list[Argv] = []
-        self.fails: int | None = None
-        self.settings: dict[str, str] = {}
-        self.features = {"tx", "gro"}
-        self.running: set[str] = set()
-        self.short = False  # the switch's queues
-
-    def run(self, argv: Argv, stdin: str = "") -> str:
-        if argv[:2] == ("ethtool", "-k"):
-            return ""
-        if argv == ("ip", "-batch", "-"):
-            self.ran += [("ip", *line.split()) for line in stdin.splitlines()]
-            return ""
-        self.ran.append(argv)
-        if self.fails == len(self.ran) - 1:
-            raise ProvisionError("no")
-        if argv[0] == "sysctl":
-            self.settings.update(dict(pair.split("=") for pair in argv[3:]))
-        self.short &= "agents.queues" not in argv
-        self.running |= {word for word in argv if word in DAEMONS or word == "agents.supervise"}
-        return ""
-
-    def links(self) -> dict[str, Any]:
-        """All links of the plan, as far as commands have come with them."""
-        found = {name: {"flags": [], "addr_info": []} for name in LINKS}
-        for argv in self.ran:
-            if argv[:3] == ("ip", "address", "replace"):
-                local, length = argv[3].split("/")
-                found[argv[5]]["addr_info"].append({"local": local, "prefixlen": int(length)})
-            if argv[:3] == ("ip", "link", "set"):
-                found[argv[3]]["flags"].append(argv[4].upper())
-        return found
-
-    def routes(self) -> frozenset[tuple[str, str, str]]:
-        return frozenset(
-            (argv[3], argv[5], argv[7])
-            for argv in self.ran
-            if argv[:3] == ("ip", "route", "replace")
-        )
-
-    def sysctl(self, key: str) -> str:
-        return self.settings.setdefault(key, "1" if key.endswith("tcp_loose") else "0")
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    made = Machine(tmp_path)
-    files = (str(tmp_path / "connlabel.conf"), str(tmp_path / "xtables" / "connlabel.conf"))
-    monkeypatch.setattr(bringup, "CONNLABEL_FILES", files)
-    monkeypatch.setattr(provision, "JOURNAL", tmp_path / "run" / "unit.json")
-    monkeypatch.setattr(machine_, "run", made.run)
-    monkeypatch.setattr(machine_, "setting", made.sysctl)
-    monkeypatch.setattr(machine_, "links", made.links)
-    monkeypatch.setattr(machine_, "routes", made.routes)
-    monkeypatch.setattr(machine_, "tables", lambda: frozenset(TABLES))
-    monkeypatch.setattr(machine_, "runs", lambda daemon: daemon in made.running)
-    monkeypatch.setattr(
-        provision, "read_pid", lambda _path: int("agents.supervise" in made.running) or None
-    )
-    monkeypatch.setattr(queues, "short", lambda: made.short)
-    monkeypatch.setattr(machine_, "features_on", lambda _nic: made.features)
-    monkeypatch.setattr(provision, "_check", lambda *_: None)
-    monkeypatch.setattr(provision, "look", lambda _datapath: HOST)
-    return made
+    return played(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -103,22 +31,14 @@ def cluster() -> Cluster:
     return parse(TEXT)
 
 
-def up(cluster: Cluster, unit: int = 1) -> bool:
-    return provision.up(cluster, unit, "cluster.yaml", lambda _step: None)
-
-
-def quiet(_words: str) -> None:
-    pass
-
-
 def test_down_undoes_what_up_did_last_first(machine: Machine, cluster: Cluster) -> None:
     assert up(cluster)
     did = list(machine.ran)
-    journal = provision.read_journal()
-    assert journal
+    made = journal.read()
+    assert made
     machine.ran.clear()
     assert provision.down(quiet)
-    assert machine.ran == [tuple(argv) for _why, argv in reversed(journal.undo)]
+    assert machine.ran == [tuple(argv) for _why, argv in reversed(made.undo)]
     assert machine.ran[0][-1] == "stop"
     assert machine.ran.index(("ovs-appctl", "-t", "ovs-vswitchd", "exit")) < machine.ran.index(
         ("ovs-appctl", "-t", "ovsdb-server", "exit")
@@ -146,25 +66,6 @@ def test_features_that_were_off_stay_off(machine: Machine, cluster: Cluster) -> 
     machine.ran.clear()
     provision.down(quiet)
     assert ("ethtool", "-K", "nic-int", "tx", "on", "gro", "on") in machine.ran
-
-
-def test_whichever_step_fails_all_before_it_are_undone(machine: Machine, cluster: Cluster) -> None:
-    up(cluster)
-    total = len(machine.ran)
-    provision.down(quiet)
-    assert total > 20
-    for number in range(total):
-        machine.ran.clear()
-        machine.fails = number
-        with pytest.raises(ProvisionError, match="no"):
-            up(cluster)
-        machine.fails = None
-        assert provision.read_journal() is None
-        done, undone = machine.ran[: number + 1], machine.ran[number + 1 :]
-        if ("ovs-vsctl", "--no-wait", "init") in done:
-            assert ("ovs-appctl", "-t", "ovsdb-server", "exit") in undone
-        if any("add-br" in argv for argv in done):
-            assert any("del-br" in argv for argv in undone)
 
 
 def test_up_again_does_nothing(machine: Machine, cluster: Cluster) -> None:
@@ -278,6 +179,23 @@ def test_a_bridge_in_the_file_after_a_power_loss_goes_if_it_is_ours(
     )
 
 
+def test_nics_that_were_fenced_are_up_again_but_for_those_that_were_down(
+    machine: Machine, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = replace(HOST, links_up=frozenset(("nic-int", "nic-ha")))
+    monkeypatch.setattr(provision, "look", lambda _datapath: host)
+    up(cluster)
+    journal.FENCE.write_text("nic-int\nnic-ext\n")
+    machine.ran.clear()
+    provision.down(quiet)
+    assert not journal.FENCE.exists()
+    links = [argv for argv in machine.ran if argv[:3] == ("ip", "link", "set")]
+    assert ("ip", "link", "set", "nic-ext", "down") in links
+    assert ("ip", "link", "set", "nic-ext", "up") not in links
+    # Not before the bridge is gone: its flows are an old primary's.
+    assert machine.ran[-1] == ("ip", "link", "set", "nic-int", "up")
+
+
 def test_down_goes_on_after_an_error(machine: Machine, cluster: Cluster) -> None:
     up(cluster)
     machine.fails = len(machine.ran)
@@ -291,7 +209,9 @@ class TestBlocks:
 
     @pytest.fixture
     def block(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-        monkeypatch.setattr(provision, "JOURNAL", tmp_path / "unit.json")
+        monkeypatch.setattr(journal, "JOURNAL", tmp_path / "unit.json")
+        monkeypatch.setattr(journal, "FENCE", tmp_path / "fenced")
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
         monkeypatch.setattr(provision, "_check", lambda *_: None)
         monkeypatch.setattr(provision, "look", lambda _datapath: Host(database="/db"))
 
@@ -300,7 +220,7 @@ class TestBlocks:
             monkeypatch.setattr(provision, "plan", lambda *_: (step, Command("no", ("true",))))
             cluster = parse(TEXT)
             up(cluster)
-            assert "\n1 unit-1\n2 unit-2\n" in path.read_text()
+            assert b"\n1 unit-1\n2 unit-2\n" in path.read_bytes()
             provision.down(quiet)
 
         return up_and_down
@@ -322,6 +242,18 @@ class TestBlocks:
         path.write_text("0 mine")
         block(path)
         assert path.read_text().splitlines() == ["0 mine"]
+
+    def test_others_may_write_as_they_like(self, tmp_path: Path, block: Any) -> None:
+        path = tmp_path / "connlabel.conf"
+        path.write_bytes("0 café\n".encode("latin-1"))
+        block(path)
+        assert path.read_bytes() == "0 café\n".encode("latin-1")
+
+    def test_a_file_that_cannot_be_written_is_said(self, tmp_path: Path, block: Any) -> None:
+        (tmp_path / "xtables").touch()
+        with pytest.raises(ProvisionError, match=r"names: .*connlabel.conf: Not a directory"):
+            block(tmp_path / "xtables" / "connlabel.conf")
+        assert journal.read() is None
 
 
 class TestProblems:

@@ -23,6 +23,7 @@ from agents import (
     cli_output,
     config_key,
     installing,
+    journal,
     machine,
     provision,
     systemd,
@@ -70,7 +71,9 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def nothing_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What would change this machine is done to the test's own folder, or not at all."""
-    monkeypatch.setattr(provision, "JOURNAL", tmp_path / "unit.json")
+    monkeypatch.setattr(journal, "JOURNAL", tmp_path / "unit.json")
+    monkeypatch.setattr(journal, "FENCE", tmp_path / "fenced")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(provision, "_check", lambda *_: None)
     monkeypatch.setattr(provision, "_remove_remains", lambda *_: None)
     monkeypatch.setattr(provision, "plan", lambda *_: [STEP])

@@ -13,6 +13,7 @@ from agents.config_tls import UNIT_PATH, of
 from agents.doctor_checks import OLDEST, UNIT, number
 from agents.doctor_keys import KEYS, KeysSeen
 from agents.doctor_seen import Look, findings
+from agents.journal import Journal
 from agents.mending import Seen
 from agents.running import SUPERVISOR
 from agents.wire.ports import HA_KERNEL_NAME, SYNOD_NAME, mac_text
@@ -66,7 +67,7 @@ def healthy() -> Look:
         unit=1,
         plan=PLAN,
         seen=Seen(links, tables, frozenset((SUPERVISOR,)), SETTINGS.get, routes=ROUTES),
-        brought_up=("office", 1, CLUSTER.digest),
+        brought_up=Journal("office", 1, CLUSTER.digest, [], complete=True),
         versions={name: ".".join(map(str, least)) for name, least in OLDEST.items()},
         offloads=dict.fromkeys(NICS, ()),
         cookies=(0x5359010000000001, 0x53590202000000E0),
@@ -90,6 +91,11 @@ def seen(look: Look, **changes: Any) -> Look:
     return replace(look, seen=replace(look.seen, **changes))
 
 
+def journal(look: Look, **changes: Any) -> Look:
+    assert look.brought_up
+    return replace(look, brought_up=replace(look.brought_up, **changes))
+
+
 def links(look: Look, name: str, **changes: Any) -> Look:
     known = look.seen.links
     return seen(look, links={**known, name: {**known[name], **changes}})
@@ -97,8 +103,9 @@ def links(look: Look, name: str, **changes: Any) -> Look:
 
 DAMAGES: list[tuple[str, Callable[[Look], Look], str]] = [
     ("not_up", lambda it: replace(it, brought_up=None), "no unit"),
-    ("not_up", lambda it: replace(it, brought_up=("office", 2, CLUSTER.digest)), "unit 2"),
-    ("not_up", lambda it: replace(it, brought_up=("office", 1, "other")), "file has changed"),
+    ("not_up", lambda it: journal(it, unit=2), "unit 2"),
+    ("not_up", lambda it: journal(it, digest="other"), "file has changed"),
+    ("not_up", lambda it: journal(it, complete=False), "by half"),
     ("version_old", lambda it: replace(it, versions={"ovs": "3.0.9"}), "ovs 3.0.9 is older than"),
     (
         "setting_changed",

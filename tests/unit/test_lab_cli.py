@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agents import cli as synod
-from agents import provision
+from agents import journal, provision
 from agents.status_view import lacking
 from topologies import cli as synod_lab
 from topologies import registry
@@ -57,7 +57,7 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "RUN", tmp_path / "synod-lab")
-    monkeypatch.setattr(provision, "JOURNAL", tmp_path / "unit.json")
+    monkeypatch.setattr(journal, "JOURNAL", tmp_path / "unit.json")
     monkeypatch.setattr(Lab, "up", lambda *_, **__: pytest.fail("a lab was started"))
     monkeypatch.setattr(provision, "up", lambda *_, **__: pytest.fail("a unit was brought up"))
     for name in ("SYNOD_CONFIG", "SYNOD_URL", "SYNOD_LAB"):
