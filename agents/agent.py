@@ -24,13 +24,14 @@ from agents.conntrack import Conntrack, Dump, destroyed, expected
 from agents.core import Core
 from agents.core_facts import Facts, Steps, facts_of
 from agents.ctnetlink import Request, Result
+from agents.fence import Fence
 from agents.frames import Frames, mtu_of
 from agents.key_file import KeyFile
 from agents.links import Links
 from agents.log import tell
 from agents.outcomes import TROUBLE, Outcome
 from agents.replication import CONTROL
-from agents.running import REPLICATION, RUN, read_pid
+from agents.running import FENCE, REPLICATION, RUN, read_pid
 from agents.supervise import ANEW
 from agents.tracing import Tracer
 from agents.wire.ports import SYNOD_NAME
@@ -41,8 +42,6 @@ _MOST_FRAMES = 64  # of one wake-up; the first waits for the last
 # walks on end (20,000 entries take some 0.3 s) held packets up where cores were few (measured).
 _REST = 2.0  # times as long as a piece took, until the next
 _LOOK = 0.25  # seconds between two looks at conntrackd, and at the file of keys
-# There while the unit is fenced: an agent that is started anew has to know.
-FENCE = RUN / "fenced"
 _REPORT = 5.0  # seconds between two lines about trouble
 
 
@@ -117,7 +116,7 @@ class Agent:
         self._expected = expected(ignore=self._conntrack.pid)
         self._frames = Frames(SYNOD_NAME)
         self._links = Links(facts.cluster.unit(facts.unit).nics)
-        self._fenced = False
+        self._fence = Fence(self._links)
         self._dump: Dump | None = None
         self._dump_due = 0.0
         self.core.desk.down = self._links.down()
@@ -173,7 +172,7 @@ class Agent:
         if dump:
             done = time.monotonic()
             self._dump_due = done + _REST * (done - now)
-        self._fence()
+        self._fence.hold(core.fencing.fenced, now)
         self._trace()
         self._write(now)
         self._watch_files(now)
@@ -210,21 +209,6 @@ class Agent:
         begun = self.core.answering.begun()
         if found := self._tracer.begin(begun) if begun else self._tracer.turn():
             self.core.answering.traced(found)
-
-    def _fence(self) -> None:
-        """While the unit is fenced no NIC that carries data is up, whoever sets it up."""
-        fenced, before = self.core.fencing.fenced, self._fenced
-        if fenced == before and not (fenced and self._links.any()):
-            return
-        if fenced:
-            FENCE.parent.mkdir(parents=True, exist_ok=True)
-            FENCE.touch()
-        refused = self._links.set(up=not fenced)
-        if not fenced:
-            FENCE.unlink(missing_ok=True)
-        if refused and fenced != before:  # `fenced` and `fence_lifted` are outcomes: _report
-            tell("links_refused", fenced=fenced, why=refused)
-        self._fenced = fenced
 
     def _read_dump(self, dump: Dump, now: float) -> Iterable[Steps]:
         try:

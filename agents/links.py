@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from agents.nfnetlink import (
@@ -75,7 +75,7 @@ class Links:
     """The links of these NICs, and a socket that can be read when one may have changed."""
 
     def __init__(self, nics: Sequence[str]) -> None:
-        self._nics = tuple(nics)
+        self.nics = tuple(nics)
         self._linked = dict.fromkeys(nics, False)  # until the dump says otherwise
         # Listening before asking: no change falls between the two.
         self._socket = _socket(_RTMGRP_LINK)
@@ -100,17 +100,17 @@ class Links:
             if problem.errno != errno.ENOBUFS:
                 raise
             self._dump()  # changes were lost
-        return tuple(place for place, nic in enumerate(self._nics, 1) if not self._linked[nic])
+        return tuple(place for place, nic in enumerate(self.nics, 1) if not self._linked[nic])
 
     def any(self) -> bool:
         """Has any of the NICs a link, as far as was read?"""
         return any(self._linked.values())
 
-    def set(self, up: bool) -> list[str]:
-        """Set all of the NICs up or down; what was refused, for the log."""
-        refused = []
+    def set(self, nics: Iterable[str], up: bool) -> dict[str, str]:
+        """Set NICs up or down; those for which that was refused, and why."""
+        refused = {}
         with _socket(0) as asking:
-            for nic in self._nics:
+            for nic in nics:
                 try:
                     asking.send(pack_set(1, socket.if_nametoindex(nic), up))
                     answer = asking.recv(_DATAGRAM)
@@ -118,7 +118,8 @@ class Links:
                     if code:
                         raise OSError(code, os.strerror(code))
                 except OSError as problem:
-                    refused.append(f"{nic}: {problem.strerror}")
+                    # if_nametoindex() says why without a number.
+                    refused[nic] = problem.strerror or str(problem)
         return refused
 
     def _dump(self) -> None:
