@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         tell("supervisor_died")
         try:
             supervise.start(options.config, options.id)
-        except RuntimeError as failure:
+        except (RuntimeError, OSError) as failure:
             tell("supervisor_not_started", why=failure)
             wait = _AGAIN
     (RUN / DEPUTY).unlink(missing_ok=True)

@@ -2,9 +2,11 @@
 standard error, which is the unit's log file or systemd's journal.
 
 Each line is written at once and whole: several programs write to the same log. None is written more
-than so many times a second; how many were left out is told with the next.
+than so many times a second; how many were left out is told with the next. One that can't be
+written, as the disk is full, is lost: nobody stops working for that.
 """
 
+import contextlib
 import sys
 import time
 
@@ -16,5 +18,7 @@ _PACE = Pace()
 def tell(event: str, **fields: object) -> None:
     """What has happened, under its name."""
     if _PACE.admits(time.monotonic(), event):
-        sys.stderr.write(encode(time.time(), event, _PACE.told(event, fields)) + "\n")
-        sys.stderr.flush()
+        line = encode(time.time(), event, _PACE.told(event, fields)) + "\n"
+        with contextlib.suppress(OSError):
+            sys.stderr.write(line)
+            sys.stderr.flush()

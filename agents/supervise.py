@@ -180,8 +180,7 @@ def _mend(
 
     survey = time.monotonic() + _SURVEY
     while not stopping.wait(_WATCH):
-        if (RUN / DEPUTY).exists():  # one that was told to end leaves nothing behind
-            _start_deputy(config, unit_id, LOG)
+        _look_after_deputy(config, unit_id, stopping)
         found = ports.look()
         pairs = zip(ports.names, ports.settled, found, strict=True)
         anew = frozenset(name for name, before, now in pairs if before != now)
@@ -192,10 +191,26 @@ def _mend(
             provision.mend(
                 cluster, unit_id, config, lambda step: tell("mended", what=step.why), anew
             )
-        except provision.ProvisionError as failure:
+        except (provision.ProvisionError, OSError) as failure:
             tell("mending_failed", why=failure)
         else:
             ports.settled = found
+
+
+def _look_after_deputy(config: str, unit_id: int, stopping: threading.Event) -> None:
+    if not (RUN / DEPUTY).exists():  # one that was told to end leaves nothing behind
+        return
+    try:
+        _start_deputy(config, unit_id, LOG)
+    except OSError as failure:
+        _tell_not_started(DEPUTY, failure, LONGEST_WAIT)
+        stopping.wait(LONGEST_WAIT)
+
+
+def _tell_not_started(name: str, why: OSError, wait: float) -> None:
+    """Too many processes, no memory, no room in /run: it may pass."""
+    program = name.removesuffix(".pid")
+    tell("program_not_started", program=program, why=why, again_in=f"{wait:g}")
 
 
 def _keep(name: str, config: str, unit_id: int, ports: Ports, stopping: threading.Event) -> None:
@@ -204,12 +219,17 @@ def _keep(name: str, config: str, unit_id: int, ports: Ports, stopping: threadin
     wait = 0.0
     while not stopping.is_set():
         began, on = time.monotonic(), ports.settled
-        code = _run(name, config, unit_id, ports, stopping)
+        try:
+            code: int | OSError = _run(name, config, unit_id, ports, stopping)
+        except OSError as failure:
+            code = failure
         lived = time.monotonic() - began
         if code == -ANEW:
             continue
         wait = next_wait(wait, lived)
-        if not stopping.is_set():
+        if isinstance(code, OSError):
+            _tell_not_started(name, code, wait)
+        elif not stopping.is_set():
             program = name.removesuffix(".pid")
             seconds = {"lived": f"{lived:.1f}", "again_in": f"{wait:g}"}
             tell("program_ended", program=program, code=code, **seconds)
@@ -224,13 +244,14 @@ def _outlive(name: str, stopping: threading.Event) -> None:
     deadline = time.monotonic() + _REMAINS
     while (left := read_pid(RUN / name)) and not stopping.wait(_WATCH):
         if time.monotonic() > deadline:
-            os.kill(left, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(left, signal.SIGKILL)
 
 
 def _run(name: str, config: str, unit_id: int, ports: Ports, stopping: threading.Event) -> int:
-    """Runs it until it ends, or the ports are others. It doesn't outlive the supervisor: setpriv(1)
-    becomes the program, which is signalled when the thread ends that started it
-    (PR_SET_PDEATHSIG(2const)).
+    """Runs it until it ends, or the ports are others; OSError if it can't be started. It doesn't
+    outlive the supervisor: setpriv(1) becomes the program, which is signalled when the thread ends
+    that started it (PR_SET_PDEATHSIG(2const)).
     """
     on = ports.settled
     niceness = NICENESS if name == AGENT else UNHURRIED
@@ -239,7 +260,11 @@ def _run(name: str, config: str, unit_id: int, ports: Ports, stopping: threading
     program += [sys.executable, "-m", *_PROGRAMS[name]]
     argv = [*program, "--config", config, "--id", str(unit_id)]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True) as process:
-        write_pid(RUN / name, process.pid)
+        try:
+            write_pid(RUN / name, process.pid)
+        except OSError:  # one of which nobody knows could not be ended
+            process.kill()
+            raise
         with contextlib.suppress(OSError):  # it has ended, or waits for a core as others do
             priority.of_session(process.pid, int(niceness))
         while process.poll() is None:

@@ -74,6 +74,8 @@ def as_agent(argv, **options):
         ["-m", "agents.cli", "agent"],
         ["-m", "agents.replication", "--config"],
     ), argv
+    if Path(sys.argv[1], "no_room").exists():
+        raise BlockingIOError(11, "Resource temporarily unavailable")  # as fork(2) has it
     program = "exec sleep 60" if "agents.replication" in argv else sys.argv[2]
     return popen([*argv[:start], "sh", "-c", program], **options)
 supervise.subprocess.Popen = as_agent
@@ -92,11 +94,13 @@ def supervisor(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start(agent: str) -> subprocess.Popen[bytes]:
-            process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, str(tmp_path), agent, str(config)],
-                stdout=subprocess.DEVNULL,
-                cwd=Path(supervise.__file__).parents[1],
-            )
+            with (tmp_path / "log").open("ab") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-c", PROGRAM, str(tmp_path), agent, str(config)],
+                    stdout=subprocess.DEVNULL,
+                    stderr=log,
+                    cwd=Path(supervise.__file__).parents[1],
+                )
             stack.enter_context(process)
             stack.callback(process.kill)
             return process
@@ -144,3 +148,77 @@ def test_if_it_is_killed_the_agent_ends(supervisor: Start, tmp_path: Path) -> No
     until(lambda: Path(f"/proc/{agent}/comm").read_text() == "sleep\n")
     process.kill()
     until(lambda: start_time(agent) is None)
+
+
+def lines(tmp_path: Path, event: str, *words: str) -> list[str]:
+    found = (tmp_path / "log").read_text().splitlines()
+    return [line for line in found if all(word in line for word in (f"event={event} ", *words))]
+
+
+def test_what_cannot_be_started_is_tried_again(supervisor: Start, tmp_path: Path) -> None:
+    (tmp_path / "no_room").touch()
+    process = supervisor("exec sleep 60")
+    for program in ("agent", "replication"):
+        words = (f"program={program}", "temporarily unavailable")
+        until(lambda words=words: len(lines(tmp_path, "program_not_started", *words)) >= 2)
+    (tmp_path / "no_room").unlink()
+    until(lambda: read_pid(tmp_path / "agent.pid"))
+    until(lambda: read_pid(tmp_path / "replication.pid"))
+    process.terminate()
+    assert process.wait(10) == 0
+
+
+def test_one_that_cannot_be_noted_is_ended_and_another_started(
+    supervisor: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "agent.pid").mkdir()
+    process = supervisor(f"echo $$ >>{tmp_path}/starts; exec sleep 60")
+    until(lambda: len(lines(tmp_path, "program_not_started", "program=agent")) >= 3)
+    (tmp_path / "agent.pid").rmdir()
+    until(lambda: read_pid(tmp_path / "agent.pid"))
+    until(lambda: f"{read_pid(tmp_path / 'agent.pid')}" in (tmp_path / "starts").read_text())
+    *others, last = map(int, (tmp_path / "starts").read_text().split())
+    assert read_pid(tmp_path / "agent.pid") == last
+    assert not any(map(start_time, others))
+    process.terminate()
+    assert process.wait(10) == 0
+
+
+def test_a_disk_that_is_full_stops_nobody(supervisor: Start, tmp_path: Path) -> None:
+    (tmp_path / "log").symlink_to("/dev/full")
+    process = supervisor(f"echo x >>{tmp_path}/starts")
+    until((tmp_path / "starts").exists)
+    until(lambda: len((tmp_path / "starts").read_text().split()) >= 3)
+    process.terminate()
+    assert process.wait(10) == 0
+
+
+# The deputy, its files elsewhere, and a supervisor that can't be started twice.
+DEPUTY = """
+import errno, sys
+from pathlib import Path
+from agents import deputy, supervise
+deputy.RUN, deputy._AGAIN = Path(sys.argv[1]), 0.01
+failures = [RuntimeError("it ended"), OSError(errno.EAGAIN, "too many")]
+def start(config, unit):
+    if failures:
+        raise failures.pop()
+    (deputy.RUN / "started").touch()
+supervise.start = start
+deputy.main(["--config", "x", "--id", "1"])
+"""
+
+
+def test_a_deputy_goes_on_when_no_supervisor_can_be_started(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DEPUTY, str(tmp_path)]
+    root = Path(supervise.__file__).parents[1]
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(command, stderr=log, cwd=root) as process,
+        ExitStack() as stack,
+    ):
+        stack.callback(process.kill)
+        until((tmp_path / "started").exists)
+        process.terminate()
+        assert process.wait(10) == 0
+    assert len(lines(tmp_path, "supervisor_not_started")) == 2
