@@ -85,10 +85,17 @@ def _base(url: str) -> str:
     return url.rstrip("/")
 
 
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """By no proxy, whatever the environment says: it would read the token."""
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    if url.startswith("https:"):
+        handlers.append(urllib.request.HTTPSHandler(context=config_http.context()))
+    return urllib.request.build_opener(*handlers)
+
+
 def _answer(url: str, request: urllib.request.Request, timeout: float) -> dict[str, Any]:
     try:
-        context = config_http.context() if url.startswith("https:") else None
-        with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:
+        with _opener(url).open(request, timeout=timeout) as answer:
             found = json.load(answer)
     except urllib.error.HTTPError as error:
         raise _refusal(url, error) from error

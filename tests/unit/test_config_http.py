@@ -1,11 +1,15 @@
 """HTTP over TLS: where the app may listen, and to whom `synod` shows the token."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from agents import config_http
-from agents.app_http import AppError, order
+from agents import config_http, config_token
+from agents.app_http import AppError, ask, order
 from tests.unit.test_config_tls import sign_itself
 
 
@@ -75,3 +79,42 @@ def test_the_environment_names_whose_certificates_are_taken(
         config_http.context()
     monkeypatch.delenv(config_http.CA)
     assert config_http.context().check_hostname
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, list[str]]]:
+    """A server, as the app or as a proxy is one: its address, and what it is asked."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"{self.path} {self.headers['Authorization']}")
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_POST = do_GET
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+def test_no_proxy_is_shown_the_token_or_asked_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text("only-for-this-test\n")
+    monkeypatch.setenv(config_token.VARIABLE, str(token))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with listening() as (app, of_app), listening() as (proxy, of_proxy):
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, proxy)
+        ask(app, "/v1/status")
+        order(app, "/v1/method", {})
+    assert of_app == ["/v1/status None", "/v1/method Bearer only-for-this-test"]
+    assert of_proxy == []
