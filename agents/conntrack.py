@@ -76,7 +76,10 @@ class Conntrack:
         first = self._seq
         self._seq = first + len(requests) & 0x7FFFFFFF
         self._socket.send(pack_all(requests, first))
-        results: list[Result] = [errno.ENOBUFS if type(ask) in ASKS else 0 for ask in requests]
+        lost = self._lost()
+        results: list[Result] = [
+            errno.ENOBUFS if lost or type(ask) in ASKS else 0 for ask in requests
+        ]
         while answers := self._answers.receive(MAX_REQUESTS):
             for data in answers:
                 kind, seq = first_of(data)
@@ -91,6 +94,12 @@ class Conntrack:
                     return results
         # Not even the last was answered.
         return [result or errno.ENOBUFS for result in results]
+
+    def _lost(self) -> bool:
+        """Whether the kernel had no memory, or no room here, for some answer: it says so once, and
+        before those that it could give (netlink_ack(), netlink_overrun() in af_netlink.c).
+        """
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ENOBUFS
 
 
 class Told(NamedTuple, Generic[T]):

@@ -33,7 +33,8 @@ def number(version: str) -> tuple[int, ...]:
 
 
 def _not_up(look: Look) -> Iterable[str]:
-    if look.brought_up is None:
+    found = look.brought_up
+    if found is None:
         yield "this host is no unit"
     elif not found.complete:
         yield "'synod unit up', or 'down', was broken off: this host is a unit by half"

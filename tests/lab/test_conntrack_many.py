@@ -1,5 +1,6 @@
 """Many requests at once, the ends of entries, and dumps of all, with a real kernel."""
 
+import contextlib
 import errno
 import socket
 from collections.abc import Iterator
@@ -44,6 +45,22 @@ def test_requests_in_one_send_are_done_in_order(wall: Wall) -> None:
     assert isinstance(found[4], Entry)
     got = wall.conntrack.transact([Get(orig) for orig in origs[1:]])
     assert [entry.orig for entry in got if isinstance(entry, Entry)] == origs[1:]
+
+
+def test_answers_that_find_no_room_are_missing_and_the_next_are_there(wall: Wall) -> None:
+    origs = [wall.orig() for _ in range(MAX_REQUESTS)]
+    assert wall.conntrack.transact([Create(entry_of(orig)) for orig in origs]) == [0] * len(origs)
+    with wall.firewall.entered():
+        conntrack = Conntrack()
+    with contextlib.closing(conntrack):
+        conntrack._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        found = conntrack.transact([Get(orig) for orig in origs])
+        assert isinstance(found[0], Entry)
+        assert found[-1] == errno.ENOBUFS
+        found = conntrack.transact([Delete(wall.orig()) for _ in range(MAX_REQUESTS)])
+        assert set(found) == {errno.ENOENT, errno.ENOBUFS}  # none is told to be done
+        conntrack._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        assert isinstance(conntrack.transact([Get(origs[-1])])[0], Entry)
 
 
 def test_ends_are_told_unless_one_has_asked_for_them(wall: Wall) -> None:

@@ -252,19 +252,19 @@ def test_a_primary_that_was_cut_off_and_replaced_falls_silent(
     cluster.one_on_each_unit()
 
 
-def test_a_fenced_unit_that_is_taken_down_has_its_nics_back(world: World, faults: Faults) -> None:
-    was, (heir, _) = primary(world), auxiliaries(world)
+def test_a_fenced_unit_that_is_taken_down_has_its_nics_back(cluster: Cluster, world: World) -> None:
+    was, (heir, _) = cluster.primary, cluster.auxiliaries
     host = f"u{was}"
-    cut_off(faults, host)
-    world.until(lambda: primary(world) == heir, world.situation)
+    cut_off(cluster.faults, host)
+    world.until(lambda: cluster.primary == heir, world.situation)
     world.primary = heir
     world.until(lambda: nics_down(world, was) == {"nic-int", "nic-ext"}, "it goes on")
     world.lab.run(host, ["synod", "unit", "down"])
     down = nics_down(world, was)
     world.lab.run(host, ["synod", "unit", "up", "--id", str(was)])
-    faults.heal(host, "ha")
-    faults.heal(host, "mgmt")
-    until_state(world, was, "up")
+    cluster.faults.heal(host, "ha")
+    cluster.faults.heal(host, "mgmt")
+    cluster.until_state(was, "up")
     assert (down, nics_down(world, was)) == (set(), set())
 
 
