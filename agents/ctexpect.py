@@ -12,7 +12,7 @@ done by net/netfilter/nf_conntrack_netlink.c, which is where the facts below are
 import struct
 from typing import NamedTuple
 
-from agents.cttuple import DPORT, DST, IP, NUMBER, PROTO, SPORT, SRC, TCP, head, pack_tuple
+from agents.cttuple import DPORT, DST, IP, NUMBER, PROTO, SPORT, SRC, TCP, UDP, head, pack_tuple
 from agents.nfnetlink import (
     ACK,
     CREATE,
@@ -99,7 +99,7 @@ def parse_expectation(data: bytes, start: int, end: int) -> Expectation | None:
     tuple12, protocol = _parse_tuple(found.get(_TUPLE, b""))
     master, master_protocol = _parse_tuple(found.get(_MASTER, b""))
     mask, _ = _parse_tuple(found.get(_MASK, b""))
-    if not tuple12 or not mask or master_protocol != TCP or _ZONE in found:
+    if not mask or protocol not in (TCP, UDP) or master_protocol != TCP or _ZONE in found:
         return None
     if int.from_bytes(found.get(_CLASS, b"")):
         return None

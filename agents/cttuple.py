@@ -11,7 +11,7 @@ from agents.nfnetlink import attribute, header
 IP, PROTO = 1, 2  # CTA_TUPLE_IP, CTA_TUPLE_PROTO
 SRC, DST = 1, 2  # CTA_IP_V4_…
 NUMBER, SPORT, DPORT = 1, 2, 3  # CTA_PROTO_…
-TCP = 6
+TCP, UDP = 6, 17
 
 # The attribute's head, source, DST_HEAD, destination, the protocol's head, source port, DPORT_HEAD,
 # destination port; with padding.

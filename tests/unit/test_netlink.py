@@ -209,6 +209,7 @@ SIX = attribute(1, attribute(3, bytes(16)) + attribute(4, bytes(16)), nested=Tru
         without(3),
         without() + attribute(1, MASTER_OF_UDP, nested=True),
         without() + attribute(2, SIX, nested=True),
+        packed(FULL._replace(protocol=132))[HEAD_SIZE:],  # SCTP has ports, too
         without() + attribute(7, b"\0\1"),  # CTA_EXPECT_ZONE
         without() + attribute(9, b"\0\0\0\1"),  # CTA_EXPECT_CLASS
     ],
