@@ -192,6 +192,7 @@ def _said(condition: Callable[[Look], bool], what: str) -> Callable[[Look], Iter
 
 
 _AGAIN = "'synod unit up' (or 'systemctl restart synod-unit') does it again"
+_BY_SUPERVISOR = "the supervisor does it within some seconds, if it runs; " + _AGAIN
 
 UNIT: tuple[Check[Look], ...] = (
     Check(
@@ -251,12 +252,12 @@ UNIT: tuple[Check[Look], ...] = (
     ),
     Check(
         "queues_short",
-        "'python -m agents.queues', as root; the supervisor does it within some seconds",
+        _BY_SUPERVISOR,
         _lost("agents.queues"),
     ),
     Check(
         "switch_waits",
-        "'python -m agents.priority -10', as root; the supervisor does it within some seconds",
+        _BY_SUPERVISOR,
         _lost("agents.priority"),
     ),
     Check(
