@@ -16,6 +16,7 @@ from agents.status_view import app_line, event_line, lacking, status_table
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 LATEST = 5  # events below the status
+LONGEST = 7 * 86400  # seconds of a drain's deadline, as the app has it
 
 UnitArgument = Annotated[
     int, typer.Argument(help="The unit's id.", metavar="UNIT", autocompletion=unit_ids)
@@ -57,7 +58,9 @@ def drain(
     unit: UnitArgument,
     deadline: Annotated[
         str | None,
-        typer.Option(help="Move what is left of its sessions then: 90s, 10m, 1h. 0s: at once."),
+        typer.Option(
+            help="Move what is left of its sessions then: 90s, 10m, 1h; 168h at most. 0s: at once."
+        ),
     ] = None,
     as_json: JsonOption = False,
     url: UrlOption = DEFAULT_URL,
@@ -150,4 +153,9 @@ def _seconds(text: str) -> float:
     match = re.fullmatch(r"(\d{1,6})([smh])", text)
     if not match:
         fail(f"--deadline: {text!r} is not like 90s, 10m or 1h", MISUSED)
-    return int(match[1]) * _UNITS[match[2]]
+    seconds = int(match[1]) * _UNITS[match[2]]
+    if seconds > LONGEST:
+        fail(
+            f"--deadline: {text} is more than {LONGEST // 3600}h, seven days, the longest", MISUSED
+        )
+    return seconds

@@ -147,11 +147,11 @@ def test_what_was_done_and_undone(config: Path) -> None:
 def test_what_would_be_done(config: Path, tmp_path: Path) -> None:
     _, shown = synod("unit", "up", "--id", "2", "--datapath", "netdev", "--print", "--json")
     assert any("add-br br-synod" in step["command"] for step in shown["steps"])
+    _, shown = synod("unit", "install", "--id", "2", "--datapath", "system", "--print", "--json")
+    assert re.search(r"^ExecStart=.* --datapath system$", shown["text"], re.M)
     _, shown = synod("app", "install", "--print", "--json")
     assert shown["path"] == str(tmp_path / "synod-app.service")
     assert "ExecStart=" in shown["text"]
-    _, shown = synod("unit", "install", "--id", "2", "--datapath", "system", "--print", "--json")
-    assert re.search(r"^ExecStart=.* --datapath system$", shown["text"], re.M)
 
 
 def test_all_that_is_wrong_with_a_file(config: Path) -> None:
@@ -176,6 +176,8 @@ def misuse() -> Callable[..., Any]:
             (("drain",), 2, "Missing argument 'UNIT'"),
             (("drain", "two"), 2, "should be a valid integer"),
             (("drain", "2", "--deadline", "soon"), 2, "'soon' is not like 90s"),
+            (("drain", "2", "--deadline", "200h"), 2, "--deadline: 200h is more than 168h"),
+            (("unit", "install", "--id", "1", "--datapath", "fast"), 2, "netdev or system"),
             (("weight", "2", "-1"), 2, "No such option"),
             (("status", "--nonsense"), 2, "No such option: --nonsense"),
             (("nonsense",), 2, "No such command 'nonsense'"),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents import cli_cluster
 from agents.config_form import METHODS, MOST_WEIGHT
 from ryu_apps.core.methods import METHODS as KNOWN
 from ryu_apps.core.order_forms import FORMS, method, order
@@ -32,6 +33,10 @@ from ryu_apps.core.orders import DRAIN, LONGEST, PROMOTE, UNDRAIN, WEIGHT, Metho
 )
 def test_what_is_understood(verb: str, body: bytes, expected: Order) -> None:
     assert order(verb, "2", body) == expected
+
+
+def test_what_asks_knows_the_longest_deadline() -> None:
+    assert cli_cluster.LONGEST == LONGEST
 
 
 @pytest.mark.parametrize("name", METHODS)
