@@ -191,8 +191,14 @@ def _said(condition: Callable[[Look], bool], what: str) -> Callable[[Look], Iter
     return lambda look: [what] if condition(look) else []
 
 
-_AGAIN = "'synod unit up' (or 'systemctl restart synod-unit') does it again"
-_BY_SUPERVISOR = "the supervisor does it within some seconds, if it runs; " + _AGAIN
+_AGAIN = (
+    "the supervisor does it again within some seconds; if it isn't there, 'systemctl start "
+    "synod-unit' does, or 'synod unit up --id N' without systemd"
+)
+_ANEW = (
+    "'systemctl restart synod-unit', or 'synod unit down' and 'synod unit up --id N' without "
+    "systemd; the unit is out of the cluster meanwhile: drain it, or promote another, first"
+)
 
 UNIT: tuple[Check[Look], ...] = (
     Check(
@@ -238,7 +244,7 @@ UNIT: tuple[Check[Look], ...] = (
         "take it off the NIC (/etc/network/interfaces, DHCP): the cluster's ports have addresses",
         _nic_addresses,
     ),
-    Check("mac_wrong", "'synod unit down', then 'synod unit up'", _macs),
+    Check("mac_wrong", _ANEW, _macs),
     Check(
         "mtu_small",
         "'ip link set NAME mtu N': a SYN that doesn't fit with its SYN data isn't balanced, and "
@@ -252,12 +258,12 @@ UNIT: tuple[Check[Look], ...] = (
     ),
     Check(
         "queues_short",
-        _BY_SUPERVISOR,
+        _AGAIN,
         _lost("agents.queues"),
     ),
     Check(
         "switch_waits",
-        _BY_SUPERVISOR,
+        _AGAIN,
         _lost("agents.priority"),
     ),
     Check(
@@ -265,14 +271,14 @@ UNIT: tuple[Check[Look], ...] = (
         "'ovs-ofctl del-flows BRIDGE cookie=COOKIE/-1'; who has written them?",
         _cookies,
     ),
-    Check("port_wrong", "'synod unit down', then 'synod unit up'", _ports),
+    Check("port_wrong", _ANEW, _ports),
     Check(
         "cluster_key_unfit",
         "the same file on all units, its owner's alone: 'synod key show' on each names its keys",
         lambda look: [look.key_fault] if look.key_fault else [],
     ),
-    Check("switch_keys_wrong", "'synod unit down', then 'synod unit up'", _keys),
-    Check("controller_wrong", "'synod unit down', then 'synod unit up'", _controllers),
+    Check("switch_keys_wrong", _ANEW, _keys),
+    Check("controller_wrong", _ANEW, _controllers),
     Check(
         "controller_away",
         "does the app run, and can this unit reach it ('ovs-vsctl show', a firewall between)? "
@@ -292,7 +298,7 @@ UNIT: tuple[Check[Look], ...] = (
         "'systemctl disable --now conntrackd': Synod runs its own",
         _strangers,
     ),
-    Check("labels_unnamed", "'synod unit down', then 'synod unit up'", _labels),
+    Check("labels_unnamed", _ANEW, _labels),
     Check(
         "fenced",
         "another unit is primary, and the app isn't heard here: mend the way to the app, no more",
