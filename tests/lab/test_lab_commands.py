@@ -7,12 +7,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.polling import until
 
 NAME = f"commands-{os.getpid()}"
 DIRECTORY = Path("/run/synod-lab") / NAME
@@ -31,15 +34,14 @@ def synod_lab(*argv: str, input: str | None = None) -> subprocess.CompletedProce
     )
 
 
-def until(
-    condition: Callable[[], object],
-    seconds: float = 10,
-    what: Callable[[], str] = lambda: "not in time",
-) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.02)
+@contextmanager
+def running(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A command that is over after the block, even if that fails."""
+    with subprocess.Popen(command, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def processes(name: str) -> list[str]:
@@ -96,7 +98,7 @@ class TestExec:
     def test_what_ends_it_ends_the_command(self, number: signal.Signals) -> None:
         command = [sys.executable, "-m", "topologies.cli", "exec", "--name", NAME]
         mark = f"6{number.value}.125"
-        with subprocess.Popen([*command, "client", "--", "sleep", mark]) as process:
+        with running([*command, "client", "--", "sleep", mark]) as process:
 
             def sleeps() -> bool:
                 found = synod_lab("exec", "server", "--", "pgrep", "-x", "-f", f"sleep {mark}")
@@ -169,7 +171,7 @@ def test_status_and_list() -> None:
 @pytest.mark.usefixtures("lab")
 def test_a_port_of_this_machine_leads_to_the_page() -> None:
     command = [sys.executable, "-m", "topologies.cli", "page", "--name", NAME, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with running(command, stdout=subprocess.PIPE) as process:
         assert process.stdout
         url = process.stdout.readline().split()[0]
         with urllib.request.urlopen(url, timeout=10) as answer:
@@ -192,6 +194,15 @@ ip -o link show nic-int | grep -o PROMISC
 """
 
 
+# Indexes of interfaces, packets counted, numbers of processes.
+PASSING = re.compile(r"^\d+: |packets \d+ bytes \d+|\.\d+(?=\.ctl)", re.MULTILINE)
+
+
+def lasting(snapshot: str) -> list[str]:
+    """A snapshot's lines, sorted, without numbers that are others at each start."""
+    return sorted(PASSING.sub("", snapshot).splitlines())
+
+
 @pytest.mark.usefixtures("lab")
 def test_down_undoes_what_up_did() -> None:
     def unit(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -199,7 +210,7 @@ def test_down_undoes_what_up_did() -> None:
 
     config = str(DIRECTORY / "cluster.yaml")
     # Session pickup, the last to start, has.
-    until(lambda: "conntrackd.ctl" in unit("ls", "/run/synod").stdout, what=lambda: "no pickup")
+    until(lambda: "conntrackd.ctl" in unit("ls", "/run/synod").stdout, "no pickup")
     was_up = unit("sh", "-c", SNAPSHOT).stdout
     assert unit("synod", "unit", "down").returncode == 0
     before = unit("sh", "-c", SNAPSHOT).stdout
@@ -210,15 +221,16 @@ def test_down_undoes_what_up_did() -> None:
     assert up.returncode == 0, up.stderr
     again = unit("synod", "unit", "up", "--config", config, "--id", "1")
     assert (again.returncode, again.stdout) == (0, f"unit 1 of {NAME} is up already\n")
-    missing: list[str] = []
+    differs: list[str] = []
 
     def as_it_was() -> bool:
         is_up = unit("sh", "-c", SNAPSHOT).stdout
-        missing[:] = difflib.ndiff(*(sorted(each.splitlines()) for each in (was_up, is_up)))
-        return len(is_up.splitlines()) == len(was_up.splitlines())
+        each = difflib.ndiff(lasting(was_up), lasting(is_up))
+        differs[:] = [line for line in each if line[0] in "+-"]
+        return not differs
 
     # Commands that programs run at their start are seen, too.
-    until(as_it_was, what=lambda: "\n".join(each for each in missing if each[0] in "+-"))
+    until(as_it_was, lambda: "\n".join(differs))
 
     assert unit("synod", "unit", "down").returncode == 0
     assert unit("sh", "-c", SNAPSHOT).stdout == before
