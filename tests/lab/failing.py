@@ -10,7 +10,7 @@ from typing import Any
 from tests.lab.world import PORT, SERVER, Session, World
 from topologies.faulting import Faults
 
-SIZE = 8 << 20  # bytes of a download, of which one or two MiB a second come
+SIZE = 16 << 20  # bytes of a download, of which one or two MiB a second come
 CURL = ("curl", "-sS", "-m", "60", "--limit-rate", "1M")
 
 
