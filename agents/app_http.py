@@ -86,11 +86,16 @@ def _base(url: str) -> str:
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:
-    """By no proxy, whatever the environment says: it would read the token."""
-    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    """By no proxy, whatever the environment says, and to no other address that an answer names: who
+    is there would read the token.
+    """
+    opener = urllib.request.OpenerDirector()
     if url.startswith("https:"):
-        handlers.append(urllib.request.HTTPSHandler(context=config_http.context()))
-    return urllib.request.build_opener(*handlers)
+        opener.add_handler(urllib.request.HTTPSHandler(context=config_http.context()))
+    opener.add_handler(urllib.request.HTTPHandler())
+    opener.add_handler(urllib.request.HTTPErrorProcessor())
+    opener.add_handler(urllib.request.HTTPDefaultErrorHandler())
+    return opener
 
 
 def _answer(url: str, request: urllib.request.Request, timeout: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agents import config_http, config_token
-from agents.app_http import AppError, ask, order
+from agents.app_http import AppError, Unreachable, ask, order
 from tests.unit.test_config_tls import sign_itself
 
 
@@ -82,15 +82,19 @@ def test_the_environment_names_whose_certificates_are_taken(
 
 
 @contextmanager
-def listening() -> Iterator[tuple[str, list[str]]]:
-    """A server, as the app or as a proxy is one: its address, and what it is asked."""
+def listening(elsewhere: str = "") -> Iterator[tuple[str, list[str]]]:
+    """A server, as the app or as a proxy is one: its address, and what it is asked. It may send who
+    asks `elsewhere`.
+    """
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(f"{self.path} {self.headers['Authorization']}")
             self.rfile.read(int(self.headers["Content-Length"] or 0))
-            self.send_response(200)
+            self.send_response(302 if elsewhere else 200)
+            if elsewhere:
+                self.send_header("Location", f"{elsewhere}{self.path}")
             self.end_headers()
             self.wfile.write(b"{}")
 
@@ -102,13 +106,17 @@ def listening() -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
 
 
-def test_no_proxy_is_shown_the_token_or_asked_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    token = tmp_path / "token"
+def give_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = folder / "token"
     token.touch(mode=0o600)
     token.write_text("only-for-this-test\n")
     monkeypatch.setenv(config_token.VARIABLE, str(token))
+
+
+def test_no_proxy_is_shown_the_token_or_asked_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_token(tmp_path, monkeypatch)
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with listening() as (app, of_app), listening() as (proxy, of_proxy):
@@ -118,3 +126,16 @@ def test_no_proxy_is_shown_the_token_or_asked_at_all(
         order(app, "/v1/method", {})
     assert of_app == ["/v1/status None", "/v1/method Bearer only-for-this-test"]
     assert of_proxy == []
+
+
+def test_nobody_is_shown_the_token_to_whom_an_answer_sends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_token(tmp_path, monkeypatch)
+    with (
+        listening() as (other, of_other),
+        listening(elsewhere=other) as (app, of_app),
+        pytest.raises(Unreachable, match="said 302 Found"),
+    ):
+        order(app, "/v1/method", {})
+    assert (of_app, of_other) == (["/v1/method Bearer only-for-this-test"], [])
