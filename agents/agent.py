@@ -11,14 +11,13 @@ import itertools
 import math
 import os
 import select
-import signal
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from agents import __version__, config_key, neighbours
+from agents import __version__, config_key, neighbours, signals
 from agents.config import Cluster
 from agents.conntrack import Conntrack, Dump, destroyed, expected
 from agents.core import Core
@@ -53,25 +52,19 @@ def run(cluster: Cluster, unit_id: int) -> int:
     """
     key_file = KeyFile(config_key.path(), cluster.group)
     keys = key_file.load()
-    waker, woken = socket.socketpair()
-    for end in (waker, woken):
-        end.setblocking(False)
-    signal.set_wakeup_fd(waker.fileno())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: None)
-    facts = facts_of(
-        cluster,
-        unit_id,
-        boot=int.from_bytes(os.urandom(8)),
-        # As an announcement takes it; sethostname(2) takes any 64 bytes.
-        host="".join(filter(str.isprintable, socket.gethostname())),
-        version=__version__,
-        mtus=_mtus(cluster),
-    )
-    agent = Agent(facts, keys, key_file.changed)
-    tell("agent_started", unit=unit_id, cluster=cluster.name, boot=f"{facts.boot:016x}")
-    agent.serve(woken)
-    signal.set_wakeup_fd(-1)  # its socket is about to go, and a second SIGTERM may still come
+    with signals.heard() as woken:
+        facts = facts_of(
+            cluster,
+            unit_id,
+            boot=int.from_bytes(os.urandom(8)),
+            # As an announcement takes it; sethostname(2) takes any 64 bytes.
+            host="".join(filter(str.isprintable, socket.gethostname())),
+            version=__version__,
+            mtus=_mtus(cluster),
+        )
+        agent = Agent(facts, keys, key_file.changed)
+        tell("agent_started", unit=unit_id, cluster=cluster.name, boot=f"{facts.boot:016x}")
+        agent.serve(woken)
     tell("agent_ended", unit=unit_id)
     return 0
 

@@ -23,7 +23,7 @@ import threading
 import time
 from pathlib import Path
 
-from agents import priority
+from agents import priority, signals
 from agents.config import Cluster, load
 from agents.log import tell
 from agents.priority import NICENESS
@@ -75,7 +75,13 @@ def run(config: str, unit_id: int) -> int:
     """The supervisor: returns 0 after a SIGTERM or SIGINT, once its programs are gone. Tells
     systemd, if that has started it, when it stands.
     """
-    stopping, told = threading.Event(), _told_to_end()
+    with signals.heard() as told:
+        _run_until(told, config, unit_id)
+    return 0
+
+
+def _run_until(told: socket.socket, config: str, unit_id: int) -> None:
+    stopping = threading.Event()
     RUN.mkdir(parents=True, exist_ok=True)
     write_pid(RUN / SUPERVISOR, os.getpid())
     cluster = load(config)
@@ -94,20 +100,6 @@ def run(config: str, unit_id: int) -> int:
     for thread in threads:
         thread.join()
     (RUN / SUPERVISOR).unlink(missing_ok=True)
-    return 0
-
-
-def _told_to_end() -> socket.socket:
-    """A socket that can be read once a SIGTERM or SIGINT has come. (Python calls a signal's handler
-    in the main thread only, and not while that waits for others, if the kernel has chosen another
-    thread for the signal: pthread_join() isn't interrupted then.)
-    """
-    waker, woken = socket.socketpair()
-    waker.setblocking(False)
-    signal.set_wakeup_fd(waker.detach())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    return woken
 
 
 def _tell_ready() -> None:
