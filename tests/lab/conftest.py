@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.lab.entry_wall import Wall, entry_wall
+
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 PROGRAMS = (
     *("ovs-vswitchd", "ovsdb-server", "conntrack", "nft", "tcpdump", "ip", "mnexec"),
@@ -207,3 +209,15 @@ def world(_three: Any) -> Any:
 def _nothing_left(world: Any) -> None:
     """Not even what is left of the sessions of tests before."""
     world.forget_sessions()
+
+
+@pytest.fixture(scope="module")
+def _entry_wall() -> Iterator[Wall]:
+    with entry_wall() as made:
+        yield made
+
+
+@pytest.fixture
+def wall(_entry_wall: Wall) -> Wall:
+    """A kernel for the entries that the agent makes, with none of them."""
+    return _entry_wall.emptied()

@@ -18,9 +18,9 @@ from agents.conntrack import Conntrack, Events, destroyed
 from agents.ctnetlink import CONFIRMED, SEEN_REPLY, SYN_SENT, Entry, Get
 from agents.wire.labels import with_unit
 from agents.wire.packet import inverse, tuple12
-from tests.lab.namespaces import Namespace, link, namespaces, need_root
+from tests.lab.firewall import CLIENT, OUTSIDE, SERVER, firewall_between
+from tests.lab.namespaces import Namespace, need_root
 
-CLIENT, INSIDE, OUTSIDE, SERVER = "10.1.0.10", "10.1.0.1", "203.0.113.1", "203.0.113.10"
 SPARE = "203.0.113.77"  # an address of the firewall's that no rule of it uses
 HTTP, FTP, SHUT = 80, 21, 81
 
@@ -176,20 +176,9 @@ def tcp_segment(orig: bytes, seq: int, ack: int, flags: int = 0x10) -> bytes:
 def entry_wall() -> Iterator[Wall]:
     """One such firewall, or a skip that says what is missing."""
     need_root("unshare", "nsenter", "nft", "ethtool")
-    with namespaces(3) as (client, firewall, server), contextlib.ExitStack() as closing:
-        link(client, "eth0", firewall, "int")
-        link(firewall, "ext", server, "eth0")
-        client.address("eth0", f"{CLIENT}/24")
-        firewall.address("int", f"{INSIDE}/24")
-        firewall.address("ext", f"{OUTSIDE}/24", f"{SPARE}/24")
-        server.address("eth0", f"{SERVER}/24")
-        client.run("ip", "route", "add", "default", "via", INSIDE)
+    with firewall_between() as (client, firewall, server), contextlib.ExitStack() as closing:
+        firewall.address("ext", f"{SPARE}/24")
         server.run("ip", "route", "add", "default", "via", OUTSIDE)
-        firewall.sysctl(
-            net__ipv4__ip_forward=1,
-            net__netfilter__nf_conntrack_tcp_loose=0,
-            net__netfilter__nf_conntrack_events=1,
-        )
         firewall.rules(CONTRARY)
         with firewall.entered():
             conntrack = Conntrack()

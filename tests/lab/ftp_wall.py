@@ -19,9 +19,9 @@ from agents.wire.labels import with_unit
 from agents.wire.packet import inverse, tuple12
 from agents.wire.peer import Expectation
 from agents.wire.ports import SYNOD_NAME
-from tests.lab.namespaces import Namespace, link, namespaces, need_root
+from tests.lab.firewall import CLIENT, OUTSIDE, SERVER, firewall_between
+from tests.lab.namespaces import Namespace, link, need_root
 
-CLIENT, INSIDE, OUTSIDE, SERVER = "10.1.0.10", "10.1.0.1", "203.0.113.1", "203.0.113.10"
 FTP = 21
 CLUSTER = parse(
     """
@@ -133,20 +133,8 @@ class Wall:
 def ftp_wall() -> Iterator[Wall]:
     """One such firewall, or a skip that says what is missing."""
     need_root("unshare", "nsenter", "nft", "ethtool", "conntrack")
-    with namespaces(3) as (client, firewall, server), contextlib.ExitStack() as closing:
-        link(client, "eth0", firewall, "int")
-        link(firewall, "ext", server, "eth0")
+    with firewall_between() as (client, firewall, server), contextlib.ExitStack() as closing:
         link(firewall, SYNOD_NAME, firewall, "to-synod0")
-        client.address("eth0", f"{CLIENT}/24")
-        firewall.address("int", f"{INSIDE}/24")
-        firewall.address("ext", f"{OUTSIDE}/24")
-        server.address("eth0", f"{SERVER}/24")
-        client.run("ip", "route", "add", "default", "via", INSIDE)
-        firewall.sysctl(
-            net__ipv4__ip_forward=1,
-            net__netfilter__nf_conntrack_tcp_loose=0,
-            net__netfilter__nf_conntrack_events=1,
-        )
         firewall.rules(RULES)
         with firewall.entered():
             conntrack = Conntrack()

@@ -23,17 +23,8 @@ from agents.ctnetlink import (
 from agents.wire.labels import HELPER_BIT, with_unit
 from agents.wire.packet import inverse, segment_tuple
 from agents.wire.ports import helper_mac
-from tests.lab.ftp_wall import (
-    CLIENT,
-    EXT,
-    INT,
-    OUTSIDE,
-    Wall,
-    active,
-    ftp_wall,
-    injected,
-    port_command,
-)
+from tests.lab.firewall import CLIENT, OUTSIDE
+from tests.lab.ftp_wall import EXT, INT, Wall, active, ftp_wall, injected, port_command
 from tests.lab.namespaces import Namespace
 from tests.polling import until
 

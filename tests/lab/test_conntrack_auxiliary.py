@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,35 +25,20 @@ from agents.wire.packet import inverse, tuple12
 from agents.wire.ports import mac_text
 from tests.lab.entry_wall import (
     AGREEABLE,
-    CLIENT,
     CONTRARY,
     FTP,
     HTTP,
-    INSIDE,
-    OUTSIDE,
-    SERVER,
     SHUT,
     SPARE,
     Wall,
     entry_of,
-    entry_wall,
     said_back,
     snat,
     tcp_segment,
 )
+from tests.lab.firewall import CLIENT, INSIDE, OUTSIDE, SERVER
 from tests.lab.ftp_wall import CLUSTER
 from tests.polling import until
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Wall]:
-    with entry_wall() as made:
-        yield made
-
-
-@pytest.fixture
-def wall(stack: Wall) -> Wall:
-    return stack.emptied()
 
 
 def test_an_entry_with_nat_carries_a_session_whatever_the_rules_say(wall: Wall) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,20 +10,10 @@ from agents.conntrack import MAX_REQUESTS, Conntrack, Dump, destroyed
 from agents.ctnetlink import Create, Delete, Entry, Get
 from agents.wire.labels import unit_of
 from agents.wire.packet import tuple12
-from tests.lab.entry_wall import AGREEABLE, CLIENT, SERVER, Wall, entry_of, entry_wall
+from tests.lab.entry_wall import AGREEABLE, Wall, entry_of
+from tests.lab.firewall import CLIENT, SERVER
 from tests.lab.namespaces import namespaces
 from tests.polling import until
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Wall]:
-    with entry_wall() as made:
-        yield made
-
-
-@pytest.fixture
-def wall(stack: Wall) -> Wall:
-    return stack.emptied()
 
 
 def test_requests_in_one_send_are_done_in_order(wall: Wall) -> None:

@@ -2,9 +2,6 @@
 
 import errno
 import socket
-from collections.abc import Iterator
-
-import pytest
 
 from agents.core_primary import LASTING
 from agents.ctnetlink import (
@@ -23,31 +20,18 @@ from agents.wire.labels import interface_of, unit_of, with_unit
 from agents.wire.packet import inverse, tuple12
 from tests.lab.entry_wall import (
     AGREEABLE,
-    CLIENT,
     HTTP,
-    SERVER,
     SPARE,
     Wall,
     entry_of,
-    entry_wall,
     said_back,
     snat,
     tcp_segment,
 )
+from tests.lab.firewall import CLIENT, SERVER
 from tests.polling import until
 
 WEEKS = 14 * 86_400
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Wall]:
-    with entry_wall() as made:
-        yield made
-
-
-@pytest.fixture
-def wall(stack: Wall) -> Wall:
-    return stack.emptied()
 
 
 def test_what_the_kernel_decided_is_found_by_what_it_sent(wall: Wall) -> None:

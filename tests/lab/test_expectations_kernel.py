@@ -12,18 +12,8 @@ from agents.ctnetlink import EXPECTED, Create, Delete
 from agents.wire.labels import interface_of
 from agents.wire.packet import inverse, tuple12
 from agents.wire.peer import Expectation
-from tests.lab.ftp_wall import (
-    CLIENT,
-    EXT,
-    OUTSIDE,
-    SERVER,
-    Wall,
-    active,
-    ftp_wall,
-    injected,
-    passive_reply,
-    port_command,
-)
+from tests.lab.firewall import CLIENT, OUTSIDE, SERVER
+from tests.lab.ftp_wall import EXT, Wall, active, ftp_wall, injected, passive_reply, port_command
 
 
 @pytest.fixture(scope="module")
