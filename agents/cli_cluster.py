@@ -11,12 +11,11 @@ from agents.app_http import DEFAULT_URL
 from agents.cli_app import UrlOption, ask, order
 from agents.cli_completion import method_names, unit_ids
 from agents.cli_output import MISUSED, JsonOption, fail, out, say, show_table
-from agents.config_form import METHODS, MOST_WEIGHT
+from agents.config_form import LONGEST_DEADLINE, METHODS, MOST_WEIGHT
 from agents.status_view import app_line, event_line, lacking, status_table
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 LATEST = 5  # events below the status
-LONGEST = 7 * 86400  # seconds of a drain's deadline, as the app has it
 
 UnitArgument = Annotated[
     int, typer.Argument(help="The unit's id.", metavar="UNIT", autocompletion=unit_ids)
@@ -154,8 +153,7 @@ def _seconds(text: str) -> float:
     if not match:
         fail(f"--deadline: {text!r} is not like 90s, 10m or 1h", MISUSED)
     seconds = int(match[1]) * _UNITS[match[2]]
-    if seconds > LONGEST:
-        fail(
-            f"--deadline: {text} is more than {LONGEST // 3600}h, seven days, the longest", MISUSED
-        )
+    if seconds > LONGEST_DEADLINE:
+        most = f"{LONGEST_DEADLINE / 3600:.0f}h, seven days, the longest"
+        fail(f"--deadline: {text} is more than {most}", MISUSED)
     return seconds

@@ -26,6 +26,7 @@ METHODS = (
 )
 
 MOST_WEIGHT = 1000
+LONGEST_DEADLINE = 7 * 24 * 3600.0  # seconds, of a drain
 MOST_LIMIT = 100_000_000  # packets a second
 
 # dev_valid_name() in net/core/dev.c allows more (anything but '/', ':' and white space); these also

@@ -10,10 +10,9 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from agents.config_form import METHODS, MOST_WEIGHT, one_of
+from agents.config_form import LONGEST_DEADLINE, METHODS, MOST_WEIGHT, one_of
 from ryu_apps.core.orders import (
     DRAIN,
-    LONGEST,
     PROMOTE,
     UNDRAIN,
     WEIGHT,
@@ -33,7 +32,7 @@ class _Form(BaseModel):
 
 
 class _Drain(_Form):
-    deadline: Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)] | None = None
+    deadline: Annotated[float, Field(ge=0, le=LONGEST_DEADLINE, allow_inf_nan=False)] | None = None
 
 
 class _Undrain(_Form):

@@ -20,7 +20,6 @@ from ryu_apps.core.journal import Journal
 from ryu_apps.core.succession import DEADLINE, Succession
 
 DRAIN, UNDRAIN, PROMOTE, WEIGHT = "drain", "undrain", "promote", "weight"
-LONGEST = 7 * 24 * 3600.0  # seconds of a drain's deadline
 
 
 class Order(NamedTuple):

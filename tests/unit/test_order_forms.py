@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import cli_cluster
-from agents.config_form import METHODS, MOST_WEIGHT
+from agents.config_form import LONGEST_DEADLINE, METHODS, MOST_WEIGHT
+from ryu_apps.core import order_forms
 from ryu_apps.core.methods import METHODS as KNOWN
 from ryu_apps.core.order_forms import FORMS, method, order
-from ryu_apps.core.orders import DRAIN, LONGEST, PROMOTE, UNDRAIN, WEIGHT, Method, NoSuch, Order
+from ryu_apps.core.orders import DRAIN, PROMOTE, UNDRAIN, WEIGHT, Method, NoSuch, Order
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ from ryu_apps.core.orders import DRAIN, LONGEST, PROMOTE, UNDRAIN, WEIGHT, Metho
         (DRAIN, b'{"deadline": null}', Order(DRAIN, 2)),
         (DRAIN, b'{"deadline": 600}', Order(DRAIN, 2, 600.0)),
         (DRAIN, b'{"deadline": 0.5}', Order(DRAIN, 2, 0.5)),
-        (DRAIN, b'{"deadline": 604800}', Order(DRAIN, 2, LONGEST)),
+        (DRAIN, b'{"deadline": 604800}', Order(DRAIN, 2, LONGEST_DEADLINE)),
         (UNDRAIN, b"", Order(UNDRAIN, 2)),
         (PROMOTE, b"", Order(PROMOTE, 2)),
         (PROMOTE, b'{"force": true}', Order(PROMOTE, 2, force=True)),
@@ -36,7 +37,7 @@ def test_what_is_understood(verb: str, body: bytes, expected: Order) -> None:
 
 
 def test_what_asks_knows_the_longest_deadline() -> None:
-    assert cli_cluster.LONGEST == LONGEST
+    assert cli_cluster.LONGEST_DEADLINE == order_forms.LONGEST_DEADLINE == LONGEST_DEADLINE
 
 
 @pytest.mark.parametrize("name", METHODS)
