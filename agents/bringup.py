@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from agents import config_tls
 from agents.bringup_ports import commands, ports_of
 from agents.bringup_steps import Block, Command, Offloads, Step, Sysctls
-from agents.config import Cluster, Interface, Unit
+from agents.config import Cluster, Interface, Route, Unit
 from agents.nft import agent_port_rules, inet_rules, nic_rules
 from agents.priority import NICENESS
 from agents.switch import DATABASE, OVSDB_SOCKET
@@ -246,22 +246,14 @@ def _port_steps(cluster: Cluster, unit: Unit) -> tuple[Step, ...]:
         ),
         Command("the HA link up", ("ip", "link", "set", HA_KERNEL_NAME, "up")),
         *(step for each in cluster.interfaces for step in _interface_steps(each)),
-        *(
-            Command(
-                f"the route to {each.to} by way of {each.via}",
-                (
-                    "ip",
-                    "route",
-                    "replace",
-                    str(each.to),
-                    "via",
-                    str(each.via),
-                    "dev",
-                    each.interface,
-                ),
-            )
-            for each in cluster.routes
-        ),
+        *map(_route_step, cluster.routes),
+    )
+
+
+def _route_step(route: Route) -> Command:
+    way = f"{route.to} via {route.via} dev {route.interface}"
+    return Command(
+        f"the route to {route.to} by way of {route.via}", ("ip", "route", "replace", *way.split())
     )
 
 

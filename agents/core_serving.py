@@ -136,9 +136,11 @@ class Serving:
             return
         self.drop(orig)
         self._is_gone(orig, now)
-        if told and now - since < SETTLED:
+        if not told:
+            return
+        if now - since < SETTLED:
             self.farewell(orig, reply, now)
-        elif told:
+        else:
             self.ended.append(Session(orig, reply))
             self._desk.counters[Outcome.ENDED] += 1
 

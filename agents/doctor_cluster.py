@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from agents.doctor_seen import Check
+from agents.status_view import primary_words
 
 Status = Mapping[str, Any]
 
@@ -103,11 +104,10 @@ def _refusal(unit: Status) -> Iterable[str]:
 
 
 def _no_primary(found: Status) -> Iterable[str]:
-    if not (primary := found["primary"]):
+    if not found["primary"]:
         yield "no unit is primary"
     elif not found.get("primary_present", True):
-        state = next(unit["state"] for unit in found["units"] if unit["id"] == primary)
-        yield f"unit {primary} is primary, and {state}"
+        yield primary_words(found)
 
 
 def _not_balancing(found: Status) -> Iterable[str]:

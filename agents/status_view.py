@@ -4,7 +4,7 @@ Answers of an app that is older than this program lack some keys: what isn't tol
 a dash.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ _WHY = {
 
 def status_table(found: dict[str, Any]) -> Table:
     """The cluster's status."""
-    title = f"{found['cluster']}: {_primary(found)}"
+    title = f"{found['cluster']}: {primary_words(found)}"
     title += f", {found['method']}" if "method" in found else ""
     table = Table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
@@ -38,7 +38,8 @@ def status_table(found: dict[str, Any]) -> Table:
     return table
 
 
-def _primary(found: dict[str, Any]) -> str:
+def primary_words(found: Mapping[str, Any]) -> str:
+    """Who is primary; and how that unit is, if it isn't there."""
     if not (primary := found["primary"]):
         return "no primary yet"
     if found.get("primary_present", True):
